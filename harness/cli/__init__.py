@@ -1,0 +1,45 @@
+"""The command line: one file per noun, loaded only when it is called."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+import click
+
+from avbench.harness.cli.lazy import LazyGroup
+from avbench.harness.errors import AvbenchError
+
+# name -> (module:attribute, one-line help). Help is kept here so that `avbench --help` imports no command.
+COMMANDS = {
+    "run": ("avbench.harness.cli.run:run", "Train and evaluate methods under the fixed protocol."),
+    "methods": ("avbench.harness.cli.methods:methods", "List and show methods."),
+    "data": ("avbench.harness.cli.data:data", "Import, verify and remove features."),
+    "splits": ("avbench.harness.cli.splits:splits", "List and show split definitions."),
+    "results": ("avbench.harness.cli.results:results", "List, show and tabulate results."),
+    "doctor": ("avbench.harness.cli.doctor:doctor", "Check the installation and say what to do next."),
+}
+
+
+@click.group(cls=LazyGroup, commands_by_path=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="avbench")
+def cli() -> None:
+    """The fair, fast, reproducible leaderboard for audio-visual generalised zero-shot learning."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit: 0 done, 1 failed, 2 usage, 3 data, 4 record, 5 method, 130 interrupted."""
+    try:
+        cli.main(args=arguments, standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except AvbenchError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("interrupted; finished work is kept", err=True)
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(0)

@@ -1,0 +1,44 @@
+"""A loaded feature set: tensors in one row order, with the facts that came with them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from avbench.harness.features.manifest import Manifest
+from avbench.harness.tracks import Track
+from avbench.splits import Split
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class FeatureSet:
+    """Features of one track. Rows are ordered by part: train, val_seen, val_unseen, test_seen, test_unseen.
+
+    So the stage-2 training data (the first three parts) is a view of the first rows, not a copy.
+    ``audio`` (N, Da) and ``visual`` (N, Dv) float32; ``class_id`` (N,) int64, source class ids; ``rows``: rows of each part;
+    ``vectors`` (source classes, Dt) float32, row = class id, each class with its own label vector (NaN rows: not known).
+    """
+
+    track: Track
+    split: Split
+    manifest: Manifest
+    audio: Tensor
+    visual: Tensor
+    class_id: Tensor
+    rows: Mapping[str, slice]
+    vectors: Tensor
+
+    def to(self, device: torch.device) -> FeatureSet:
+        """The same feature set on a device."""
+        return replace(
+            self,
+            audio=self.audio.to(device),
+            visual=self.visual.to(device),
+            class_id=self.class_id.to(device),
+            vectors=self.vectors.to(device),
+        )
