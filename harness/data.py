@@ -17,7 +17,7 @@ class Classes:
     """Classes in ascending class id. Methods know a class by its row here, its name and its label vector.
 
     ``names``: original class names, unique, length C. ``prompts``: the texts that were embedded, length C.
-    ``vectors``: label vectors, (C, Dt) float32. ``trained``: (C,) bool, whether the fitted model saw clips of the class.
+    ``vectors``: label vectors, (C, Dt) float32. ``trained``: (C,) bool, whether the fitted model saw clips of it.
     """
 
     names: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""One error tree. The command line catches :class:`AvbenchError` once, prints it without a traceback and exits with its code."""
+"""One error tree. The command line catches :class:`AvbenchError` once, prints it and exits with its code."""
 
 from __future__ import annotations
 

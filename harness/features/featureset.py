@@ -20,8 +20,8 @@ class FeatureSet:
     """Features of one track. Rows are ordered by part: train, val_seen, val_unseen, test_seen, test_unseen.
 
     So the stage-2 training data (the first three parts) is a view of the first rows, not a copy.
-    ``audio`` (N, Da) and ``visual`` (N, Dv) float32; ``class_id`` (N,) int64, source class ids; ``rows``: rows of each part;
-    ``vectors`` (source classes, Dt) float32, row = class id, each class with its own label vector (NaN rows: not known).
+    ``audio`` (N, Da) and ``visual`` (N, Dv) float32; ``class_id`` (N,) int64, source class ids; ``rows``: rows of each
+    part; ``vectors`` (source classes, Dt) float32, row = class id, each class with its own label vector (NaN: not known).
     """
 
     track: Track
