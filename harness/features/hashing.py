@@ -1,4 +1,4 @@
-"""The content hash of a feature set: one function for everything that makes, stores or checks features. Knows no torch."""
+"""The content hash of a feature set: one function for all that makes, stores or checks features. Knows no torch."""
 
 from __future__ import annotations
 
@@ -26,5 +26,5 @@ def content_hash(tensors: Mapping[str, NDArray[np.generic] | Tensor]) -> str:
         for text in (name, array.dtype.str):
             digest.update(struct.pack("<Q", len(text.encode())) + text.encode())
         digest.update(struct.pack(f"<{array.ndim + 1}Q", array.ndim, *array.shape))
-        digest.update(array.reshape(-1).view(np.uint8))
+        digest.update(array.reshape(-1).view(np.uint8).data)
     return digest.hexdigest()
