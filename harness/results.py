@@ -40,7 +40,7 @@ class ResultsFolder:
         return folder / f"{c.identity[:20]}.json"
 
     def find(self, configuration: Configuration) -> RunRecord | None:
-        """The record of a configuration, or None. A record that cannot be read counts as absent: the run is repeated."""
+        """The record of a configuration, or None. One that cannot be read counts as absent: the run is repeated."""
         path = self.path(configuration)
         if not path.exists():
             return None
@@ -74,7 +74,7 @@ class ResultsFolder:
     def evidence(self, record: RunRecord) -> dict[str, Evidence]:
         """The evidence tables of a finished record: ``test``, ``validation`` and one per validation branch.
 
-        Raises :class:`RecordError` when the file is missing, too large, broken, or not the one the record was made with.
+        Raises :class:`RecordError` when the file is missing, too large, broken, or not the record's own.
         """
         path = evidence_path(self.path(record.configuration))
         if record.outcome is None:

@@ -21,7 +21,7 @@ class FeatureSet:
 
     So the stage-2 training data (the first three parts) is a view of the first rows, not a copy.
     ``audio`` (N, Da) and ``visual`` (N, Dv) float32; ``class_id`` (N,) int64, source class ids; ``rows``: rows of each
-    part; ``vectors`` (source classes, Dt) float32, row = class id, each class with its own label vector (NaN: not known).
+    part; ``vectors`` (source classes, Dt) float32: row = class id, each class with its own label vector (NaN: unknown).
     """
 
     track: Track
@@ -32,6 +32,11 @@ class FeatureSet:
     class_id: Tensor
     rows: Mapping[str, slice]
     vectors: Tensor
+
+    @property
+    def incomplete(self) -> bool:
+        """Clips or classes were missing at import and the user allowed it; every record says so."""
+        return bool(self.manifest.warnings)
 
     def to(self, device: torch.device) -> FeatureSet:
         """The same feature set on a device."""

@@ -1,0 +1,199 @@
+"""The named protocols and the two stages (PROTOCOL.md sections 2, 4, 5). Knows no method by name, imports torch late."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from time import perf_counter
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Literal
+
+from avbench.harness.calibration import Offset, exact_offset, grid_offset
+from avbench.harness.errors import MethodError
+from avbench.harness.evidence import Evidence
+from avbench.harness.metrics import Metrics, evaluate
+from avbench.harness.results import TEST, VALIDATION
+
+if TYPE_CHECKING:
+    import torch
+
+    from avbench.harness.features.featureset import FeatureSet
+    from avbench.harness.method import Method
+    from avbench.harness.stages import StageData
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """A fixed, versioned way to evaluate. A change that can change a number is a new version."""
+
+    name: str
+    version: int
+    summary: str
+    label_vectors: Literal["own", "permuted"]
+    """``own``: each class gets the vector of its own prompt; ``permuted``: the released loader's rule (section 2)."""
+    offset: Literal["exact", "grid"]
+    """``exact``: optimum of validation HM over all real offsets; ``grid``: 0, 0.2, ..., 3.0."""
+    averaged_offset: bool
+    """Mean of the optima of a method's branches and of the combined score, for methods that have branches (section 5)."""
+    replace_zero_best: bool
+    """While the best validation HM is exactly 0, each later epoch replaces it (section 4)."""
+
+    def find_offset(self, evidence: Evidence) -> Offset:
+        """The offset with the best HM on this evidence, by this protocol's search."""
+        return exact_offset(evidence) if self.offset == "exact" else grid_offset(evidence)
+
+
+ALIGNED = Protocol(
+    name="aligned",
+    version=1,
+    summary="Every class has its own label vector; the offset is the exact optimum of validation HM.",
+    label_vectors="own",
+    offset="exact",
+    averaged_offset=False,
+    replace_zero_best=False,
+)
+AS_PUBLISHED = Protocol(
+    name="as-published",
+    version=1,
+    summary="Reproduces the reference code: permuted label vectors, grid of offsets, averaged offsets.",
+    label_vectors="permuted",
+    offset="grid",
+    averaged_offset=True,
+    replace_zero_best=True,
+)
+PROTOCOLS: Mapping[str, Protocol] = MappingProxyType({p.name: p for p in (ALIGNED, AS_PUBLISHED)})
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """Validation after one epoch."""
+
+    S: float
+    U: float
+    offset: Offset
+
+    @property
+    def HM(self) -> float:  # noqa: N802
+        return self.offset.hm
+
+
+@dataclass(frozen=True)
+class Result:
+    """What the two stages gave."""
+
+    metrics: Metrics
+    offset: float
+    branch_offsets: Mapping[str, float]
+    epochs: int
+    validation: tuple[Epoch, ...]
+    parameters: int
+    evidence: Mapping[str, Evidence]
+    seconds: tuple[float, float]
+    """Wall time of stage 1 and of stage 2 with the test."""
+
+
+EpochListener = Callable[[int, int, int, float], None]
+"""Called with stage (1 or 2), epochs done, epochs in all, validation HM in percent."""
+
+
+def run_two_stages(
+    make: Callable[[], Method],
+    features: FeatureSet,
+    protocol: Protocol,
+    *,
+    epochs: int,
+    seed: int,
+    listener: EpochListener = lambda *_: None,
+) -> Result:
+    """Stage 1 chooses epoch and offset on validation; stage 2 trains afresh on train + validation and is tested once.
+
+    ``make`` gives a fresh method. ``features`` are on the device of the run. Raises :class:`MethodError` when the method
+    breaks its contract.
+    """
+    from avbench.harness.stages import stage_data
+
+    start = perf_counter()
+    stage_1 = stage_data(features, protocol, stage=1)
+    fit_1 = _Fit(stage_1, stage_1, protocol, epochs, seed, listener)
+    fit_1.run(make())
+    best = fit_1.best
+    offset, branch_offsets = fit_1.chosen_offset()
+    middle = perf_counter()
+
+    stage_2 = stage_data(features, protocol, stage=2)
+    method = make()
+    _Fit(stage_2, stage_1, protocol, best + 1, seed, listener).run(method)
+    test = stage_2.evidence(method)
+    return Result(
+        metrics=evaluate(test, offset, allow_empty=features.incomplete),
+        offset=offset,
+        branch_offsets=branch_offsets,
+        epochs=best + 1,
+        validation=tuple(fit_1.history),
+        parameters=method.parameters(),
+        evidence={TEST: test, **{_table(branch): table for branch, table in fit_1.evidence.items()}},
+        seconds=(middle - start, perf_counter() - middle),
+    )
+
+
+def _table(branch: str) -> str:
+    return VALIDATION if not branch else f"{VALIDATION}.{branch}"
+
+
+class _Fit:
+    """One fit, seen from the harness: gives the method its progress and keeps the best validation epoch.
+
+    The validation clips, and their seen and unseen classes, are those of stage 1 in both stages (section 4).
+    """
+
+    def __init__(
+        self,
+        stage: StageData,
+        validation: StageData,
+        protocol: Protocol,
+        epochs: int,
+        seed: int,
+        listener: EpochListener,
+    ) -> None:
+        self.stage, self.validation, self.protocol, self.listener = stage, validation, protocol, listener
+        self.epochs, self.seed, self.device = epochs, seed, stage.device
+        self.history: list[Epoch] = []
+        self.best = 0
+        self.evidence: Mapping[str, Evidence] = {}
+        """Validation evidence of the best epoch: the combined scores under "", and each branch under its name."""
+
+    def run(self, method: Method) -> None:
+        self.stage.fit(method, self)
+        if not self.history:  # a method without epochs
+            self.epoch_done(method)
+
+    def epoch_done(self, method: Method) -> float:
+        if len(self.history) >= self.epochs:
+            raise MethodError(f"{method.info.slug}.fit reported more epochs than the {self.epochs} it was given")
+        combined = self.validation.evidence(method, trained=self.stage)
+        offset = self.protocol.find_offset(combined) if method.info.calibrated_stacking else fixed_offset(combined)
+        metrics = evaluate(combined, offset.value, allow_empty=self.stage.features.incomplete)
+        self.history.append(Epoch(metrics.S, metrics.U, offset))
+        best = self.history[self.best].HM
+        if not self.evidence or offset.hm > best or (self.protocol.replace_zero_best and best == 0):
+            self.best = len(self.history) - 1
+            branches = (
+                self.validation.branch_evidence(method, trained=self.stage) if self.protocol.averaged_offset else {}
+            )
+            self.evidence = {"": combined, **branches}
+        self.listener(self.stage.number, len(self.history), self.epochs, offset.hm)
+        return offset.hm
+
+    def chosen_offset(self) -> tuple[float, dict[str, float]]:
+        """The offset of the best epoch, and the branch optima it is the mean of (none for most methods)."""
+        combined = self.history[self.best].offset.value
+        branches = {name: self.protocol.find_offset(table).value for name, table in self.evidence.items() if name}
+        if not branches:
+            return combined, {}
+        branches["combined"] = combined
+        return sum(branches.values()) / len(branches), branches
+
+
+def fixed_offset(evidence: Evidence, value: float = 0.0) -> Offset:
+    """No calibrated stacking: the offset of methods whose scores are final."""
+    return Offset(value=value, hm=evaluate(evidence, value).HM, interval=None)
