@@ -1,4 +1,4 @@
-"""The named protocols and the two stages (PROTOCOL.md sections 2, 4, 5). Knows no method by name, imports torch late."""
+"""The named protocols and the two stages (PROTOCOL.md sections 2, 4, 5). Imports torch only when a run starts."""
 
 from __future__ import annotations
 
@@ -15,8 +15,6 @@ from avbench.harness.metrics import Metrics, evaluate
 from avbench.harness.results import TEST, VALIDATION
 
 if TYPE_CHECKING:
-    import torch
-
     from avbench.harness.features.featureset import FeatureSet
     from avbench.harness.method import Method
     from avbench.harness.stages import StageData
@@ -34,13 +32,14 @@ class Protocol:
     offset: Literal["exact", "grid"]
     """``exact``: optimum of validation HM over all real offsets; ``grid``: 0, 0.2, ..., 3.0."""
     averaged_offset: bool
-    """Mean of the optima of a method's branches and of the combined score, for methods that have branches (section 5)."""
+    """For methods that have branches: the mean of their optima and that of the combined score (section 5)."""
     replace_zero_best: bool
     """While the best validation HM is exactly 0, each later epoch replaces it (section 4)."""
 
-    def find_offset(self, evidence: Evidence) -> Offset:
+    def find_offset(self, evidence: Evidence, *, allow_empty: bool = False) -> Offset:
         """The offset with the best HM on this evidence, by this protocol's search."""
-        return exact_offset(evidence) if self.offset == "exact" else grid_offset(evidence)
+        search = exact_offset if self.offset == "exact" else grid_offset
+        return search(evidence, allow_empty=allow_empty)
 
 
 ALIGNED = Protocol(
@@ -66,15 +65,12 @@ PROTOCOLS: Mapping[str, Protocol] = MappingProxyType({p.name: p for p in (ALIGNE
 
 @dataclass(frozen=True)
 class Epoch:
-    """Validation after one epoch."""
+    """Validation after one epoch, in percent, at the best offset."""
 
     S: float
     U: float
-    offset: Offset
-
-    @property
-    def HM(self) -> float:  # noqa: N802
-        return self.offset.hm
+    HM: float
+    offset: float
 
 
 @dataclass(frozen=True)
@@ -107,8 +103,8 @@ def run_two_stages(
 ) -> Result:
     """Stage 1 chooses epoch and offset on validation; stage 2 trains afresh on train + validation and is tested once.
 
-    ``make`` gives a fresh method. ``features`` are on the device of the run. Raises :class:`MethodError` when the method
-    breaks its contract.
+    ``make`` gives a fresh method. ``features`` are on the device of the run. Raises :class:`MethodError` when the
+    method breaks its contract.
     """
     from avbench.harness.stages import stage_data
 
@@ -157,6 +153,7 @@ class _Fit:
     ) -> None:
         self.stage, self.validation, self.protocol, self.listener = stage, validation, protocol, listener
         self.epochs, self.seed, self.device = epochs, seed, stage.device
+        self.allow_empty = stage.features.incomplete
         self.history: list[Epoch] = []
         self.best = 0
         self.evidence: Mapping[str, Evidence] = {}
@@ -171,29 +168,33 @@ class _Fit:
         if len(self.history) >= self.epochs:
             raise MethodError(f"{method.info.slug}.fit reported more epochs than the {self.epochs} it was given")
         combined = self.validation.evidence(method, trained=self.stage)
-        offset = self.protocol.find_offset(combined) if method.info.calibrated_stacking else fixed_offset(combined)
-        metrics = evaluate(combined, offset.value, allow_empty=self.stage.features.incomplete)
-        self.history.append(Epoch(metrics.S, metrics.U, offset))
+        epoch = self._validate(combined, stacking=method.info.calibrated_stacking)
+        self.history.append(epoch)
         best = self.history[self.best].HM
-        if not self.evidence or offset.hm > best or (self.protocol.replace_zero_best and best == 0):
+        if not self.evidence or epoch.HM > best or (self.protocol.replace_zero_best and best == 0):
             self.best = len(self.history) - 1
             branches = (
                 self.validation.branch_evidence(method, trained=self.stage) if self.protocol.averaged_offset else {}
             )
             self.evidence = {"": combined, **branches}
-        self.listener(self.stage.number, len(self.history), self.epochs, offset.hm)
-        return offset.hm
+        self.listener(self.stage.number, len(self.history), self.epochs, epoch.HM)
+        return epoch.HM
+
+    def _validate(self, evidence: Evidence, *, stacking: bool) -> Epoch:
+        """Metrics at the best offset, or at 0 for methods whose scores are final."""
+        offset = self.protocol.find_offset(evidence, allow_empty=self.allow_empty).value if stacking else 0.0
+        metrics = evaluate(evidence, offset, allow_empty=self.allow_empty)
+        return Epoch(metrics.S, metrics.U, metrics.HM, offset)
 
     def chosen_offset(self) -> tuple[float, dict[str, float]]:
         """The offset of the best epoch, and the branch optima it is the mean of (none for most methods)."""
-        combined = self.history[self.best].offset.value
-        branches = {name: self.protocol.find_offset(table).value for name, table in self.evidence.items() if name}
+        combined = self.history[self.best].offset
+        branches = {
+            name: self.protocol.find_offset(table, allow_empty=self.allow_empty).value
+            for name, table in self.evidence.items()
+            if name
+        }
         if not branches:
             return combined, {}
         branches["combined"] = combined
         return sum(branches.values()) / len(branches), branches
-
-
-def fixed_offset(evidence: Evidence, value: float = 0.0) -> Offset:
-    """No calibrated stacking: the offset of methods whose scores are final."""
-    return Offset(value=value, hm=evaluate(evidence, value).HM, interval=None)

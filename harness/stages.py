@@ -1,4 +1,4 @@
-"""What a method gets to see in each stage, and how its answers become evidence. Here the fairness rules are enforced."""
+"""What a method gets to see in each stage, and how its answers become evidence. Fairness is enforced here."""
 
 from __future__ import annotations
 

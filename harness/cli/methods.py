@@ -1,0 +1,121 @@
+"""``avbench methods``: what can be run."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+from tabulate import tabulate
+
+from avbench.harness.errors import MethodError
+from avbench.harness.options import Options, Preset
+from avbench.harness.plugins import Registered, plugins
+
+
+@click.group()
+def methods() -> None:
+    """List and show methods."""
+
+
+@methods.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def list_methods(as_json: bool) -> None:
+    """One row per installed method."""
+    found = plugins()
+    for broken in found.broken:
+        click.echo(
+            f"warning: plugin {broken.entry_point!r} of {broken.distribution} does not load: {broken.reason}", err=True
+        )
+    rows = [_summary(r) for r in found.methods.values()]
+    if as_json:
+        click.echo(json.dumps(rows, indent=1))
+        return
+    table = [[r["slug"], r["year"], r["title"], _marks(r), r["distribution"]] for r in rows]
+    click.echo(tabulate(table, headers=["method", "year", "title", "marks", "from"]))
+
+
+@methods.command()
+@click.argument("name")
+@click.option("--bibtex", is_flag=True, help="Print only the BibTeX entry.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def show(name: str, bibtex: bool, as_json: bool) -> None:
+    """Summary, citation, capabilities, options with presets, and known differences of a method."""
+    registered = plugins().method(name)
+    info = registered.info
+    if bibtex:
+        if not info.bibtex:
+            raise MethodError(f"method {name!r} gives no BibTeX entry; its citation is: {info.citation}")
+        click.echo(info.bibtex.strip())
+        return
+    options = [_option(registered.method.Options, name) for name in registered.method.Options.model_fields]
+    if as_json:
+        differences = [vars(d) for d in info.differences]
+        detail = {**_summary(registered), "citation": info.citation, "notes": info.notes, "options": options}
+        click.echo(json.dumps({**detail, "differences": differences}, indent=1))
+        return
+    click.echo(f"{info.slug}: {info.title} ({info.year})\n\n{info.summary}\n\n{info.citation}")
+    if marks := _marks(_summary(registered)):
+        click.echo(f"\nCapabilities: {marks}")
+    for note in info.notes:
+        click.echo(f"\nNote: {note}")
+    rows = [[o["name"], o["type"], o["default"], o["bounds"], o["description"]] for o in options]
+    headers = ["option", "type", "default", "bounds", "meaning"]
+    click.echo("\n" + tabulate(rows, headers=headers, maxcolwidths=[None, 24, None, None, 60], disable_numparse=True))
+    presets = [
+        [_where(p), ", ".join(f"{k}={v}" for k, v in p.values.items())] for p in _presets(registered.method.Options)
+    ]
+    if presets:
+        click.echo("\n" + tabulate(presets, headers=["preset for", "values"], maxcolwidths=[None, 90]))
+    if info.differences:
+        rows = [[d.topic, d.paper, d.code, d.option or "-"] for d in info.differences]
+        headers = ["topic", "paper", "reference code", "option"]
+        click.echo("\n" + tabulate(rows, headers=headers, maxcolwidths=[18, 32, 40, None]))
+
+
+def _summary(registered: Registered) -> dict[str, Any]:
+    info = registered.info
+    return {
+        "slug": info.slug,
+        "title": info.title,
+        "year": info.year,
+        "summary": info.summary,
+        "inputs": info.inputs,
+        "uses_unseen_names": info.uses_unseen_names,
+        "generative": info.generative,
+        "calibrated_stacking": info.calibrated_stacking,
+        "distribution": registered.distribution,
+        "version": registered.version,
+    }
+
+
+def _marks(summary: dict[str, Any]) -> str:
+    marks = {
+        "temporal": summary["inputs"] == "temporal",
+        "uses unseen names": summary["uses_unseen_names"],
+        "generative": summary["generative"],
+        "no calibrated stacking": not summary["calibrated_stacking"],
+    }
+    return ", ".join(name for name, holds in marks.items() if holds)
+
+
+def _option(options: type[Options], name: str) -> dict[str, Any]:
+    schema = options.model_json_schema()["properties"][name]
+    bounds = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
+    kinds = schema.get("enum") or [p.get("type", p.get("const")) for p in schema.get("anyOf", [schema])]
+    return {
+        "name": name,
+        "type": " | ".join(map(str, kinds)),
+        "default": options.model_fields[name].default,
+        "bounds": " ".join(f"{sign}{schema[key]}" for key, sign in bounds.items() if key in schema),
+        "description": schema.get("description", ""),
+    }
+
+
+def _presets(options: type[Options]) -> list[Preset]:
+    return [preset for base in reversed(options.__mro__) for preset in base.__dict__.get("presets", ())]
+
+
+def _where(preset: Preset) -> str:
+    track = f"{preset.dataset or '*'}/{preset.features or '*'}"
+    return f"{track} {preset.protocol}" if preset.protocol else track

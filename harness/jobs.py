@@ -1,0 +1,106 @@
+"""Executing many runs: one after the other, or in parallel processes on the CPU."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import queue
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from multiprocessing.queues import Queue
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from avbench.harness.errors import UsageError
+from avbench.harness.records import RunRecord
+from avbench.harness.results import ResultsFolder
+from avbench.harness.runs import PlannedRun, RunListener, execute
+
+if TYPE_CHECKING:
+    import torch
+
+Event = tuple[int, int, int, int, float]
+_events: Queue[Event] | None = None
+
+
+def choose_device(name: str) -> torch.device:
+    """``auto`` (CUDA when there is one), ``cpu``, ``cuda`` or ``cuda:<i>``. Raises :class:`UsageError` for others."""
+    import torch
+
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise UsageError(f"unknown device {name!r}; use auto, cpu, cuda or cuda:<number>") from None
+    if device.type not in ("cpu", "cuda"):
+        raise UsageError(f"device {name!r} is not supported; use auto, cpu, cuda or cuda:<number>")
+    if device.type == "cuda":
+        if not torch.cuda.is_available():
+            raise UsageError("this machine, or this build of torch, has no CUDA device; use --device cpu")
+        if (device.index or 0) >= torch.cuda.device_count():
+            raise UsageError(f"there is no {name}; this machine has {torch.cuda.device_count()} CUDA device(s)")
+    return device
+
+
+def execute_all(
+    runs: Sequence[PlannedRun], results: ResultsFolder, device: torch.device, jobs: int, listener: RunListener
+) -> Iterator[tuple[int, RunRecord]]:
+    """Execute runs and give each record, with the index of its run, as soon as it is stored."""
+    if jobs == 1 or len(runs) == 1:
+        for index, run in enumerate(runs):
+            yield index, execute(run, results, device, lambda *event, i=index: listener(i, *event))
+        return
+    if device.type != "cpu":
+        raise UsageError("--jobs runs processes on the CPU; on CUDA use --jobs 1")
+    yield from _in_processes(runs, results, min(jobs, len(runs)), listener)
+
+
+def _in_processes(
+    runs: Sequence[PlannedRun], results: ResultsFolder, jobs: int, listener: RunListener
+) -> Iterator[tuple[int, RunRecord]]:
+    context = multiprocessing.get_context("spawn")
+    events: Queue[Event] = context.Queue()
+    threads = max(1, (os.cpu_count() or 1) // jobs)
+    pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_start_worker, initargs=(events, threads))
+    try:
+        waiting = {pool.submit(_work, index, run, results.root): index for index, run in enumerate(runs)}
+        while waiting:
+            done, _ = wait(waiting, timeout=0.1, return_when=FIRST_COMPLETED)
+            for event in _drain(events):
+                listener(*event)
+            for future in done:
+                yield waiting.pop(future), future.result()
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for process in multiprocessing.active_children():
+            process.terminate()
+        raise
+    pool.shutdown()
+
+
+def _drain(events: Queue[Event]) -> Iterator[Event]:
+    while True:
+        try:
+            yield events.get_nowait()
+        except queue.Empty:
+            return
+
+
+def _start_worker(events: Queue[Event], threads: int) -> None:
+    import signal
+
+    import torch
+
+    global _events
+    _events = events
+    torch.set_num_threads(threads)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides; finished runs are stored by then
+
+
+def _work(index: int, run: PlannedRun, root: Path) -> RunRecord:
+    import torch
+
+    assert _events is not None
+    events = _events
+    return execute(run, ResultsFolder(root), torch.device("cpu"), lambda *event: events.put((index, *event)))

@@ -1,0 +1,190 @@
+"""Planning and executing runs: what is to be done, what is done already, and one run from features to record."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import traceback
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from avbench.harness.environment import environment, peak_memory_bytes
+from avbench.harness.errors import UsageError, unknown
+from avbench.harness.features.sources import feature_manifest, load_features
+from avbench.harness.options import EpochOptions, Options
+from avbench.harness.plugins import Registered, plugins
+from avbench.harness.protocol import PROTOCOLS, EpochListener, Result, run_two_stages
+from avbench.harness.records import (
+    Capabilities,
+    Configuration,
+    Failure,
+    Measured,
+    Metrics,
+    Outcome,
+    Plugin,
+    ProtocolVersion,
+    RunRecord,
+    ValidationEpoch,
+)
+from avbench.harness.results import ResultsFolder, pack_evidence
+from avbench.harness.sourcehash import source_hash
+from avbench.harness.tracks import Track
+from avbench.splits import load_split
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """One run to be done."""
+
+    configuration: Configuration
+    variant: str | None = None
+
+    def __str__(self) -> str:
+        c = self.configuration
+        return f"{c.method} {c.track} {c.protocol.name} seed {c.seed}"
+
+
+def plan(
+    methods: Iterable[str],
+    tracks: Iterable[Track],
+    protocols: Iterable[str],
+    seeds: Sequence[int],
+    given: Mapping[str, Any] | None = None,
+    variant: str | None = None,
+) -> list[PlannedRun]:
+    """Every combination, track by track. Raises :class:`UsageError` for unknown names, options or values."""
+    registered = [plugins().method(slug) for slug in methods]
+    for name in protocols:
+        if name not in PROTOCOLS:
+            raise unknown("protocol", name, PROTOCOLS)
+    return [
+        PlannedRun(configuration(method, track, protocol, seed, given or {}), variant)
+        for track in tracks
+        for method in registered
+        for protocol in protocols
+        for seed in seeds
+    ]
+
+
+def configuration(
+    registered: Registered, track: Track, protocol: str, seed: int, given: Mapping[str, Any]
+) -> Configuration:
+    """The full configuration of one run, identity included."""
+    info = registered.info
+    manifest = feature_manifest(track)
+    try:
+        options = registered.method.Options.effective(track, protocol, given)
+    except UsageError as error:
+        raise UsageError(f"method {info.slug!r}: {error}") from None
+    return Configuration(
+        method=info.slug,
+        plugin=Plugin(
+            distribution=registered.distribution,
+            version=registered.version,
+            source_hash=source_hash(registered.method.__module__),
+        ),
+        options=options.model_dump(mode="json"),
+        dataset=track.dataset,
+        features=track.features,
+        feature_hash=manifest.content_hash,
+        split_fingerprint=load_split(track.dataset, manifest.partition).fingerprint,
+        protocol=ProtocolVersion(name=protocol, version=PROTOCOLS[protocol].version),
+        seed=seed,
+    )
+
+
+def execute(
+    planned: PlannedRun, results: ResultsFolder, device: torch.device, listener: EpochListener = lambda *_: None
+) -> RunRecord:
+    """Do one run and store its record. An exception becomes a stored failure; Ctrl-C stores nothing."""
+    import torch
+
+    _make_deterministic()
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    c = planned.configuration
+    registered = plugins().method(c.method)
+    started, start = datetime.now(UTC).isoformat(timespec="seconds"), perf_counter()
+    outcome, failure, evidence, seconds = None, None, None, (0.0, 0.0)
+    try:
+        result = _run(registered, c, device, listener)
+        evidence = pack_evidence(result.evidence)
+        outcome, seconds = _outcome(result, evidence), result.seconds
+    except Exception as error:
+        failure = Failure(
+            type=type(error).__name__, message=str(error)[:20_000], traceback=traceback.format_exc()[-200_000:]
+        )
+    manifest = feature_manifest(c.track)
+    record = RunRecord(
+        identity=c.identity,
+        configuration=c,
+        variant=planned.variant,
+        simulated=manifest.simulated,
+        capabilities=Capabilities(
+            inputs=registered.info.inputs,
+            uses_unseen_names=registered.info.uses_unseen_names,
+            generative=registered.info.generative,
+        ),
+        warnings=list(manifest.warnings),
+        environment=environment(device),
+        measured=Measured(
+            started=started,
+            seconds_stage_1=round(seconds[0], 3),
+            seconds_stage_2=round(seconds[1], 3),
+            seconds=round(perf_counter() - start, 3),
+            peak_memory_bytes=peak_memory_bytes(device),
+        ),
+        outcome=outcome,
+        failure=failure,
+    )
+    results.save(record, evidence)
+    return record
+
+
+def _run(registered: Registered, c: Configuration, device: torch.device, listener: EpochListener) -> Result:
+    options = registered.method.Options.model_validate(c.options)
+    return run_two_stages(
+        lambda: registered.method(options),
+        load_features(c.track).to(device),
+        PROTOCOLS[c.protocol.name],
+        epochs=_epochs(options),
+        seed=c.seed,
+        listener=listener,
+    )
+
+
+def _epochs(options: Options) -> int:
+    """The epochs of stage 1; methods without epochs are scored once."""
+    return options.epochs if isinstance(options, EpochOptions) else 1
+
+
+def _outcome(result: Result, evidence: bytes) -> Outcome:
+    m = result.metrics
+    return Outcome(
+        metrics=Metrics(S=m.S, U=m.U, HM=m.HM, ZSL=m.ZSL, AUSUC=m.AUSUC),
+        offset=result.offset,
+        branch_offsets=dict(result.branch_offsets),
+        epochs=result.epochs,
+        validation=[ValidationEpoch(S=e.S, U=e.U, HM=e.HM, offset=e.offset) for e in result.validation],
+        parameters=result.parameters,
+        evidence=hashlib.sha256(evidence).hexdigest(),
+    )
+
+
+def _make_deterministic() -> None:
+    """Same seed, same machine, same bits: deterministic kernels where torch has them."""
+    import torch
+
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False
+
+
+RunListener = Callable[[int, int, int, int, float], None]
+"""Called with the index of the run, stage, epochs done, epochs in all, validation HM in percent."""
