@@ -1,0 +1,52 @@
+"""Running one training step many times: plainly, or on CUDA as one captured graph. Imports torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+WARM_UP = 3
+"""Steps run before the capture: allocators, libraries and the optimiser's state must have settled."""
+
+
+class RepeatedStep:
+    """Calls ``step`` once per call. ``step`` takes nothing and reads its batch through tensors that stay in place.
+
+    On CUDA the first calls run on a side stream as ordinary steps; then one step is captured, and every later
+    call replays it without touching Python. So ``step`` must not wait for the device, and what changes from one call to
+    the next (batch, learning rate) must live in device tensors that are updated in place.
+    """
+
+    def __init__(self, step: Callable[[], None], device: torch.device) -> None:
+        self.step = step
+        self.device = device
+        self.graph: torch.cuda.CUDAGraph | None = None
+        self.calls = 0
+
+    def __call__(self) -> None:
+        if self.device.type != "cuda":
+            self.step()
+            return
+        with torch.cuda.device(self.device):
+            if self.calls < WARM_UP:
+                self._run_on_side_stream()
+            elif self.graph is None:
+                self.graph = self._capture()
+            if self.graph is not None:
+                self.graph.replay()
+        self.calls += 1
+
+    def _run_on_side_stream(self) -> None:
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            self.step()
+        torch.cuda.current_stream().wait_stream(stream)
+
+    def _capture(self) -> torch.cuda.CUDAGraph:
+        """Record one step. The recording computes nothing."""
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            self.step()
+        return graph
