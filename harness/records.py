@@ -72,6 +72,8 @@ class Capabilities(Part):
     inputs: Literal["averaged", "temporal"]
     uses_unseen_names: bool
     generative: bool
+    calibrated_stacking: bool = True
+    """False: the scores are final and the offset is fixed at 0."""
 
 
 class Metrics(Part):

@@ -130,6 +130,7 @@ def execute(
             inputs=registered.info.inputs,
             uses_unseen_names=registered.info.uses_unseen_names,
             generative=registered.info.generative,
+            calibrated_stacking=registered.info.calibrated_stacking,
         ),
         warnings=list(manifest.warnings),
         environment=environment(device),

@@ -265,5 +265,5 @@ _Row = TypeVar("_Row", bound=Row)
 
 
 def _read(file: str, model: type[_Row]) -> tuple[_Row, ...]:
-    with (resources.files("avbench.leaderboard") / "data" / file).open(encoding="utf-8", newline="") as stream:
-        return tuple(model.model_validate(row) for row in csv.DictReader(stream))
+    text = (resources.files("avbench.leaderboard") / "data" / file).read_text("utf-8")
+    return tuple(model.model_validate(row) for row in csv.DictReader(text.splitlines()))
