@@ -1,0 +1,67 @@
+"""Progress of runs on a terminal: one bar for all runs, one for each run at work. Off a terminal: one line per run."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from types import TracebackType
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from avbench.harness.records import RunRecord
+from avbench.harness.runs import PlannedRun
+
+
+class RunProgress:
+    """Shows runs on standard error, so that standard output stays for results."""
+
+    def __init__(self, runs: Sequence[PlannedRun]) -> None:
+        self._runs = runs
+        self._tasks: dict[tuple[int, int], TaskID] = {}
+        self._bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[detail]}"),
+            TimeElapsedColumn(),
+            console=Console(file=sys.stderr),
+            disable=not sys.stderr.isatty(),
+        )
+        self._all = self._bars.add_task("all runs", total=len(runs), detail="")
+
+    def __enter__(self) -> RunProgress:
+        self._bars.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self._bars.stop()
+
+    def epoch(self, index: int, stage: int, done: int, total: int, hm: float) -> None:
+        """An epoch of a run is done."""
+        key = (index, stage)
+        if key not in self._tasks:
+            text = f"{self._runs[index]}, stage {stage}"
+            self._tasks[key] = self._bars.add_task(text, total=total, detail="")
+        self._bars.update(self._tasks[key], completed=done, detail=f"validation HM {hm:.2f}")
+
+    def finished(self, index: int, record: RunRecord) -> None:
+        """A run is stored."""
+        for stage in (1, 2):
+            if (task := self._tasks.pop((index, stage), None)) is not None:
+                self._bars.remove_task(task)
+        self._bars.advance(self._all)
+        line = f"{self._runs[index]}: {_verdict(record)} ({record.measured.seconds:.1f} s)"
+        if self._bars.disable:
+            click.echo(line, err=True)
+        else:
+            self._bars.console.print(line, markup=False, highlight=False)
+
+
+def _verdict(record: RunRecord) -> str:
+    if record.outcome is None:
+        assert record.failure is not None
+        return f"FAILED: {record.failure.message}"
+    m = record.outcome.metrics
+    return f"S {m.S:.2f}  U {m.U:.2f}  HM {m.HM:.2f}  ZSL {m.ZSL:.2f}"

@@ -1,0 +1,169 @@
+"""``avbench run``: methods x tracks x protocols x seeds, under the fixed protocol."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from avbench.harness.errors import UsageError, unknown
+from avbench.harness.tracks import DEMO, Track
+from avbench.splits import DATASETS
+
+
+def complete_method(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    """Shell completion of method names."""
+    from avbench.harness.plugins import plugins
+
+    return [slug for slug in ("all", *plugins().methods) if slug.startswith(incomplete)]
+
+
+def read_config(ctx: click.Context, _param: click.Parameter, path: Path | None) -> Path | None:
+    """Defaults of this command from a TOML file: its long option names as keys, and a table ``options``."""
+    if path is None:
+        return None
+    try:
+        values = tomllib.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path}: not readable as TOML ({error})") from None
+    known = {p.name: p for p in ctx.command.params if p.name and p.name != "config"}
+    given = values.pop("options", {})
+    defaults: dict[str, Any] = {"option": [f"{name}={json.dumps(value)}" for name, value in given.items()]}
+    for key, value in values.items():
+        name = key.replace("-", "_")
+        if name not in known:
+            raise unknown(f"setting in {path}", key, known)
+        defaults[name] = [value] if known[name].multiple and not isinstance(value, list) else value
+    ctx.default_map = defaults
+    return path
+
+
+@click.command()
+@click.option("--method", "method", multiple=True, shell_complete=complete_method, help="Method to run, or 'all'.")
+@click.option("--dataset", "dataset", multiple=True, type=click.Choice(DATASETS), help="Data set; may be repeated.")
+@click.option("--all-datasets", is_flag=True, help="All data sets (with real features: all that are installed).")
+@click.option("--features", "features", multiple=True, help="Feature set: main, cls, demo or an added one.")
+@click.option("--protocol", "protocol", multiple=True, default=("aligned",), show_default=True, help="Named protocol.")
+@click.option("--seeds", type=click.IntRange(1, 1000), help="Run seeds 0 to N-1.")
+@click.option("--seed", "seed", multiple=True, type=click.IntRange(0, 2**32 - 1), help="Run this seed. [default: 0]")
+@click.option("-p", "--option", "option", multiple=True, metavar="OPTION=VALUE", help="Set an option of the method.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:<number>.")
+@click.option("--jobs", default=1, show_default=True, type=click.IntRange(1, 256), help="Parallel processes (CPU).")
+@click.option(
+    "--results", default="results", show_default=True, type=click.Path(path_type=Path), help="Results folder."
+)
+@click.option("--fresh", is_flag=True, help="Repeat runs that are finished already.")
+@click.option("--json", "as_json", is_flag=True, help="Print the records as JSON.")
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    callback=read_config,
+    is_eager=True,
+    expose_value=False,
+    help="TOML file with defaults for these options.",
+)
+def run(
+    method: Sequence[str],
+    dataset: Sequence[str],
+    all_datasets: bool,
+    features: Sequence[str],
+    protocol: Sequence[str],
+    seeds: int | None,
+    seed: Sequence[int],
+    option: Sequence[str],
+    device: str,
+    jobs: int,
+    results: Path,
+    fresh: bool,
+    as_json: bool,
+) -> None:
+    """Train and evaluate methods under the fixed protocol.
+
+    A finished run is never repeated: the same configuration is the same run. A failed one is tried again.
+    Exit codes: 0 all runs finished, 1 some failed, 2 wrong usage, 130 interrupted (finished runs are kept).
+    """
+    if not method:
+        raise UsageError("name a method with --method NAME, or --method all; 'avbench methods list' shows them")
+    if seeds is not None and seed:
+        raise UsageError("use either --seeds N or --seed S, not both")
+    datasets = DATASETS if all_datasets else tuple(dict.fromkeys(dataset))
+    if not datasets:
+        raise UsageError("choose --dataset NAME or --all-datasets")
+    tracks = choose_tracks(datasets, tuple(dict.fromkeys(features)))
+    given = dict(_parse_option(text) for text in option)
+
+    from avbench.harness.jobs import choose_device, execute_all
+    from avbench.harness.plugins import plugins
+    from avbench.harness.results import ResultsFolder
+    from avbench.harness.runs import plan
+
+    names = list(plugins().methods) if "all" in method else list(dict.fromkeys(method))
+    seed_values = tuple(range(seeds)) if seeds else tuple(dict.fromkeys(seed)) or (0,)
+    planned = plan(names, tracks, dict.fromkeys(protocol), seed_values, given)
+    folder = ResultsFolder(results)
+    found = [None if fresh else folder.find(p.configuration) for p in planned]
+    records = [r if r is not None and r.finished else None for r in found]
+    waiting = [index for index, record in enumerate(records) if record is None]
+    if len(waiting) < len(planned):
+        click.echo(f"{len(planned) - len(waiting)} of {len(planned)} runs are finished already", err=True)
+
+    from avbench.harness.cli.progress import RunProgress
+
+    todo = [planned[index] for index in waiting]
+    if todo:
+        chosen = choose_device(device)
+        with RunProgress(todo) as progress:
+            for index, record in execute_all(todo, folder, chosen, jobs, progress.epoch):
+                records[waiting[index]] = record
+                progress.finished(index, record)
+    done = [r for r in records if r is not None]
+    if as_json:
+        click.echo(json.dumps([r.model_dump(mode="json") for r in done], indent=1))
+    else:
+        from avbench.leaderboard.claims import claims
+        from avbench.leaderboard.tables import summary_table
+
+        click.echo(summary_table(done, claims()))
+    failed = [r for r in done if not r.finished]
+    if failed:
+        click.echo(
+            f"{len(failed)} of {len(done)} runs failed; 'avbench results list --status failed' shows why", err=True
+        )
+        raise SystemExit(1)
+
+
+def choose_tracks(datasets: Sequence[str], features: Sequence[str]) -> list[Track]:
+    """The tracks to run: the named feature sets, else the installed real ones, else the demo (said in one line)."""
+    from avbench.harness.features.store import Store
+
+    installed = {Track(m.dataset, m.features) for m in Store().list()}
+    if features:
+        known = {DEMO, "main", "cls"} | {t.features for t in installed}
+        for name in features:
+            if name not in known:
+                raise unknown("feature set", name, known)
+        return [Track(d, f) for f in features for d in datasets]
+    tracks = sorted(t for t in installed if t.dataset in datasets)
+    if tracks:
+        return tracks
+    click.echo(
+        f"No real features of {', '.join(datasets)} are installed: running on the embedded demo features (simulated). "
+        "'avbench data import' brings the real ones.",
+        err=True,
+    )
+    return [Track(d, DEMO) for d in datasets]
+
+
+def _parse_option(text: str) -> tuple[str, Any]:
+    """``name=value``; the value is read as JSON where it is JSON, and as text otherwise."""
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise UsageError(f"-p {text!r}: write OPTION=VALUE")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
