@@ -25,6 +25,8 @@ PRINTED: tuple[Metric, ...] = ("S", "U", "HM", "ZSL")
 Origin = Literal["paper", "repository", "re-run", "log"]
 """Printed in a paper; stated by the authors' repository; somebody else's re-run; a development log or notes."""
 
+STATED_BY_AUTHORS: tuple[Origin, ...] = ("paper", "repository")
+
 _HALF_DIGIT = 0.005
 _FLOAT = 1e-9
 
@@ -238,7 +240,7 @@ def claim_for(method: str, track: Track) -> tuple[Claim, ...]:
         and claim.track == track
         and claim.main
         and claim.variant is None
-        and claim.origin in ("paper", "repository")
+        and claim.origin in STATED_BY_AUTHORS
     ]
     return tuple(sorted(found, key=authority))
 
@@ -247,7 +249,7 @@ def authority(claim: Claim) -> tuple[bool, bool, bool, int]:
     """Sort key: own before quoted, stated by authors before others, complete before partial, older before newer."""
     return (
         not claim.own,
-        claim.origin not in ("paper", "repository"),
+        claim.origin not in STATED_BY_AUTHORS,
         len(claim.values) < len(PRINTED),
         papers()[claim.paper].year or 9999,
     )

@@ -1,0 +1,63 @@
+"""Averages over tracks: only over what was run under one protocol, with the same code and the same changed options."""
+
+from __future__ import annotations
+
+import statistics
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from avbench.harness.tracks import Track
+from avbench.leaderboard.boards import Board, RerunRow, Series
+from avbench.leaderboard.claims import METRICS, Metric
+
+
+@dataclass(frozen=True)
+class Average:
+    """One series over the tracks of an average board."""
+
+    series: Series
+    rows: Mapping[Track, RerunRow]
+    metrics: Mapping[Metric, float] | None
+    """Mean over tracks of the means over seeds; None where a track is missing: such a mean compares with nothing."""
+
+
+@dataclass(frozen=True)
+class AverageBoard:
+    """All series on the data sets that were run with one feature set under one protocol, best mean HM first."""
+
+    features: str
+    protocol: str
+    protocol_version: int
+    simulated: bool
+    tracks: tuple[Track, ...]
+    averages: tuple[Average, ...]
+
+
+def average_boards(boards: Iterable[Board]) -> tuple[AverageBoard, ...]:
+    """Averages over the data sets of each feature set and protocol, from each board's first feature group."""
+    found: dict[tuple[bool, str, str, int], list[Board]] = defaultdict(list)
+    for board in boards:
+        if board.groups:
+            found[board.simulated, board.track.features, board.protocol, board.protocol_version].append(board)
+    return tuple(
+        AverageBoard(features, protocol, version, simulated, tuple(b.track for b in members), _averages(members))
+        for (simulated, features, protocol, version), members in sorted(found.items())
+    )
+
+
+def _averages(boards: list[Board]) -> tuple[Average, ...]:
+    rows: dict[Series, dict[Track, RerunRow]] = defaultdict(dict)
+    for board in boards:
+        for row in board.groups[0].rows:
+            rows[row.series][board.track] = row
+    found = [
+        Average(series, by_track, _mean(by_track.values()) if len(by_track) == len(boards) else None)
+        for series, by_track in rows.items()
+    ]
+    return tuple(sorted(found, key=lambda a: (-a.metrics["HM"] if a.metrics else 1.0, a.series.label)))
+
+
+def _mean(rows: Iterable[RerunRow]) -> Mapping[Metric, float]:
+    members = tuple(rows)
+    return {metric: statistics.fmean(row.metrics[metric].mean for row in members) for metric in METRICS}

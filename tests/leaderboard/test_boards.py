@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from simulated_results import OPTIONS, configuration_of, record_of, sha256, simulated_run
+
+from avbench.harness.records import RunRecord
+from avbench.harness.tracks import Track
+from avbench.leaderboard.averages import average_boards
+from avbench.leaderboard.boards import Board, Spread, build_boards, reruns_of
+from avbench.leaderboard.claims import claim_for, claims
+
+UCF = Track("ucf", "main")
+VGG = Track("vggsound", "main")
+
+
+def changed_from_presets(record: RunRecord) -> Mapping[str, Any] | None:
+    """Presets are OPTIONS, and those of methods named ``stranger...`` are unknown."""
+    c = record.configuration
+    return None if c.method.startswith("stranger") else {k: v for k, v in c.options.items() if OPTIONS[k] != v}
+
+
+def boards_of(*records: RunRecord, **arguments: Any) -> dict[tuple[str, str, bool], Board]:
+    built = build_boards(records, claims(), changed_from_presets, **arguments)
+    return {(str(b.track), b.protocol, b.simulated): b for b in built}
+
+
+def run(*arguments: Any, **keywords: Any) -> RunRecord:
+    return simulated_run(*arguments, clips=2, **keywords)[0]
+
+
+def test_seeds_of_one_configuration_make_one_row() -> None:
+    records = [run("avca", UCF, "as-published", seed) for seed in (2, 0, 1)]
+    (row,) = boards_of(*records)["ucf/main", "as-published", False].rows
+    assert row.seeds == (0, 1, 2)
+    hms = [r.outcome.metrics.HM for r in records if r.outcome]
+    assert row.metrics["HM"].mean == pytest.approx(sum(hms) / 3)
+    assert row.metrics["HM"].deviation == pytest.approx((sum((h - sum(hms) / 3) ** 2 for h in hms) / 2) ** 0.5)
+    assert row.metrics["HM"].n == 3
+    assert row.seconds == {"cpu": Spread(91.0, 1.0, 3)}
+
+
+def test_one_run_has_no_deviation() -> None:
+    assert Spread.of([3.0]) == Spread(3.0, None, 1)
+
+
+def test_anything_but_the_seed_makes_another_row() -> None:
+    other = run("avca", UCF, "aligned", 0, options={**OPTIONS, "epochs": 2})
+    board = boards_of(run("avca", UCF), run("avca", UCF, seed=1), other)["ucf/main", "aligned", False]
+    assert sorted(len(row.records) for row in board.rows) == [1, 2]
+    assert {row.series.label for row in board.rows} == {"avca", "avca (epochs=2)"}
+
+
+def test_printed_numbers_stand_beside_as_published_runs_of_real_features_only() -> None:
+    boards = boards_of(
+        run("avca", UCF, "as-published"),
+        run("avca", UCF, "aligned"),
+        run("avca", Track("ucf", "demo"), "as-published"),
+    )
+    published = boards["ucf/main", "as-published", False]
+    own = claim_for("avca", UCF)[0]
+    (row,) = published.rows
+    deviation, claim = row.deviations["HM"]
+    assert claim == own
+    assert deviation == pytest.approx(row.metrics["HM"].mean - 27.15)
+    assert "AUSUC" not in row.deviations
+    assert {claimed.method for claimed in published.claimed} >= {"avca", "mdii", "tcaf"}
+    for key in (("ucf/main", "aligned", False), ("ucf/demo", "as-published", True)):
+        assert not boards[key].claimed
+        assert not boards[key].rows[0].claims
+        assert not boards[key].rows[0].deviations
+
+
+@pytest.mark.parametrize("kind", ["changed option", "unknown presets"])
+def test_only_preset_options_are_compared(kind: str) -> None:
+    options = {**OPTIONS, "epochs": 2} if kind == "changed option" else OPTIONS
+    record = run("avca" if kind == "changed option" else "stranger", UCF, "as-published", options=options)
+    (row,) = boards_of(record)["ucf/main", "as-published", False].rows
+    assert row.claims == ()
+
+
+def test_simulated_features_under_a_real_name_never_reach_a_real_board() -> None:
+    boards = boards_of(run("avca", UCF, "as-published", simulated=True))
+    assert boards["ucf/main", "as-published", False].rows == ()
+    assert len(boards["ucf/main", "as-published", True].rows) == 1
+    assert boards["ucf/main", "as-published", True].claimed == ()
+
+
+def test_a_demo_record_that_denies_being_simulated_stays_simulated() -> None:
+    boards = boards_of(run("avca", Track("ucf", "demo"), simulated=False))
+    assert set(boards) >= {("ucf/demo", "aligned", True)}
+    assert ("ucf/demo", "aligned", False) not in boards
+
+
+def test_failed_runs_have_no_row() -> None:
+    failed = record_of(configuration_of("avca", UCF, "aligned", 0))
+    assert ("ucf/main", "aligned", False) not in boards_of(failed)
+
+
+def test_tracks_without_runs_still_have_their_claims() -> None:
+    boards = boards_of()
+    assert boards["vggsound/clap-xclip", "as-published", False].claimed
+    assert all(b.protocol == "as-published" and not b.rows and not b.simulated for b in boards.values())
+
+
+def test_printings_that_agree_share_a_row_and_misprints_stand_apart() -> None:
+    claimed = [row for row in boards_of()["ucf/main", "as-published", False].claimed if row.method == "cjme"]
+    assert [(row.values["HM"], row.papers) for row in claimed] == [
+        (12.48, ("avca-2022", "hyper-2023")),
+        (1.48, ("mdii-2023",)),
+    ]
+    assert not claimed[0].anomalies
+    assert {a.id for a in claimed[1].anomalies["HM"]} == {"H1", "X1"}
+    assert set(claimed[1].anomalies) == {"HM"}
+
+
+def test_partial_printings_complete_each_other_but_reruns_of_others_do_not() -> None:
+    claimed = [row for row in boards_of()["ucf/cls", "as-published", False].claimed if row.method == "tcaf"]
+    full, *theirs = claimed
+    assert full.papers == ("tcaf-2022", "ez-avgzl-2024")
+    assert full.values == {"S": 67.14, "U": 40.83, "HM": 50.78, "ZSL": 44.64}
+    assert [row.origin for row in theirs] == ["re-run", "re-run"]
+
+
+def test_claims_and_rows_are_ordered_by_hm() -> None:
+    boards = boards_of(run("weak", VGG, skill=0.1), run("strong", VGG, skill=0.8), run("fair", VGG, skill=0.5))
+    assert [row.method for row in boards["vggsound/main", "aligned", False].rows] == ["strong", "fair", "weak"]
+    for board in boards_of().values():
+        hms = [row.values.get("HM", -1) for row in board.claimed]
+        assert hms == sorted(hms, reverse=True)
+
+
+def test_other_contents_of_the_features_are_groups_apart() -> None:
+    genuine = sha256("genuine")
+    records = [run("avca", UCF, seed=s, feature_hash=sha256("altered")) for s in (0, 1)]
+    records.append(run("avca", UCF, feature_hash=genuine))
+    by_size = boards_of(*records)["ucf/main", "aligned", False].groups
+    assert [g.feature_hash for g in by_size] == [sha256("altered"), genuine]
+    assert not any(g.verified for g in by_size)
+    by_trust = boards_of(*records, trusted=frozenset({(UCF, genuine)}))["ucf/main", "aligned", False].groups
+    assert [(g.feature_hash, g.verified) for g in by_trust] == [(genuine, True), (sha256("altered"), False)]
+
+
+def test_reruns_beside_a_printed_row() -> None:
+    variant = run("avca", UCF, "as-published", options={**OPTIONS, "epochs": 3}, variant="modality=audio")
+    boards = tuple(boards_of(run("avca", UCF, "as-published"), run("avca", UCF), variant).values())
+    ablation = next(c for c in claims() if c.variant == "modality=audio" and c.track == UCF)
+    assert [row.records[0] for row in reruns_of(ablation, boards)] == [variant]
+    (row,) = reruns_of(claim_for("avca", UCF)[0], boards)
+    assert row.first.configuration.protocol.name == "as-published"
+    assert row.first.variant is None
+
+
+def test_averages_need_every_track_and_one_protocol() -> None:
+    records = [
+        run("avca", UCF),
+        run("avca", VGG),
+        run("cjme", UCF),
+        run("cjme", VGG, "as-published"),
+        run("avca", Track("ucf", "cls")),
+    ]
+    found = {(a.features, a.protocol): a for a in average_boards(boards_of(*records).values())}
+    both = found["main", "aligned"]
+    assert both.tracks == (UCF, VGG)
+    averages = {a.series.method: a.metrics for a in both.averages}
+    assert averages["cjme"] is None
+    values = [r.outcome.metrics.HM for r in records[:2] if r.outcome]
+    assert averages["avca"] is not None
+    assert averages["avca"]["HM"] == pytest.approx(sum(values) / 2)
+    assert found["cls", "aligned"].tracks == (Track("ucf", "cls"),)
