@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
 from avbench.harness.data import Classes, Clips, TrainingSet
-from avbench.harness.options import Options
+from avbench.harness.options import Options as BaseOptions
 
 if TYPE_CHECKING:
     import torch
@@ -76,9 +76,9 @@ class Method(ABC):
     """
 
     info: ClassVar[MethodInfo]
-    Options: ClassVar[type[Options]] = Options
+    Options: ClassVar[type[BaseOptions]] = BaseOptions
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: BaseOptions) -> None:
         self.options = options
 
     @abstractmethod

@@ -95,7 +95,7 @@ class StageData:
         classes = self.classes(self.candidates, trained=(trained or self).seen)
         scores: dict[str, list[Tensor]] = {}
         with _random_state_kept(self.device):
-            for rows in self.order.split(CHUNK):
+            for rows in torch.split(self.order, CHUNK):
                 clips = Clips(self.features.audio[rows], self.features.visual[rows])
                 with _guarded(method, "predict", clips.audio, clips.visual, classes.vectors, classes.trained):
                     answer = call(clips, classes)

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-STORE_VERSION = 1
+STORE_VERSION: Literal[1] = 1
 
 
 class Manifest(BaseModel):
