@@ -1,0 +1,331 @@
+"""The two stages, seen from outside: what a method is shown, what is chosen where, and what cannot leak."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from simulated_features import Ridge, RidgeOptions, ridge, simulated_features
+
+from avbench.harness.calibration import exact_offset, grid_offset
+from avbench.harness.data import Classes, Clips, TrainingSet
+from avbench.harness.errors import DataError, MethodError
+from avbench.harness.features.featureset import FeatureSet
+from avbench.harness.method import Progress
+from avbench.harness.metrics import evaluate
+from avbench.harness.protocol import ALIGNED, AS_PUBLISHED, Protocol, Result, run_two_stages
+from avbench.harness.results import TEST, VALIDATION
+from avbench.harness.stages import stage_data
+
+
+def run(
+    features: FeatureSet | None = None,
+    make: Callable[[], Ridge] = ridge,
+    protocol: Protocol = ALIGNED,
+    epochs: int = 3,
+    **changes: Any,
+) -> Result:
+    return run_two_stages(make, features or simulated_features(), protocol, epochs=epochs, seed=0, **changes)
+
+
+class Spy(Ridge):
+    """Keeps everything it was ever shown."""
+
+    def __init__(self) -> None:
+        super().__init__(RidgeOptions())
+        self.train: list[TrainingSet] = []
+        self.asked: list[tuple[Clips, Classes]] = []
+
+    def fit(self, train: TrainingSet, progress: Progress) -> None:
+        self.train.append(train)
+        super().fit(train, progress)
+
+    def predict(self, clips: Clips, classes: Classes) -> torch.Tensor:
+        self.asked.append((clips, classes))
+        return super().predict(clips, classes)
+
+
+def spied(features: FeatureSet, protocol: Protocol = ALIGNED) -> list[Spy]:
+    spies: list[Spy] = []
+
+    def make() -> Spy:
+        spies.append(Spy())
+        return spies[-1]
+
+    run(features, make, protocol)
+    return spies
+
+
+def rows_of(table: torch.Tensor) -> set[bytes]:
+    return {row.numpy().tobytes() for row in table}
+
+
+def test_the_closed_form_method_learns() -> None:
+    result = run(simulated_features(noise=0.1))
+    assert result.metrics.S > 60
+    assert result.metrics.ZSL > 60
+    assert result.metrics.U <= result.metrics.ZSL
+
+
+def test_training_sees_the_training_parts_only() -> None:
+    features = simulated_features()
+    first, second = spied(features)
+    for spy, parts in ((first, ("train",)), (second, ("train", "val_seen", "val_unseen"))):
+        allowed = set().union(*(rows_of(features.visual[features.rows[p]]) for p in parts))
+        assert rows_of(spy.train[0].clips.visual) == allowed
+    split = features.split
+    assert first.train[0].classes.names == tuple(c.name for c in split.classes_of("train"))
+    assert second.train[0].classes.names == tuple(c.name for c in split.classes_of("test_seen"))
+    assert first.train[0].unseen is None
+
+
+def test_stage_2_training_data_is_a_view() -> None:
+    features = simulated_features()
+    train = stage_data(features, ALIGNED, stage=2).training_set(unseen_names=False)
+    assert train.clips.visual.data_ptr() == features.visual.data_ptr()
+
+
+def test_unseen_names_only_for_methods_that_declare_them() -> None:
+    features = simulated_features()
+    stage = stage_data(features, ALIGNED, stage=2)
+    unseen = stage.training_set(unseen_names=True).unseen
+    assert unseen is not None
+    assert unseen.names == tuple(c.name for c in features.split.classes_of("test_unseen"))
+    assert not unseen.trained.any()
+
+
+def test_test_clips_are_shown_once_after_training_and_validation_before() -> None:
+    features = simulated_features()
+    first, second = spied(features)
+    test = rows_of(features.visual[features.rows["test_seen"].start :])
+    shown = [rows_of(clips.visual) for clips, _ in first.asked + second.asked]
+    assert [bool(rows & test) for rows in shown] == [False] * (len(shown) - 1) + [True]
+    assert shown[-1] == test
+
+
+def test_the_order_of_evaluated_clips_tells_nothing() -> None:
+    """Seen and unseen clips are mixed: their position does not correlate with being seen."""
+    features = simulated_features("activitynet", clips=4)
+    stage = stage_data(features, ALIGNED, stage=2)
+    seen = (stage.order < features.rows["test_seen"].stop).double().numpy()
+    assert abs(np.corrcoef(seen, np.arange(len(seen)))[0, 1]) < 0.12
+
+
+def test_validation_in_stage_2_keeps_the_stage_1_partition() -> None:
+    features = simulated_features()
+    first, second = spied(features)
+    assert first.asked[0][1].names == second.asked[0][1].names
+    split = features.split
+    candidates = sorted(split.classes_of("train") + split.classes_of("val_unseen"), key=lambda c: c.id)
+    assert first.asked[0][1].names == tuple(c.name for c in candidates)
+    assert first.asked[0][1].trained.sum() == len(split.classes_of("train"))
+    assert bool(second.asked[0][1].trained.all())
+
+
+def test_permuting_the_stored_test_clips_changes_no_metric() -> None:
+    features = simulated_features()
+    order = torch.arange(len(features.class_id))
+    for part in ("val_seen", "val_unseen", "test_seen", "test_unseen"):
+        rows = features.rows[part]
+        count = rows.stop - rows.start
+        order[rows] = rows.start + torch.randperm(count, generator=torch.Generator().manual_seed(3))
+    keep = features.rows["train"]
+    order[keep] = torch.arange(keep.stop)
+    permuted = replace(
+        features, audio=features.audio[order], visual=features.visual[order], class_id=features.class_id[order]
+    )
+    plain = stage_data(features, ALIGNED, stage=2)
+    mixed = stage_data(permuted, ALIGNED, stage=2)
+    method = ridge()
+    plain.fit(method, FakeProgress())
+    assert evaluate(plain.evidence(method), 0.1) == pytest.approx(evaluate(mixed.evidence(method), 0.1))
+
+
+class FakeProgress:
+    epochs = 1
+    device = torch.device("cpu")
+    seed = 0
+
+    def epoch_done(self, method: object) -> float:
+        return 0.0
+
+
+def test_scrambling_test_labels_changes_no_score() -> None:
+    features = simulated_features()
+    labels = features.class_id.clone()
+    rows = slice(features.rows["test_seen"].start, None)
+    labels[rows] = labels[rows].roll(7)
+    scrambled = replace(features, class_id=labels)
+    before, after = run(features).evidence[TEST], run(scrambled).evidence[TEST]
+    for name in ("seen_class", "seen_score", "unseen_class", "unseen_score"):
+        assert np.array_equal(getattr(before, name), getattr(after, name)), name
+    assert not np.array_equal(before.label, after.label)
+
+
+def test_offset_and_epoch_come_from_validation_alone() -> None:
+    """Test features and labels may be anything: epoch and offset stay."""
+    features = simulated_features()
+    visual = features.visual.clone()
+    visual[features.rows["test_seen"].start :] = 5.0
+    before, after = run(features), run(replace(features, visual=visual))
+    assert (before.offset, before.epochs, before.validation) == (after.offset, after.epochs, after.validation)
+    assert before.metrics != after.metrics
+
+
+def test_the_epoch_is_the_first_best_and_the_offset_its_own() -> None:
+    result = run()
+    harmonic_means = [e.HM for e in result.validation]
+    best = harmonic_means.index(max(harmonic_means))
+    assert result.epochs == best + 1
+    assert result.offset == result.validation[best].offset
+    assert result.offset == exact_offset(result.evidence[VALIDATION]).value
+
+
+def test_as_published_uses_the_grid_and_permuted_vectors() -> None:
+    features = simulated_features()
+    result = run(features, protocol=AS_PUBLISHED)
+    assert result.offset == grid_offset(result.evidence[VALIDATION]).value
+    plain = stage_data(features, ALIGNED, stage=1).vectors
+    permuted = stage_data(features, AS_PUBLISHED, stage=1).vectors
+    displaced = (plain != permuted).any(1)
+    assert int(displaced.sum()) == 79  # PROTOCOL section 2
+    for c, source in enumerate(features.split.permuted_ids):
+        assert torch.equal(permuted[c], plain[source])
+
+
+def test_averaged_offset_only_where_the_protocol_says_so() -> None:
+    result = run(make=lambda: ridge(branches=True), protocol=AS_PUBLISHED)
+    assert set(result.branch_offsets) == {"audio", "visual", "combined"}
+    assert result.offset == pytest.approx(sum(result.branch_offsets.values()) / 3)
+    tables = {n: grid_offset(result.evidence[f"{VALIDATION}.{n}"]).value for n in ("audio", "visual")}
+    assert tables == {n: result.branch_offsets[n] for n in tables}
+    aligned = run(make=lambda: ridge(branches=True))
+    assert aligned.branch_offsets == {}
+    assert set(aligned.evidence) == {TEST, VALIDATION}
+
+
+class Silent(Ridge):
+    """Scores nothing right on the unseen side until its last epoch: HM 0 for a while."""
+
+    def fit(self, train: TrainingSet, progress: Progress) -> None:
+        self.map = torch.zeros(24, 16)
+        for _ in range(progress.epochs):
+            progress.epoch_done(self)
+
+    def predict(self, clips: Clips, classes: Classes) -> torch.Tensor:
+        scores = torch.zeros(len(clips), len(classes))
+        return scores - torch.arange(len(classes)) - 1e6 * ~classes.trained
+
+
+def test_a_best_of_zero_is_replaced_as_published_only() -> None:
+    make = lambda: Silent(RidgeOptions())  # noqa: E731
+    assert run(make=make, protocol=AS_PUBLISHED).epochs == 3
+    assert run(make=make).epochs == 1
+
+
+def test_same_seed_same_bits() -> None:
+    first, second = run(), run()
+    assert first.metrics == second.metrics
+    for name, table in first.evidence.items():
+        for key, array in table.to_arrays().items():
+            assert array.tobytes() == second.evidence[name].to_arrays()[key].tobytes()
+
+
+class Broken(Ridge):
+    def __init__(self, fault: Callable[[torch.Tensor, Clips], object]) -> None:
+        super().__init__(RidgeOptions())
+        self.fault = fault
+
+    def predict(self, clips: Clips, classes: Classes) -> torch.Tensor:
+        return self.fault(super().predict(clips, classes), clips)  # type: ignore[return-value]
+
+
+def _nan(scores: torch.Tensor, _: Clips) -> torch.Tensor:
+    scores[0, 0] = float("nan")
+    return scores
+
+
+def _raises(scores: torch.Tensor, _: Clips) -> torch.Tensor:
+    raise RuntimeError("no luck")
+
+
+def _spoils(scores: torch.Tensor, clips: Clips) -> torch.Tensor:
+    clips.visual.zero_()
+    return scores
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        (lambda s, _: s.T, "returned shape"),
+        (lambda s, _: s[:, :-1], "returned shape"),
+        (lambda s, _: s.numpy(), "not a tensor"),
+        (lambda s, _: s.argsort(1), "floating-point"),
+        (lambda s, _: s.to("meta"), "returned a tensor on meta"),
+        (_nan, "NaN"),
+        (_raises, r"ridge\.predict raised RuntimeError: no luck"),
+        (_spoils, "changed its input in place"),
+    ],
+)
+def test_a_broken_predict_is_named(fault: Callable[[torch.Tensor, Clips], object], message: str) -> None:
+    with pytest.raises(MethodError, match=message):
+        run(make=lambda: Broken(fault))
+
+
+class SpoilsTraining(Ridge):
+    def fit(self, train: TrainingSet, progress: Progress) -> None:
+        train.clips.visual.mul_(2)
+        super().fit(train, progress)
+
+
+class TooManyEpochs(Ridge):
+    def fit(self, train: TrainingSet, progress: Progress) -> None:
+        super().fit(train, progress)
+        progress.epoch_done(self)
+
+
+@pytest.mark.parametrize(("method", "message"), [(SpoilsTraining, "in place"), (TooManyEpochs, "more epochs")])
+def test_a_broken_fit_is_named(method: type[Ridge], message: str) -> None:
+    with pytest.raises(MethodError, match=message):
+        run(make=lambda: method(RidgeOptions()))
+
+
+def test_missing_label_vectors_are_named() -> None:
+    features = simulated_features()
+    vectors = features.vectors.clone()
+    vectors[features.split.classes_of("test_unseen")[0].id] = float("nan")
+    with pytest.raises(DataError, match="label vectors"):
+        run(replace(features, vectors=vectors))
+
+
+class Random(Ridge):
+    """Training draws must not depend on how often, or whether, validation runs."""
+
+    def fit(self, train: TrainingSet, progress: Progress) -> None:
+        self.map = torch.randn(24, 16)
+        self.draws = []
+        for _ in range(progress.epochs):
+            self.draws.append(torch.rand(1).item())
+            progress.epoch_done(self)
+
+    def predict(self, clips: Clips, classes: Classes) -> torch.Tensor:
+        torch.rand(5)
+        np.random.random(5)
+        return super().predict(clips, classes)
+
+
+def test_validation_leaves_random_state_alone() -> None:
+    made: list[Random] = []
+
+    def make() -> Random:
+        made.append(Random(RidgeOptions()))
+        return made[-1]
+
+    run(make=make)
+    torch.manual_seed(0)
+    torch.randn(24, 16)
+    assert made[0].draws == [torch.rand(1).item() for _ in range(3)]
