@@ -124,10 +124,11 @@ def run(
     if as_json:
         click.echo(json.dumps([r.model_dump(mode="json") for r in done], indent=1))
     else:
+        from avbench.harness.presets import changed_options
         from avbench.leaderboard.claims import claims
         from avbench.leaderboard.tables import summary_table
 
-        click.echo(summary_table(done, claims()))
+        click.echo(summary_table(done, claims(), changed_options))
     failed = [r for r in done if not r.finished]
     if failed:
         click.echo(

@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+import pytest
+from simulated_results import OPTIONS, TRACKS, simulated_run
+
+from avbench.harness.records import RunRecord
+from avbench.harness.tracks import Track
+from avbench.leaderboard.boards import Board, build_boards
+from avbench.leaderboard.claims import claims
+from avbench.leaderboard.tables import FORMATS, Format, render, sheets, summary_table
+
+MAIN = TRACKS[:3]
+
+
+def no_changes(record: RunRecord) -> dict[str, object]:
+    return {}
+
+
+def changes(record: RunRecord) -> dict[str, object]:
+    return {k: v for k, v in record.configuration.options.items() if OPTIONS[k] != v}
+
+
+def run(*arguments: object, **keywords: object) -> RunRecord:
+    return simulated_run(*arguments, clips=2, **keywords)[0]  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def boards() -> tuple[Board, ...]:
+    records = [run("avca", t, p, s) for t in MAIN for p in ("aligned", "as-published") for s in range(2)]
+    records += [run("avca", Track("ucf", "demo")), run("cjme", MAIN[0], options={**OPTIONS, "epochs": 2})]
+    return build_boards(records, claims(), changes)
+
+
+def test_lines_per_method_protocol_and_printed_numbers(boards: tuple[Board, ...]) -> None:
+    main, demo = sheets(boards)
+    assert [(line.label, line.protocol, line.source, line.runs) for line in main.lines] == [
+        ("avca", "aligned", "run", "2"),
+        ("cjme (epochs=2)", "aligned", "run", "1"),
+        ("avca", "as-published", "run", "2"),
+        ("avca", "as-published", "claimed, avca-2022", ""),
+    ]
+    assert [t.dataset for t in main.tracks] == ["ucf", "activitynet", "vggsound"]
+    assert main.lines[3].cells[Track("ucf", "main")]["HM"].mean == 27.15
+    assert demo.simulated
+    assert not any(line.claimed for line in demo.lines)
+
+
+@pytest.mark.parametrize("form", ["text", "markdown", "latex"])
+def test_demo_is_labelled_in_every_format(boards: tuple[Board, ...], form: Format) -> None:
+    text = render(boards, form)
+    assert text.count("simulated: says nothing about real data") == 1
+    assert "demo features" in text
+
+
+def test_deviation_only_where_there_are_several_runs(boards: tuple[Board, ...]) -> None:
+    text = render(boards, "markdown")
+    rows = {line.split("|")[1].strip(): line for line in text.splitlines() if line.startswith("| ")}
+    assert "±" in next(line for line in text.splitlines() if line.startswith("| avca") and "aligned" in line)
+    assert "±" not in rows["cjme (epochs=2)"]
+
+
+def test_text_is_wide_where_the_terminal_is_and_stacked_where_not(
+    boards: tuple[Board, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "300")
+    wide = render(boards, "text")
+    monkeypatch.setenv("COLUMNS", "100")
+    narrow = render(boards, "text")
+    assert "\nvggsound/main\n" in narrow
+    assert "vggsound/main" not in wide
+    assert max(map(len, narrow.splitlines())) <= 120 < max(map(len, wide.splitlines()))
+
+
+def test_latex_is_balanced_and_escaped() -> None:
+    record = run("a_b", MAIN[0], variant=r"50% & $x$ \input{x} ~^#_")
+    latex = render(build_boards([record], claims(), no_changes), "latex")
+    assert r"50\% \& \$x\$ \textbackslash{}input\{x\} \textasciitilde{}\textasciicircum{}\#\_" in latex
+    assert latex.count(r"\begin{") == latex.count(r"\end{") == 1
+    body = latex.split(r"\midrule")[1].split(r"\bottomrule")[0].strip().splitlines()
+    assert [line.replace(r"\&", "").count("&") for line in body] == [7]
+
+
+def test_csv_and_json_hold_the_same_full_numbers(boards: tuple[Board, ...]) -> None:
+    from_json = json.loads(render(boards, "json"))
+    from_csv = list(csv.DictReader(io.StringIO(render(boards, "csv"))))
+    assert len(from_json) == len(from_csv) == 3 * 3 + 2
+    for a, b in zip(from_json, from_csv, strict=True):
+        assert {k: "" if v is None else str(v) for k, v in a.items()} == b
+    assert {row["source"] for row in from_json} == {"run", "claimed, avca-2022"}
+    assert {row["simulated"] for row in from_json if row["features"] == "demo"} == {True}
+
+
+def test_two_versions_of_the_code_and_two_contents_of_features_are_told_apart() -> None:
+    one = run("avca", MAIN[0])
+    c = one.configuration
+    two = c.model_copy(update={"plugin": c.plugin.model_copy(update={"source_hash": "f" * 64})})
+    other_code = one.model_copy(update={"configuration": two, "identity": two.identity})
+    other_data = run("avca", MAIN[0], feature_hash="e" * 64)
+    (sheet,) = sheets(build_boards([one, other_code, other_data], claims(), no_changes))
+    labels = [line.label for line in sheet.lines]
+    assert len(set(labels)) == 3
+    assert any("code ffffffff" in label for label in labels)
+    assert any("features eeeeeeee" in label for label in labels)
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_hostile_text_stays_text(form: Format) -> None:
+    evil = '=cmd()|<script>alert("x")</script>\x1b[31m\n| a | b |'
+    text = render(build_boards([run("avca", MAIN[0], variant=evil)], claims(), no_changes), form)
+    assert "\x1b" not in text
+    if form == "markdown":
+        assert "<script" not in text.replace(r"\<", "")
+        assert len([line for line in text.splitlines() if line.startswith("|")]) == 3
+    if form == "csv":
+        (row,) = csv.DictReader(io.StringIO(text))
+        assert row["changes"].startswith("'=")
+
+
+def test_nothing_finished_says_so() -> None:
+    assert summary_table([], claims(), no_changes) == "No finished run."
+    assert json.loads(render([], "json")) == []
+    assert render([], "csv") == ""
