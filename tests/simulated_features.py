@@ -19,7 +19,7 @@ from avbench.splits import PARTS, load_split
 
 
 def simulated_features(dataset: str = "ucf", clips: int = 3, noise: float = 0.5, seed: int = 0) -> FeatureSet:
-    """``clips`` clips per class and part of the main split; features are a linear map of the label vector plus noise."""
+    """``clips`` clips per class and part of the main split; features: a linear map of the label vector plus noise."""
     split = load_split(dataset, "main")
     generator = torch.Generator().manual_seed(seed)
     vectors = torch.nn.functional.normalize(torch.randn(len(split.classes), 16, generator=generator), dim=1)

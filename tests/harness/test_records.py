@@ -1,0 +1,120 @@
+"""Record schema and identity."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from simulated_results import simulated_run
+
+from avbench.harness.errors import RecordError
+from avbench.harness.records import Configuration, canonical_json, parse_record, read_record
+
+scalars = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**6), 10**6)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text()
+)
+options = st.dictionaries(st.text(min_size=1, max_size=20), scalars, min_size=1, max_size=8)
+
+
+def configuration(**changes: Any) -> Configuration:
+    record, _ = simulated_run()
+    return Configuration.model_validate({**record.configuration.model_dump(), **changes})
+
+
+@given(options, st.randoms())
+def test_the_order_of_options_does_not_matter(values: dict[str, Any], random: Any) -> None:
+    names = list(values)
+    random.shuffle(names)
+    shuffled = {name: values[name] for name in names}
+    assert configuration(options=values).identity == configuration(options=shuffled).identity
+
+
+@given(options, st.data())
+def test_any_changed_option_matters(values: dict[str, Any], data: st.DataObject) -> None:
+    name = data.draw(st.sampled_from(sorted(values)))
+    other = data.draw(scalars.filter(lambda v: canonical_json(v) != canonical_json(values[name])))
+    assert configuration(options=values).identity != configuration(options={**values, name: other}).identity
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"method": "other"},
+        {"seed": 1},
+        {"dataset": "activitynet"},
+        {"features": "cls"},
+        {"feature_hash": "0" * 64},
+        {"split_fingerprint": "0" * 64},
+        {"protocol": {"name": "as-published", "version": 1}},
+        {"protocol": {"name": "aligned", "version": 2}},
+        {"plugin": {"distribution": "avbench", "version": "9", "source_hash": "0" * 64}},
+        {"plugin": {"distribution": "avbench", "version": "1", "source_hash": "1" * 64}},
+    ],
+)
+def test_everything_that_decides_a_result_matters(changes: dict[str, Any]) -> None:
+    base = {"plugin": {"distribution": "avbench", "version": "1", "source_hash": "0" * 64}}
+    assert configuration(**base).identity != configuration(**{**base, **changes}).identity
+
+
+def test_round_trip(tmp_path: Path) -> None:
+    record, _ = simulated_run()
+    path = tmp_path / "record.json"
+    path.write_text(record.to_json(), "utf-8")
+    assert read_record(path) == record
+
+
+def broken(**changes: Any) -> dict[str, Any]:
+    record, _ = simulated_run()
+    return {**record.model_dump(mode="json"), **changes}
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ([], "JSON object"),
+        (broken(schema_version=99), "newer"),
+        (broken(schema_version=0), "schema_version"),
+        (broken(identity="0" * 64), "identity"),
+        (broken(surprise=1), "surprise"),
+        (broken(outcome=None), "outcome or a failure"),
+        (broken(variant="x" * 10_000), "variant"),
+    ],
+)
+def test_what_is_not_a_record_is_refused(data: Any, message: str) -> None:
+    with pytest.raises(RecordError, match=message):
+        parse_record(data, "here")
+
+
+@pytest.mark.parametrize("value", [-1, 100.001, float("nan"), float("inf"), "50%", None])
+def test_impossible_metrics_are_refused(value: Any) -> None:
+    data = broken()
+    data["outcome"]["metrics"]["HM"] = value
+    with pytest.raises(RecordError, match="HM"):
+        parse_record(data, "here")
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{", '{"identity": NaN}', "[" * 100_000, '"\ud800"'.encode("utf-8", "surrogatepass")]
+)
+def test_unreadable_files_are_named(tmp_path: Path, content: str | bytes) -> None:
+    path = tmp_path / "bad.json"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(RecordError, match=r"bad\.json"):
+        read_record(path)
+
+
+def test_a_missing_or_huge_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(RecordError, match=r"none\.json"):
+        read_record(tmp_path / "none.json")
+    huge = tmp_path / "huge.json"
+    huge.write_text(json.dumps("x" * 2**22))
+    with pytest.raises(RecordError, match="larger than"):
+        read_record(huge)
