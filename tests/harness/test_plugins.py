@@ -55,6 +55,10 @@ def _exit() -> Any:
     raise SystemExit(3)
 
 
+def _misspelt_hook() -> Any:
+    return module(lambda: [Ridge], avbench_metods=hookimpl(lambda: None))
+
+
 class NoInfo(Ridge):
     info = None  # type: ignore[assignment]
 
@@ -68,7 +72,7 @@ class NoInfo(Ridge):
         (lambda: module(lambda: [int]), "subclasses of Method"),
         (lambda: module(lambda: [NoInfo]), "not a MethodInfo"),
         (lambda: module(lambda: [Ridge]), "already registered by good"),
-        (lambda: module(list, avbench_metods=hookimpl(lambda: None)), "avbench_metods"),
+        (_misspelt_hook, "avbench_metods"),
     ],
 )
 def test_a_broken_plugin_is_named_and_costs_nothing_else(bad: Callable[[], Any], reason: str) -> None:
