@@ -64,7 +64,7 @@ def class_weights(evidence: Evidence, *, allow_empty: bool = False) -> Doubles:
             f"class ids {', '.join(map(str, missing))}."
         )
     weights = np.zeros(filled.size)
-    for name, side in (("seen", evidence.class_is_seen), ("unseen", ~evidence.class_is_seen)):
+    for name, side in (("a seen", evidence.class_is_seen), ("an unseen", ~evidence.class_is_seen)):
         counted = filled & side
         if not counted.any():
             raise RecordError(f"no evaluated clip has {name} class: its mean class accuracy is undefined.")

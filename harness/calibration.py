@@ -57,7 +57,7 @@ class Offset:
 
 @dataclass(frozen=True)
 class Area:
-    """Area under the seen-unseen curve, in percent, and its three factors, in percent: it is their product."""
+    """Area under the seen-unseen curve and the three factors whose product it is, each in percent of 1."""
 
     ausuc: float
     seen_accuracy: float
@@ -89,9 +89,9 @@ def curve(evidence: Evidence, *, allow_empty: bool = False) -> SeenUnseenCurve:
 def exact_offset(evidence: Evidence, *, allow_empty: bool = False) -> Offset:
     """The offset with the best harmonic mean over all real values: the midpoint of the curve's lowest best interval.
 
-    The two end intervals have a harmonic mean of 0. Where all have, also for want of any right clip, there is nothing to
-    calibrate and the offset is 0. An interval too narrow to hold a float64 number is passed over. Strictly increasing
-    affine maps of the scores change no decision.
+    The two end intervals have a harmonic mean of 0. Where all have, also for want of any right clip, there is nothing
+    to calibrate and the offset is 0. An interval too narrow to hold a float64 number is passed over. Strictly
+    increasing affine maps of the scores change no decision.
     """
     whole = curve(evidence, allow_empty=allow_empty)
     lower, upper = whole.thresholds[:-1], whole.thresholds[1:]

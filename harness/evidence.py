@@ -117,7 +117,8 @@ class Evidence:
     @property
     def empty_classes(self) -> Ints:
         """Ids of the classes of the search space without any clip, ascending."""
-        return self.classes[self.class_clips == 0]
+        empty: Ints = self.classes[self.class_clips == 0]
+        return empty
 
     @property
     def is_seen(self) -> NDArray[np.bool_]:
