@@ -68,6 +68,10 @@ class Split:
         """
         return tuple(c.id for c in sorted(self.classes, key=lambda c: c.prompt))
 
+    def vector_owner(self, c: SplitClass) -> SplitClass:
+        """The class whose label vector ``c`` receives under the as-published rule: ``c`` itself where it is right."""
+        return self.classes[self.permuted_ids[c.id]]
+
     def classes_of(self, part: str) -> tuple[SplitClass, ...]:
         """The classes whose clips ``part`` holds, ascending id. Raises SplitError for an unknown part."""
         if part not in PART_ROLES:

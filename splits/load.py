@@ -1,8 +1,14 @@
-"""Read the shipped split data and refuse anything that contradicts itself."""
+"""Read the shipped split data and refuse anything that contradicts itself.
+
+``data/<data set>.csv`` has one row per source class: id, name, prompt, category, its role in each partition and its
+clips per part. The partitions differ only in which classes they use, so the clips stand once. ``data/parts.csv`` has
+classes, clips and digest of every part. ``?`` stands for what no public list says.
+"""
 
 from __future__ import annotations
 
 import csv
+import io
 from functools import cache
 from importlib import resources
 from typing import NoReturn, cast, get_args
@@ -39,38 +45,50 @@ def _read_class(row: dict[str, str], partition: str) -> SplitClass:
     # A class that this partition leaves out keeps its clips in the other one.
     videos = {part: _count(row[part]) if role != "unused" else 0 for part in PARTS}
     videos[STAGE_2_TRAIN] = _stage_2_train(videos)
-    return SplitClass(int(row["id"]), row["name"], row["prompt"], row["category"], role, videos)
+    return SplitClass(_integer(row["id"]), row["name"], row["prompt"], row["category"], role, videos)
 
 
 def _read_parts(dataset: str, partition: str) -> dict[str, PartFacts]:
     rows = [r for r in _read_rows("parts.csv", PART_COLUMNS) if (r["dataset"], r["partition"]) == (dataset, partition)]
     return {
         row["part"]: PartFacts(
-            row["part"], int(row["classes"]), _count(row["videos"]), None if row["digest"] == UNKNOWN else row["digest"]
+            row["part"],
+            _integer(row["classes"]),
+            _count(row["videos"]),
+            None if row["digest"] == UNKNOWN else row["digest"],
         )
         for row in rows
     }
 
 
 def _read_rows(file: str, columns: tuple[str, ...]) -> list[dict[str, str]]:
-    with (resources.files("avbench.splits") / "data" / file).open(encoding="utf-8", newline="") as stream:
-        reader = csv.DictReader(stream)
-        if tuple(reader.fieldnames or ()) != columns:
-            raise SplitError(f"{file}: the columns are {reader.fieldnames}, not {list(columns)}")
-        rows = list(reader)
+    text = (resources.files("avbench.splits") / "data" / file).read_text(encoding="utf-8")
+    reader = csv.DictReader(io.StringIO(text))
+    if tuple(reader.fieldnames or ()) != columns:
+        raise SplitError(f"{file}: the columns are {reader.fieldnames}, not {list(columns)}; reinstall avbench")
+    rows = list(reader)
     for number, row in enumerate(rows, start=2):
         if None in row or None in row.values():
-            raise SplitError(f"{file}, line {number}: not {len(columns)} fields")
+            raise SplitError(f"{file}, line {number}: not {len(columns)} fields; reinstall avbench")
     return rows
 
 
 def _count(text: str) -> int | None:
-    return None if text == UNKNOWN else int(text)
+    return None if text == UNKNOWN else _integer(text)
+
+
+def _integer(text: str) -> int:
+    if not text.isdecimal():
+        raise SplitError(f"split data: {text!r} is not a number; reinstall avbench")
+    return int(text)
 
 
 def _stage_2_train(videos: dict[str, int | None]) -> int | None:
-    counts = [videos[part] for part in ("train", "val_seen", "val_unseen")]
-    return None if None in counts else sum(c for c in counts if c is not None)
+    return _total([videos[part] for part in ("train", "val_seen", "val_unseen")])
+
+
+def _total(counts: list[int | None]) -> int | None:
+    return None if None in counts else sum(count for count in counts if count is not None)
 
 
 def _check_classes(split: Split) -> None:
@@ -86,7 +104,7 @@ def _check_classes(split: Split) -> None:
     for c in split.classes:
         for part, roles in PART_ROLES.items():
             count = c.videos[part]
-            if (count != 0) != (c.role in roles) or (count or 0) < 0:
+            if (count != 0) != (c.role in roles):
                 _refuse(split, f"class {c.name!r} has the role {c.role} but {count} clips in {part}")
 
 
@@ -97,8 +115,8 @@ def _check_parts(split: Split) -> None:
         classes = split.classes_of(part)
         if facts.classes != len(classes):
             _refuse(split, f"{part} states {facts.classes} classes, the class list has {len(classes)}")
-        counts = [c.videos[part] for c in classes]
-        if None not in counts and sum(c for c in counts if c is not None) != facts.videos:
+        total = _total([c.videos[part] for c in classes])
+        if total not in (None, facts.videos):
             _refuse(split, f"the clips of the classes of {part} do not add up to {facts.videos}")
         if facts.digest is not None and (len(facts.digest) != 64 or set(facts.digest) - set("0123456789abcdef")):
             _refuse(split, f"the digest of {part} is not a SHA-256")
