@@ -28,7 +28,7 @@ BUDGET = 0.3
 
 def seconds(command: list[str]) -> float:
     start = perf_counter()
-    subprocess.run(command, check=False, capture_output=True)
+    subprocess.run(command, check=True, capture_output=True)
     return perf_counter() - start
 
 
