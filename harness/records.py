@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, m
 
 from avbench.harness.errors import RecordError
 from avbench.harness.tracks import Track
+from avbench.harness.untrusted import read_limited
 
 SCHEMA_VERSION: Literal[1] = 1
 MAX_RECORD_BYTES = 4 * 2**20
@@ -186,13 +187,16 @@ def canonical_json(value: Any) -> str:
 
 def read_record(path: Path) -> RunRecord:
     """Read and validate one record. Raises :class:`RecordError` that names the file and what is wrong with it."""
+    return decode_record(read_limited(path, MAX_RECORD_BYTES), str(path))
+
+
+def decode_record(content: bytes, where: str) -> RunRecord:
+    """Validate the bytes of a record file. Raises :class:`RecordError` that names ``where``."""
     try:
-        if path.stat().st_size > MAX_RECORD_BYTES:
-            raise RecordError(f"{path}: larger than {MAX_RECORD_BYTES:,} bytes, which no record is")
-        data = json.loads(path.read_text("utf-8"), parse_constant=_refuse_constant)
-    except (OSError, ValueError, RecursionError) as error:
-        raise RecordError(f"{path}: not readable as JSON ({error})") from None
-    return parse_record(data, str(path))
+        data = json.loads(content.decode("utf-8"), parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise RecordError(f"{where}: not readable as JSON ({error})") from None
+    return parse_record(data, where)
 
 
 def parse_record(data: Any, where: str) -> RunRecord:

@@ -14,6 +14,7 @@ from avbench.harness.atomic import write_bytes
 from avbench.harness.errors import RecordError
 from avbench.harness.evidence import Evidence
 from avbench.harness.records import Configuration, RunRecord, read_record
+from avbench.harness.untrusted import read_limited
 
 MAX_EVIDENCE_BYTES = 64 * 2**20
 TEST = "test"
@@ -79,12 +80,7 @@ class ResultsFolder:
         path = evidence_path(self.path(record.configuration))
         if record.outcome is None:
             raise RecordError(f"{path}: a failed run has no evidence")
-        try:
-            if path.stat().st_size > MAX_EVIDENCE_BYTES:
-                raise RecordError(f"{path}: larger than {MAX_EVIDENCE_BYTES:,} bytes, which no evidence is")
-            content = path.read_bytes()
-        except OSError as error:
-            raise RecordError(f"{path}: evidence is missing ({error.strerror})") from None
+        content = read_limited(path, MAX_EVIDENCE_BYTES)
         if hashlib.sha256(content).hexdigest() != record.outcome.evidence:
             raise RecordError(f"{path}: is not the evidence that the record was made with (hash differs)")
         return unpack_evidence(content, str(path))

@@ -147,17 +147,27 @@ def store(root: Path, runs: Iterator[tuple[RunRecord, bytes]] | Sequence[tuple[R
     return folder
 
 
-def many_runs(
-    count: int, tracks: Sequence[Track] = TRACKS, *, clips: int | None = 4
-) -> Iterator[tuple[RunRecord, bytes]]:
+def many_runs(count: int, tracks: Sequence[Track] = TRACKS) -> Iterator[tuple[RunRecord, bytes]]:
     """``count`` valid runs: methods ``m000``, ``m001``, ... of differing skill on all tracks and protocols, 5 seeds."""
     methods = (f"m{number:03d}" for number in range(count))
     everything = (
-        simulated_run(method, track, protocol, seed, 0.1 + 0.6 * (int(method[1:]) % 17) / 17, clips=clips)
+        simulated_run(method, track, protocol, seed, 0.1 + 0.6 * (int(method[1:]) % 17) / 17)
         for method in methods
         for track, protocol, seed in product(tracks, PROTOCOLS, range(5))
     )
     return islice(everything, count)
+
+
+def altered(record: RunRecord, **outcome: Any) -> RunRecord:
+    """The record with other values in its outcome, as a cheat would write them."""
+    assert record.outcome is not None
+    return record.model_copy(update={"outcome": record.outcome.model_copy(update=outcome)})
+
+
+def reconfigured(record: RunRecord, **configuration: Any) -> RunRecord:
+    """The record with other values in its configuration, and the identity that follows from them."""
+    changed = record.configuration.model_copy(update=configuration)
+    return record.model_copy(update={"configuration": changed, "identity": changed.identity})
 
 
 def _evidence(

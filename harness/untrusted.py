@@ -1,0 +1,26 @@
+"""Reading files that may come from strangers: regular files of bounded size only."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+from avbench.harness.errors import RecordError
+
+
+def read_limited(path: Path, limit: int) -> bytes:
+    """The content of a regular file of at most ``limit`` bytes.
+
+    Raises :class:`RecordError` for a link, a device, a pipe, a larger file, or one that cannot be read.
+    """
+    try:
+        status = path.lstat()
+        if not stat.S_ISREG(status.st_mode):
+            raise RecordError(f"{path}: not a regular file")
+        if status.st_size > limit:
+            raise RecordError(f"{path}: larger than {limit:,} bytes, which it may not be")
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise RecordError(f"{path}: is missing") from None
+    except OSError as error:
+        raise RecordError(f"{path}: cannot be read ({error.strerror})") from None
