@@ -39,7 +39,9 @@ class StageData:
     seen: tuple[SplitClass, ...]
     unseen: tuple[SplitClass, ...]
     order: Tensor
-    """Rows of the evaluated clips in an order that tells nothing about them."""
+    """Rows of the evaluated clips in an order that tells nothing about them. Evidence keeps this order."""
+    labels: Tensor
+    """True class ids of the evaluated clips, in that order, on the host."""
 
     @property
     def device(self) -> torch.device:
@@ -104,16 +106,10 @@ class StageData:
         return {name: self._reduce(torch.cat(parts)) for name, parts in sorted(scores.items())}
 
     def _reduce(self, scores: Tensor) -> Evidence:
-        """Back to the stored order of the clips, then to four numbers per clip. Only here do labels come in."""
-        ids = [c.id for c in self.candidates]
+        """Four numbers per clip, read back once. Only here do labels come in."""
         seen = {c.id for c in self.seen}
-        position = torch.argsort(self.order)
-        return reduce_scores(
-            scores[position],
-            torch.tensor(ids, device=self.device),
-            torch.tensor([i in seen for i in ids], device=self.device),
-            self.features.class_id[self.order[position]],
-        )
+        ids = [c.id for c in self.candidates]
+        return reduce_scores(scores, ids, [i in seen for i in ids], self.labels)
 
 
 def stage_data(features: FeatureSet, protocol: Protocol, *, stage: Literal[1, 2]) -> StageData:
@@ -134,7 +130,8 @@ def stage_data(features: FeatureSet, protocol: Protocol, *, stage: Literal[1, 2]
     rows = [torch.arange(features.rows[p].start, features.rows[p].stop) for p in EVALUATED[stage]]
     order = torch.cat(rows)
     order = order[torch.randperm(len(order), generator=torch.Generator().manual_seed(stage))]
-    return StageData(stage, features, vectors, seen, unseen, order.to(features.audio.device))
+    labels = features.class_id.cpu()[order]
+    return StageData(stage, features, vectors, seen, unseen, order.to(features.audio.device), labels)
 
 
 @contextmanager
