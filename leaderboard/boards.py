@@ -10,7 +10,7 @@ import hashlib
 import statistics
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TypeVar
 
@@ -94,6 +94,11 @@ class RerunRow:
         return self.first.configuration.method
 
     @property
+    def preset(self) -> bool:
+        """The options are known to be the presets of the track and protocol."""
+        return self.overrides is not None and not self.overrides
+
+    @property
     def capabilities(self) -> Capabilities:
         return self.first.capabilities
 
@@ -114,6 +119,11 @@ class RerunRow:
         for record in self.records:
             times[record.environment.device].append(record.measured.seconds)
         return {device: Spread.of(values) for device, values in sorted(times.items())}
+
+    @property
+    def complete(self) -> bool:
+        """No clip or class was missing when the features were imported."""
+        return not any(record.warnings for record in self.records)
 
     @property
     def parameters(self) -> int:
@@ -231,11 +241,11 @@ def build_boards(
 def rerun_row(records: Sequence[RunRecord], claims: Sequence[Claim], overrides: Overrides) -> RerunRow:
     """The row of finished runs of one group. ``claims``: main-table rows of the track, where they may be compared."""
     ordered = tuple(sorted(records, key=lambda r: r.configuration.seed))
-    changed = overrides(ordered[0])
-    preset = changed is not None and not changed
-    method = ordered[0].configuration.method
-    found = [c for c in claims if c.method == method and c.origin in STATED_BY_AUTHORS] if preset else []
-    return RerunRow(ordered, changed, tuple(sorted(found, key=authority)))
+    row = RerunRow(ordered, overrides(ordered[0]), claims=())
+    if not (row.preset and row.complete):
+        return row
+    found = [c for c in claims if c.method == row.method and c.origin in STATED_BY_AUTHORS]
+    return replace(row, claims=tuple(sorted(found, key=authority)))
 
 
 def reruns_of(claim: Claim, boards: Iterable[Board]) -> tuple[RerunRow, ...]:
@@ -248,7 +258,7 @@ def reruns_of(claim: Claim, boards: Iterable[Board]) -> tuple[RerunRow, ...]:
         if row.method == claim.method
     )
     if claim.variant is None:
-        return tuple(row for row in rows if row.overrides is not None and not row.overrides)
+        return tuple(row for row in rows if row.preset)
     return tuple(row for row in rows if row.first.variant == claim.variant)
 
 

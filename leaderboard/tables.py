@@ -40,9 +40,14 @@ class Line:
     source: str
     """``run``, or the papers that print the numbers."""
     claimed: bool
-    runs: str
-    """Number of runs behind a cell, such as ``3`` or ``1-3``; empty for printed numbers."""
+    runs: Mapping[Track, int]
+    """Number of runs behind the cells of a track; empty for printed numbers."""
     cells: Cells
+
+    def runs_on(self, tracks: Sequence[Track]) -> str:
+        """Such as ``3``, or ``1-3`` where tracks differ; empty for printed numbers."""
+        counts = [self.runs[track] for track in tracks if track in self.runs]
+        return "-".join(map(str, sorted({min(counts), max(counts)}))) if counts else ""
 
 
 @dataclass(frozen=True)
@@ -156,7 +161,8 @@ def _lines(boards: Sequence[Board]) -> tuple[Line, ...]:
     lines: list[Line] = []
     for (series, content), by_track in sorted(rows.items(), key=_line_order):
         code = f"code {series.plugin.source_hash[:8]}" if labels[series.label, series.protocol, content] > 1 else ""
-        marks = "".join(f" [{mark}]" for mark in (code, content) if mark)
+        missing = "" if all(row.complete for row in by_track.values()) else "incomplete features"
+        marks = "".join(f" [{mark}]" for mark in (code, content, missing) if mark)
         label = printable(series.label, _LABEL_LIMIT) + marks
         lines.append(
             Line(
@@ -164,7 +170,7 @@ def _lines(boards: Sequence[Board]) -> tuple[Line, ...]:
                 protocol=series.protocol,
                 source="run",
                 claimed=False,
-                runs=_range([len(row.records) for row in by_track.values()]),
+                runs={track: len(row.records) for track, row in by_track.items()},
                 cells={track: row.metrics for track, row in by_track.items()},
             )
         )
@@ -175,7 +181,7 @@ def _lines(boards: Sequence[Board]) -> tuple[Line, ...]:
                 track: {metric: Spread.of([value]) for metric, value in _claimed_values(row).items()}
                 for track, row in claimed.items()
             }
-            lines.append(Line(label, series.protocol, ", ".join(sources), True, "", cells))
+            lines.append(Line(label, series.protocol, ", ".join(sources), True, {}, cells))
     return tuple(lines)
 
 
@@ -195,15 +201,14 @@ def _papers(row: RerunRow) -> str:
     return "claimed, " + ", ".join(dict.fromkeys(used))
 
 
-def _range(counts: Sequence[int]) -> str:
-    low, high = min(counts), max(counts)
-    return str(low) if low == high else f"{low}-{high}"
-
-
 def _number(spread: Spread | None, plus_minus: str) -> str:
     if spread is None:
         return ""
     return f"{spread.mean:.2f}" + ("" if spread.deviation is None else f"{plus_minus}{spread.deviation:.2f}")
+
+
+def _heads(line: Line, tracks: Sequence[Track]) -> list[str]:
+    return [line.label, line.protocol, line.source, line.runs_on(tracks)]
 
 
 def _cells(line: Line, tracks: Sequence[Track], plus_minus: str) -> list[str]:
@@ -214,7 +219,7 @@ def _grid(sheet: Sheet, tracks: Sequence[Track], style: str, heads: Sequence[str
     from tabulate import tabulate
 
     rows = [
-        [line.label, line.protocol, line.source, line.runs, *_cells(line, tracks, " ± ")]
+        [*_heads(line, tracks), *_cells(line, tracks, " ± ")]
         for line in sheet.lines
         if any(track in line.cells for track in tracks)
     ]
@@ -250,10 +255,7 @@ def _latex(sheet: Sheet) -> str:
     groups = " & ".join(rf"\multicolumn{{4}}{{c}}{{{_latex_text(track.dataset)}}}" for track in sheet.tracks)
     rules = " ".join(rf"\cmidrule(lr){{{5 + 4 * i}-{8 + 4 * i}}}" for i in range(len(sheet.tracks)))
     heads = " & ".join(PRINTED * len(sheet.tracks))
-    rows = [
-        [line.label, line.protocol, line.source, line.runs, *_cells(line, sheet.tracks, r" $\pm$ ")]
-        for line in sheet.lines
-    ]
+    rows = [[*_heads(line, sheet.tracks), *_cells(line, sheet.tracks, r" $\pm$ ")] for line in sheet.lines]
     return "\n".join(
         [
             f"% {sheet.title}",

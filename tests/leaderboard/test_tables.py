@@ -37,7 +37,7 @@ def boards() -> tuple[Board, ...]:
 
 def test_lines_per_method_protocol_and_printed_numbers(boards: tuple[Board, ...]) -> None:
     main, demo = sheets(boards)
-    assert [(line.label, line.protocol, line.source, line.runs) for line in main.lines] == [
+    assert [(line.label, line.protocol, line.source, line.runs_on(main.tracks)) for line in main.lines] == [
         ("avca", "aligned", "run", "2"),
         ("cjme (epochs=2)", "aligned", "run", "1"),
         ("avca", "as-published", "run", "2"),
@@ -105,6 +105,12 @@ def test_two_versions_of_the_code_and_two_contents_of_features_are_told_apart() 
     assert len(set(labels)) == 3
     assert any("code ffffffff" in label for label in labels)
     assert any("features eeeeeeee" in label for label in labels)
+
+
+def test_incomplete_features_are_marked_and_never_compared() -> None:
+    record = run("avca", MAIN[0], "as-published", warnings=["3 clips are missing"])
+    (sheet,) = sheets(build_boards([record], claims(), no_changes))
+    assert [(line.label, line.claimed) for line in sheet.lines] == [("avca [incomplete features]", False)]
 
 
 @pytest.mark.parametrize("form", FORMATS)

@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+from simulated_results import OPTIONS, reconfigured, simulated_run
+
+from avbench.harness.results import TEST, unpack_evidence
+from avbench.harness.tracks import Track
+from avbench.leaderboard.boards import build_boards
+from avbench.leaderboard.ranking import rank_rows
+
+TRACK = Track("activitynet", "main")
+
+
+def test_the_same_method_under_two_names_ties_and_a_far_better_one_leads() -> None:
+    runs = [simulated_run("strong", TRACK, seed=s, skill=0.8) for s in (0, 1)]
+    runs.append(simulated_run("weak", TRACK, skill=0.3))
+    record, content = runs[-1]
+    runs.append((reconfigured(record, method="copy"), content))
+    evidence = {record.identity: unpack_evidence(content, "evidence")[TEST] for record, content in runs}
+    (board,) = build_boards([record for record, _ in runs], [], lambda _: {})
+    ranked = rank_rows(board.groups[0], lambda record: evidence[record.identity])
+    assert [(r.row.method, r.standing.rank) for r in ranked] == [("strong", 1), ("copy", 2), ("weak", 2)]
+    assert ranked[1].standing.p_above is not None
+    assert ranked[1].standing.p_above < 0.01
+    assert ranked[2].standing.p_above == 1
+    for r in ranked:
+        for metric, interval in r.intervals.items():
+            assert interval.low <= r.row.metrics[metric].mean <= interval.high
+
+
+def test_options_are_told_apart_by_what_they_change() -> None:
+    runs = [simulated_run("avca", TRACK, options={**OPTIONS, "epochs": e}, clips=2) for e in (50, 10)]
+    changed = [record for record, _ in runs]
+    (board,) = build_boards(changed, [], lambda r: {} if r.configuration.options["epochs"] == 50 else {"epochs": 10})
+    assert {row.series.label for row in board.rows} == {"avca", "avca (epochs=10)"}
