@@ -217,7 +217,7 @@ def _percentiles(values: Doubles) -> Interval:
 def _coins(classes: int, draws: int, side: int) -> Doubles:
     """(draws, classes) fair coins, -1 or 1."""
     random = np.random.default_rng([SEED, 1, side, classes])
-    return random.integers(0, 2, (draws, classes)) * 2.0 - 1.0
+    return 2 * random.integers(0, 2, (draws, classes)).astype(np.float64) - 1
 
 
 @lru_cache(maxsize=16)
@@ -225,4 +225,5 @@ def _weights(classes: int, side: int) -> Doubles:
     """(draws, classes) shares of each class in a draw of as many classes with replacement."""
     random = np.random.default_rng([SEED, 2, side, classes])
     counts = random.multinomial(classes, np.full(classes, 1 / classes), INTERVAL_DRAWS)
-    return counts.astype(np.float64) / classes
+    shares: Doubles = np.divide(counts, classes, dtype=np.float64)
+    return shares

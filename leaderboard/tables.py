@@ -74,7 +74,7 @@ def render(boards: Iterable[Board], format: Format) -> str:
     """The re-run rows of all boards, and the printed numbers that they may be compared with."""
     shown = [board for board in boards if board.groups]
     if format == "csv":
-        return _csv(long_rows(shown))
+        return csv_text(long_rows(shown))
     if format == "json":
         return json.dumps(long_rows(shown), indent=1, ensure_ascii=False, allow_nan=False)
     if not shown:
@@ -291,7 +291,8 @@ def _latex_text(text: str) -> str:
     return "".join(_LATEX.get(c, c) for c in text)
 
 
-def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
+def csv_text(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Flat rows with equal keys as CSV with a header; empty for no rows. Nothing in it runs in a spreadsheet."""
     stream = io.StringIO()
     if rows:
         writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from simulated_results import OPTIONS, reconfigured, simulated_run
+from simulated_results import reconfigured, simulated_run
 
 from avbench.harness.results import TEST, unpack_evidence
 from avbench.harness.tracks import Track
@@ -25,10 +25,3 @@ def test_the_same_method_under_two_names_ties_and_a_far_better_one_leads() -> No
     for r in ranked:
         for metric, interval in r.intervals.items():
             assert interval.low <= r.row.metrics[metric].mean <= interval.high
-
-
-def test_options_are_told_apart_by_what_they_change() -> None:
-    runs = [simulated_run("avca", TRACK, options={**OPTIONS, "epochs": e}, clips=2) for e in (50, 10)]
-    changed = [record for record, _ in runs]
-    (board,) = build_boards(changed, [], lambda r: {} if r.configuration.options["epochs"] == 50 else {"epochs": 10})
-    assert {row.series.label for row in board.rows} == {"avca", "avca (epochs=10)"}
