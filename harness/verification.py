@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
+from functools import cache
 
 from avbench.harness.errors import RecordError
 from avbench.harness.evidence import Evidence
@@ -27,6 +28,15 @@ PARTS = {TEST: ("test_seen", "test_unseen"), VALIDATION: ("val_seen", "val_unsee
 
 def check(record: RunRecord, folder: ResultsFolder) -> list[str]:
     """Every reason not to believe a record; empty for a sound one. A failed run has no numbers to check."""
+    try:
+        tables = folder.evidence(record) if record.finished else {}
+    except RecordError as error:
+        return [str(error)]
+    return check_tables(record, tables)
+
+
+def check_tables(record: RunRecord, tables: Mapping[str, Evidence]) -> list[str]:
+    """:func:`check` for a caller that has read the evidence already; a failed run has no tables."""
     c = record.configuration
     reasons = []
     if c.track.simulated and not record.simulated:
@@ -36,16 +46,11 @@ def check(record: RunRecord, folder: ResultsFolder) -> list[str]:
         reasons.append(f"unknown protocol {c.protocol.name!r}")
     elif protocol.version != c.protocol.version:
         reasons.append(f"protocol {protocol.name} has version {protocol.version}, the record {c.protocol.version}")
-        protocol = None
     split = find_split(record)
     if split is None:
         reasons.append(f"unknown split: no split of {c.dataset!r} for {c.features!r} has this fingerprint")
-    if record.outcome is None or protocol is None or split is None:
+    if record.outcome is None or protocol is None or split is None or reasons:
         return reasons
-    try:
-        tables = folder.evidence(record)
-    except RecordError as error:
-        return [*reasons, str(error)]
     reasons.extend(_tables_and_names(record.outcome, protocol, tables))
     for name, table in tables.items():
         reasons.extend(_against_split(name, table, split, record))
@@ -84,24 +89,28 @@ def _against_split(name: str, table: Evidence, split: Split, record: RunRecord) 
     """Whether a table has the search spaces of the split, and the clips, where the features are the split's own."""
     parts = PARTS[TEST if name == TEST else VALIDATION]
     for part, space in zip(parts, (table.seen_classes, table.unseen_classes), strict=True):
-        expected = [c.id for c in split.classes_of(part)]
-        if space.tolist() != expected:
+        expected = _clips_by_class(split.dataset, split.partition, part)
+        if space.tolist() != list(expected):
             yield f"{name}: the search space of {part} is not the split's {len(expected)} classes (it has {space.size})"
             return
     if record.simulated:
         return
-    clips = dict(zip(table.classes.tolist(), table.class_clips.tolist(), strict=True))
+    whole = {i: n for part in parts for i, n in _clips_by_class(split.dataset, split.partition, part).items()}
     complete = record.configuration.features in PARTITIONS and not record.warnings
     wrong = [
-        f"{c.name} {clips[c.id]} of {count}"
-        for part in parts
-        for c in split.classes_of(part)
-        if (count := c.videos[part]) is not None and (clips[c.id] > count or (complete and clips[c.id] < count))
+        f"{split.classes[i].name} {clips} of {whole[i]}"
+        for i, clips in zip(table.classes.tolist(), table.class_clips.tolist(), strict=True)
+        if whole[i] is not None and (clips > whole[i] or (complete and clips < whole[i]))
     ]
     if wrong:
-        yield f"{name}: clips differ from the split in {len(wrong)} classes: {', '.join(wrong[:3])}" + (
-            ", ..." if len(wrong) > 3 else ""
-        )
+        shown = ", ".join(wrong[:3]) + (", ..." if len(wrong) > 3 else "")
+        yield f"{name}: clips differ from the split in {len(wrong)} classes: {shown}"
+
+
+@cache
+def _clips_by_class(dataset: str, partition: str, part: str) -> Mapping[int, int | None]:
+    """Clips of each class of a part by ascending class id; None where no public list says."""
+    return {c.id: c.videos[part] for c in load_split(dataset, partition).classes_of(part)}
 
 
 def _validation(

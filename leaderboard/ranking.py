@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from avbench.harness.evidence import Evidence
 from avbench.harness.records import RunRecord
+from avbench.harness.results import TEST, ResultsFolder
 from avbench.leaderboard.boards import FeatureGroup, RerunRow
 from avbench.leaderboard.claims import Metric
 from avbench.leaderboard.statistics import Interval, Recalls, Standing, intervals, standings
 
-TestEvidence = Callable[[RunRecord], Evidence]
-"""Gives the test evidence of a finished run, such as ``lambda record: folder.evidence(record)[TEST]``."""
+RunRecalls = Callable[[RunRecord], Recalls]
+"""Gives the recalls of a finished run, such as ``lambda record: recalls_of_run(record, folder)``."""
 
 
 @dataclass(frozen=True)
@@ -24,15 +24,22 @@ class RankedRow:
     intervals: Mapping[Metric, Interval]
 
 
-def rank_rows(group: FeatureGroup, test_evidence: TestEvidence) -> tuple[RankedRow, ...]:
+def rank_rows(group: FeatureGroup, run_recalls: RunRecalls) -> tuple[RankedRow, ...]:
     """The rows of one feature group in their order, best HM first. One content of features means the same clips."""
-    recalls = [recalls_of(row, test_evidence) for row in group.rows]
+    recalls = [recalls_of(row, run_recalls) for row in group.rows]
     return tuple(
         RankedRow(row, standing, intervals(found))
         for row, found, standing in zip(group.rows, recalls, standings(recalls), strict=True)
     )
 
 
-def recalls_of(row: RerunRow, test_evidence: TestEvidence) -> Recalls:
+def recalls_of(row: RerunRow, run_recalls: RunRecalls) -> Recalls:
     """Per-class recall of every run of a row."""
-    return Recalls.of([(test_evidence(r), r.outcome.offset) for r in row.records if r.outcome])
+    return Recalls.together([run_recalls(record) for record in row.records])
+
+
+def recalls_of_run(record: RunRecord, folder: ResultsFolder) -> Recalls:
+    """Per-class recall of a finished run. Raises :class:`RecordError` for one without sound evidence."""
+    table = folder.evidence(record)[TEST]
+    assert record.outcome is not None
+    return Recalls.of(table, record.outcome.offset)

@@ -56,14 +56,19 @@ class Recalls:
     zero_shot: Doubles
 
     @classmethod
-    def of(cls, runs: Sequence[tuple[Evidence, float]]) -> Recalls:
-        """From the test evidence and offset of each run of a row; all runs are on the same clips."""
-        joint = 100 * np.array([class_recall(table, predict(table, offset)) for table, offset in runs])
-        alone = 100 * np.array([class_recall(table, table.unseen_class) for table, _ in runs])
-        first = runs[0][0]
-        counted = first.class_clips > 0
-        seen, unseen = counted & first.class_is_seen, counted & ~first.class_is_seen
-        return cls(joint[:, seen], joint[:, unseen], alone[:, unseen])
+    def of(cls, table: Evidence, offset: float) -> Recalls:
+        """Of one run, from its test evidence and offset."""
+        joint = 100 * class_recall(table, predict(table, offset))
+        alone = 100 * class_recall(table, table.unseen_class)
+        counted = table.class_clips > 0
+        seen, unseen = counted & table.class_is_seen, counted & ~table.class_is_seen
+        return cls(joint[None, seen], joint[None, unseen], alone[None, unseen])
+
+    @classmethod
+    def together(cls, runs: Sequence[Recalls]) -> Recalls:
+        """Of all runs of a row. They are on the same clips."""
+        sides = ([getattr(run, side) for run in runs] for side in ("seen", "unseen", "zero_shot"))
+        return cls(*map(np.concatenate, sides))
 
     @property
     def mean(self) -> Recalls:

@@ -22,7 +22,7 @@ from avbench.harness.cli.selection import (
 from avbench.harness.errors import UsageError
 from avbench.harness.printable import printable
 from avbench.harness.records import RunRecord
-from avbench.harness.results import TEST, ResultsFolder
+from avbench.harness.results import ResultsFolder
 
 if TYPE_CHECKING:
     from avbench.leaderboard.boards import RerunRow
@@ -176,11 +176,11 @@ def _pairs(first: Sequence[RunRecord], second: Sequence[RunRecord]) -> list[tupl
 
 
 def _differences(first: RerunRow, second: RerunRow, folder: ResultsFolder) -> list[dict[str, Any]]:
-    from avbench.leaderboard.ranking import recalls_of
+    from avbench.leaderboard.ranking import recalls_of, recalls_of_run
     from avbench.leaderboard.statistics import compare as compare_recalls
 
     c = first.first.configuration
-    sides = [recalls_of(row, lambda record: folder.evidence(record)[TEST]) for row in (first, second)]
+    sides = [recalls_of(row, lambda record: recalls_of_run(record, folder)) for row in (first, second)]
     return [
         {
             "dataset": c.dataset,

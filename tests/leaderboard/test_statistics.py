@@ -143,7 +143,7 @@ def test_recalls_of_evidence_give_the_metrics() -> None:
         record, content = simulated_run("avca", Track("ucf", "main"), seed=seed)
         assert record.outcome is not None
         runs.append((unpack_evidence(content, "test")["test"], record.outcome.offset))
-    recalls = Recalls.of(runs)
+    recalls = Recalls.together([Recalls.of(table, offset) for table, offset in runs])
     for number, (table, offset) in enumerate(runs):
         metrics = evaluate(table, offset)
         assert recalls.seen[number].mean() == pytest.approx(metrics.S)
