@@ -1,28 +1,14 @@
-"""``avbench results``: what was obtained, from records that verify themselves."""
+"""``avbench results``: one file per kind of question, loaded only when it is asked."""
 
 from __future__ import annotations
-
-import json
-from collections.abc import Sequence
-from typing import Any
 
 import click
 
 from avbench.harness.cli.lazy import LazyGroup
-from avbench.harness.cli.selection import (
-    describe,
-    filter_options,
-    find_run,
-    read_folder,
-    results_option,
-    select,
-    warn_unreadable,
-)
-from avbench.harness.printable import printable
-from avbench.harness.records import Metrics, RunRecord
-from avbench.harness.results import TEST, ResultsFolder
 
 COMMANDS = {
+    "list": ("avbench.harness.cli.results_list:list_results", "One row per run."),
+    "show": ("avbench.harness.cli.results_list:show", "Everything about one run."),
     "table": ("avbench.harness.cli.results_tables:table", "One row per method and protocol, with printed numbers."),
     "compare": (
         "avbench.harness.cli.results_tables:compare",
@@ -34,175 +20,7 @@ COMMANDS = {
     "accept": ("avbench.harness.cli.results_check:accept", "Verify a submission file and file its runs."),
 }
 
-METRICS = tuple(Metrics.model_fields)
-
 
 @click.group(cls=LazyGroup, commands_by_path=COMMANDS)
 def results() -> None:
     """List, show, tabulate, compare, verify and exchange results."""
-
-
-@results.command("list")
-@results_option
-@filter_options
-@click.option("--status", type=click.Choice(["finished", "failed"]), help="Only runs with this status.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def list_results(
-    folder: ResultsFolder,
-    method: Sequence[str],
-    dataset: Sequence[str],
-    features: Sequence[str],
-    protocol: Sequence[str],
-    status: str | None,
-    as_json: bool,
-) -> None:
-    """One row per run. Files that are no valid records are named and cost nothing else."""
-    contents = read_folder(folder)
-    chosen = select(contents.records, method=method, dataset=dataset, features=features, protocol=protocol)
-    rows = [row for row in map(summary, chosen) if status in (None, row["status"])]
-    if as_json:
-        unreadable = [{"path": str(u.path), "reason": u.reason} for u in contents.unreadable]
-        click.echo(json.dumps({"runs": rows, "unreadable": unreadable}, indent=1))
-        return
-    from tabulate import tabulate
-
-    warn_unreadable(contents)
-    table = [
-        [
-            row["identity"][:8],
-            row["method"],
-            f"{row['dataset']}/{row['features']}",
-            row["protocol"],
-            row["seed"],
-            *([f"{row[m]:.2f}" for m in METRICS] if row["status"] == "finished" else [""] * len(METRICS)),
-            f"{row['seconds']:.0f}",
-            "" if row["status"] == "finished" else printable(f"failed: {row['failure']}", 60),
-        ]
-        for row in rows
-    ]
-    heads = ["run", "method", "track", "protocol", "seed", *METRICS, "seconds", ""]
-    click.echo(tabulate(table, headers=heads, disable_numparse=True, colalign=_aligned(heads)))
-
-
-@results.command()
-@click.argument("identity")
-@results_option
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def show(identity: str, folder: ResultsFolder, as_json: bool) -> None:
-    """Everything about one run. IDENTITY is the start of its identity, as 'avbench results list' prints it."""
-    contents = read_folder(folder)
-    record = find_run(contents.records, identity)
-    from avbench.harness.verification import check
-
-    reasons = check(record, folder)
-    recall = [] if reasons or not record.finished else class_recall(record, folder)
-    if as_json:
-        detail = {**record.model_dump(mode="json"), "per_class_recall": recall, "problems": reasons}
-        click.echo(json.dumps(detail, indent=1))
-        return
-    c = record.configuration
-    click.echo(f"{describe(record)}\n{record.identity}")
-    if record.simulated:
-        click.echo("Simulated features: says nothing about real data.")
-    for warning in record.warnings:
-        click.echo(f"Warning: {printable(warning)}")
-    _show_outcome(record)
-    _show_pairs("Options", c.options)
-    _show_pairs("Code", {**c.plugin.model_dump(), "variant": record.variant})
-    _show_pairs("Data", {"feature_hash": c.feature_hash, "split_fingerprint": c.split_fingerprint})
-    _show_pairs("Environment", record.environment.model_dump())
-    _show_pairs("Measured", record.measured.model_dump())
-    if recall:
-        _show_recall(recall)
-    click.echo("\nEvidence")
-    if record.failure is not None:
-        click.echo("  none: the run failed")
-    for line in reasons or (["every number follows from it"] if record.finished else []):
-        click.echo(f"  {printable(line, 500)}")
-
-
-def summary(record: RunRecord) -> dict[str, Any]:
-    """One flat row for a run."""
-    c = record.configuration
-    metrics = record.outcome.metrics.model_dump() if record.outcome else dict.fromkeys(METRICS)
-    return {
-        "identity": record.identity,
-        "method": c.method,
-        "dataset": c.dataset,
-        "features": c.features,
-        "simulated": record.simulated,
-        "protocol": c.protocol.name,
-        "protocol_version": c.protocol.version,
-        "seed": c.seed,
-        "variant": record.variant,
-        "status": "finished" if record.finished else "failed",
-        **metrics,
-        "offset": record.outcome.offset if record.outcome else None,
-        "epochs": record.outcome.epochs if record.outcome else None,
-        "parameters": record.outcome.parameters if record.outcome else None,
-        "seconds": record.measured.seconds,
-        "device": record.environment.device,
-        "distribution": c.plugin.distribution,
-        "version": c.plugin.version,
-        "failure": f"{record.failure.type}: {record.failure.message}" if record.failure else None,
-    }
-
-
-def class_recall(record: RunRecord, folder: ResultsFolder) -> list[dict[str, Any]]:
-    """Recall of every test class at the run's offset, by class id."""
-    from avbench.harness.metrics import per_class_recall
-    from avbench.harness.verification import find_split
-
-    split = find_split(record)
-    assert split is not None
-    assert record.outcome is not None
-    table = folder.evidence(record)[TEST]
-    seen = set(table.seen_classes.tolist())
-    return [
-        {"class_id": i, "class": split.classes[i].name, "seen": i in seen, "recall": share, "clips": clips}
-        for i, (share, clips) in per_class_recall(table, record.outcome.offset).items()
-    ]
-
-
-def _show_outcome(record: RunRecord) -> None:
-    if record.failure is not None:
-        click.echo(f"\nFailed: {printable(record.failure.type)}: {printable(record.failure.message, 2000)}\n")
-        for line in record.failure.traceback.splitlines():
-            click.echo(f"  {printable(line)}")
-    if record.outcome is None:
-        return
-    from tabulate import tabulate
-
-    o = record.outcome
-    metrics = {name: f"{value:.2f}" for name, value in o.metrics.model_dump().items()}
-    click.echo("\n" + "   ".join(f"{name} {value}" for name, value in metrics.items()))
-    branches = ", ".join(f"{name} {value:.4g}" for name, value in o.branch_offsets.items())
-    click.echo(f"offset {o.offset:.6g}{f' (mean of {branches})' if branches else ''}, {o.parameters:,} parameters\n")
-    history = [
-        [number, *(f"{x:.2f}" for x in (e.S, e.U, e.HM)), f"{e.offset:.4g}", "chosen" if number == o.epochs else ""]
-        for number, e in enumerate(o.validation, start=1)
-    ]
-    heads = ["epoch", "val S", "val U", "val HM", "offset", ""]
-    click.echo(tabulate(history, headers=heads, disable_numparse=True, colalign=_aligned(heads)))
-
-
-def _show_pairs(title: str, pairs: dict[str, Any]) -> None:
-    click.echo(f"\n{title}")
-    width = max((len(printable(name, 40)) for name in pairs), default=0)
-    for name, value in pairs.items():
-        if value is not None:
-            click.echo(f"  {printable(name, 40):{width}}  {printable(str(value))}")
-
-
-def _show_recall(recall: Sequence[dict[str, Any]]) -> None:
-    from tabulate import tabulate
-
-    rows = [[r["class"], "seen" if r["seen"] else "unseen", f"{r['recall']:.2f}", r["clips"]] for r in recall]
-    rows.sort(key=lambda row: (row[1], -float(row[2]), row[0]))
-    heads = ["class", "side", "recall", "clips"]
-    click.echo("\n" + tabulate(rows, headers=heads, disable_numparse=True, colalign=_aligned(heads)))
-
-
-def _aligned(heads: Sequence[str]) -> list[str]:
-    left = ("run", "method", "track", "protocol", "class", "side", "")
-    return ["left" if head in left else "right" for head in heads]
