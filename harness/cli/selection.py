@@ -36,8 +36,9 @@ _FIELDS: dict[str, Callable[[RunRecord], str]] = {
 
 def filter_options(command: Command) -> Command:
     """``--method``, ``--dataset``, ``--features`` and ``--protocol``, each repeatable."""
+    what = {"method": "method", "dataset": "data set", "features": "feature set", "protocol": "protocol"}
     for name in reversed(_FIELDS):
-        command = click.option(f"--{name}", multiple=True, help=f"Only this {name}; may be repeated.")(command)
+        command = click.option(f"--{name}", multiple=True, help=f"Only this {what[name]}; may be repeated.")(command)
     return command
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from avbench.harness.records import RunRecord
 from avbench.harness.results import ResultsFolder, Unreadable, evidence_path
 from avbench.harness.runs import PlannedRun, execute, plan
 from avbench.harness.tracks import Track
+from avbench.harness.verification import check
 
 TRACK = Track("ucf", "simulated")
 CPU = torch.device("cpu")
@@ -168,3 +170,22 @@ def test_evidence_is_enough_to_recompute_the_metrics(tmp_path: Path) -> None:
     tables = folder.evidence(record)
     again = evaluate(tables["test"], record.outcome.offset)
     assert np.allclose(list(vars(again).values()), list(record.outcome.metrics.model_dump().values()), atol=0)
+
+
+@pytest.mark.parametrize("protocol", ["aligned", "as-published"])
+@pytest.mark.parametrize("branches", [False, True])
+def test_what_a_run_records_follows_from_its_evidence(tmp_path: Path, protocol: str, branches: bool) -> None:
+    folder = ResultsFolder(tmp_path)
+    record = execute(planned(protocol=protocol, branches=branches), folder, CPU)
+    assert record.finished
+    assert check(record, folder) == []
+
+
+def test_scores_that_are_final_verify_at_the_offset_zero(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Ridge, "info", replace(Ridge.info, calibrated_stacking=False))
+    folder = ResultsFolder(tmp_path)
+    record = execute(planned(), folder, CPU)
+    assert record.outcome is not None
+    assert record.outcome.offset == 0
+    assert not record.capabilities.calibrated_stacking
+    assert check(record, folder) == []
