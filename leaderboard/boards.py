@@ -16,6 +16,7 @@ from typing import TypeVar
 
 from pydantic import JsonValue
 
+from avbench.harness.protocol import PROTOCOLS
 from avbench.harness.records import Capabilities, Plugin, RunRecord, canonical_json
 from avbench.harness.tracks import Track
 from avbench.leaderboard.claims import (
@@ -227,7 +228,7 @@ def build_boards(
     keys = set(finished)
     for track in printed:
         if not any(key[:3] == (False, track, COMPARABLE) for key in keys):
-            keys.add((False, track, COMPARABLE, 1))
+            keys.add((False, track, COMPARABLE, PROTOCOLS[COMPARABLE].version))
     boards = []
     for key in sorted(keys):
         simulated, track, protocol, version = key

@@ -95,7 +95,9 @@ def sheets(boards: Iterable[Board]) -> tuple[Sheet, ...]:
 
 
 def _in_order(boards: Sequence[Board]) -> tuple[Track, ...]:
-    return tuple(sorted({board.track for board in boards}, key=lambda track: DATASETS.index(track.dataset)))
+    """The data sets in their usual order; boards come by name."""
+    tracks = dict.fromkeys(board.track for board in boards)
+    return tuple(sorted(tracks, key=lambda t: DATASETS.index(t.dataset) if t.dataset in DATASETS else len(DATASETS)))
 
 
 def long_rows(boards: Iterable[Board]) -> list[dict[str, Any]]:
