@@ -33,7 +33,8 @@ class AVCAOptions(EpochOptions):
     reference_batch_norm: bool = Field(
         False,
         description="Reproduce two extra training-mode passes of the reference code. They enter no loss but move the "
-        "running statistics of batch norm: rebuilt encodings through the projections; the positives again after each step.",
+        "running statistics of batch norm: rebuilt encodings through the projections, and all positives again after "
+        "each step.",
     )
     modalities: Literal["both", "audio", "visual"] = Field(
         "both", description="Branches that are projected and trained (tables 3 and 4)."
@@ -178,12 +179,11 @@ class AVCA(BatchMethod):
         from avbench.methods.losses import triplets
 
         o, branches = self.options, self.options.branches
-        # Names: w, audio, visual; + for the positive and - for the negative half. The decoder meets them in this order.
-        embedded = {"w": net["project_text"](batch.vectors), **clips.projected}
-        decoded = net["decode"](torch.cat(list(embedded.values()), dim=1))
-        names = [f"{x}{half}" for x in embedded for half in "+-"]
-        theta = {f"{x}{half}": embedded[x][:, i] for x in embedded for i, half in enumerate("+-")}
-        rho = dict(zip(names, decoded.unbind(1), strict=True))
+        # w, audio and visual, each + (positive half) and - (negative half). The decoder meets them in this order.
+        names = [f"{x}{half}" for x in ("w", *branches) for half in "+-"]
+        embedded = torch.cat([net["project_text"](batch.vectors), *clips.projected.values()], dim=1)
+        theta = dict(zip(names, embedded.unbind(1), strict=True))
+        rho = dict(zip(names, net["decode"](embedded).unbind(1), strict=True))
         rebuilt = {x: net[f"rebuild_{x}"](theta[f"{x}+"]) for x in branches}
         if o.reference_batch_norm:
             with torch.no_grad():
@@ -202,7 +202,7 @@ class AVCA(BatchMethod):
         if o.loss_ct:
             terms.append(triplets(rho, [("w+", f"{x}+", f"{x}-") for x in branches], o.margin))
         if o.loss_rec:
-            terms += [mse_loss(rho[f"{x}+"], batch.vectors[:, 0]) for x in embedded]
+            terms += [mse_loss(rho[f"{x}+"], batch.vectors[:, 0]) for x in ("w", *branches)]
         if o.loss_r:
             terms += [mse_loss(rebuilt[x], clips.encoded[x][:, 0]) for x in branches]
             terms += [mse_loss(theta[f"{x}+"], theta["w+"]) for x in branches]

@@ -46,8 +46,8 @@ class Dropout(nn.Module):
 class NormReluDrop(torch.autograd.Function):
     """Training-mode batch norm of the columns of x (B, GF), then ReLU and dropout, in as few passes as possible.
 
-    ``weight`` and ``bias`` are (F,), shared by the G groups of columns. ``mask`` is a dropout mask with factor ``scale``,
-    or None with factor 1. ``mean`` and ``variance`` (GF,) receive the statistics of the batch, the variance unbiased.
+    ``weight`` and ``bias`` (F,) are shared by the G groups of columns. ``mask`` is a dropout mask of factor ``scale``,
+    None with factor 1. ``mean`` and ``variance`` (GF,) receive the statistics of the batch, the variance unbiased.
     """
 
     @staticmethod
@@ -62,9 +62,9 @@ class NormReluDrop(torch.autograd.Function):
         variance: Tensor,
     ) -> Tensor:
         groups = x.shape[1] // len(weight)
-        weight = weight.repeat(groups)
+        weight = torch.cat((weight,) * groups)
         out, center, inverse_std = torch.native_batch_norm(
-            x, weight, bias.repeat(groups), mean, variance, training=True, momentum=1.0, eps=EPSILON
+            x, weight, torch.cat((bias,) * groups), mean, variance, training=True, momentum=1.0, eps=EPSILON
         )
         out.relu_()
         if mask is not None:
@@ -109,15 +109,20 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.linear(x)
-        if not self.training:
-            flat = x.reshape(-1, x.shape[-1])
-            out = functional.batch_norm(flat, self.running_mean, self.running_var, self.weight, self.bias, eps=EPSILON)
-            return out.relu_().view(x.shape)
-        columns = x.reshape(len(x), -1)
+        return self._normalise_by_batch(x) if self.training else self._normalise_by_running(x)
+
+    def _normalise_by_running(self, x: Tensor) -> Tensor:
+        rows = x.reshape(-1, x.shape[-1])
+        rows = functional.batch_norm(rows, self.running_mean, self.running_var, self.weight, self.bias, eps=EPSILON)
+        return rows.relu().view(x.shape)
+
+    def _normalise_by_batch(self, x: Tensor) -> Tensor:
+        columns = x.reshape(len(x), -1)  # every group has columns of its own, hence statistics of its own
         mean, variance = columns.new_zeros(2, columns.shape[1])
         mask = dropout_mask(columns.shape, self.dropout, x.device) if self.dropout else None
-        scale = 1 / (1 - self.dropout)
-        out: Tensor = NormReluDrop.apply(columns, self.weight, self.bias, mask, scale, mean, variance)  # type: ignore[no-untyped-call]
+        out: Tensor = NormReluDrop.apply(  # type: ignore[no-untyped-call]
+            columns, self.weight, self.bias, mask, 1 / (1 - self.dropout), mean, variance
+        )
         for group_mean, group_variance in zip(mean.view(-1, x.shape[-1]), variance.view(-1, x.shape[-1]), strict=True):
             self.running_mean.lerp_(group_mean, self.momentum)
             self.running_var.lerp_(group_variance, self.momentum)
@@ -150,13 +155,14 @@ class TwoTokenAttention(nn.Module):
         """Multi-head attention (2, ..., width): a softmax over two tokens is a sigmoid of their scores' difference."""
         query, key, value = self.query_key_value(x).unflatten(-1, (3, self.heads, -1)).unbind(-3)
         scale = query.shape[-1] ** -0.5
-        first = torch.sigmoid((query * (key[0] - key[1])).sum(-1, keepdim=True) * scale)
-        return torch.lerp(value[1:], value[:1], first).flatten(-2)
+        (first_key, second_key), (first_value, second_value) = key.unbind(), value.unbind()
+        first = torch.sigmoid((query * (first_key - second_key)).sum(-1, keepdim=True) * scale)
+        return torch.lerp(second_value, first_value, first).flatten(-2)
 
     def forward(self, x: Tensor) -> Tensor:
         x = x + self.mix(self.attend(self.norm(x)))
-        x = x + self.feed_forward(x)
-        return x
+        result: Tensor = x + self.feed_forward(x)
+        return result
 
 
 class Constant(nn.Module):

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 
 def triplets(points: Mapping[str, Tensor], triples: Sequence[tuple[str, str, str]], margin: float) -> Tensor:
-    """Sum over ``triples`` (anchor, positive, negative: names of (B, F) ``points``) of the triplet loss t, a mean over B.
+    """Sum of the triplet loss over ``triples`` (anchor, positive, negative: names of ``points`` (B, F)), mean over B.
 
     Plain Euclidean distances, 1e-6 added to every coordinate of a difference (PROTOCOL section 0); one pass for all.
     """

@@ -103,6 +103,9 @@ class BatchMethod(Method):
     def after_step(self, net: nn.ModuleDict, batch: Batch) -> None:
         """Called after each optimiser step, in training mode and without gradients."""
 
+    def after_epoch(self, net: nn.ModuleDict, train: TrainingSet) -> None:
+        """Called after each epoch, before its evaluation: what is no step on a batch, such as fitting a classifier."""
+
     @abstractmethod
     def scores(self, net: nn.ModuleDict, clips: Clips, classes: Classes) -> Tensor:
         """Scores (N, C) of clips, higher is better. ``net`` is in evaluation mode, there are no gradients."""
@@ -127,9 +130,9 @@ class BatchMethod(Method):
         )
 
         def update(batch: Batch) -> None:
-            optimiser.zero_grad(set_to_none=True)
             self.loss(net, batch).backward()  # type: ignore[no-untyped-call]
             optimiser.step()
+            optimiser.zero_grad(set_to_none=True)  # last: no gradient outlives a captured step
             with torch.no_grad():
                 self.after_step(net, batch)
 
@@ -140,7 +143,7 @@ class BatchMethod(Method):
 
         from avbench.methods.batches import EpochBatches
         from avbench.methods.schedule import Plateau
-        from avbench.methods.steps import RepeatedStep
+        from avbench.methods.steps import RepeatedStep, keep_freed_memory
 
         options, dims = self.options, Dims.of(train)
         net = torch.nn.ModuleDict(self.build(dims)).to(progress.device)
@@ -150,16 +153,17 @@ class BatchMethod(Method):
         schedule = Plateau(options.learning_rate)
         rate = torch.tensor(schedule.rate, device=progress.device)
         update = self.updates(net, rate)
+        keep_freed_memory()
         step = RepeatedStep(lambda: update(batches.next()), progress.device)
         for _ in range(progress.epochs):
             batches.draw()
             net.train()
             for _ in range(options.batches_per_epoch):
                 step()
+            self.after_epoch(net, train)
             hm = progress.epoch_done(self)
             if self.plateau:
                 rate.fill_(schedule.update(hm))
-        net.zero_grad(set_to_none=True)
 
     def predict(self, clips: Clips, classes: Classes) -> Tensor:
         with self._evaluating() as net:

@@ -15,9 +15,12 @@ M = TypeVar("M", bound=Method)
 
 
 def simulated_classes(count: int, text: int = 300, trained: int | None = None, seed: int = 0) -> Classes:
-    """``count`` classes with random unit label vectors, the first ``trained`` of them (default: all) trained."""
-    generator = torch.Generator().manual_seed(seed)
-    vectors = torch.nn.functional.normalize(torch.randn(count, text, generator=generator), dim=1)
+    """``count`` classes with random unit label vectors, the first ``trained`` of them (default: all) trained.
+
+    A class's vector depends on its row and the seed only.
+    """
+    rows = [torch.randn(text, generator=torch.Generator().manual_seed(1000 * seed + c)) for c in range(count)]
+    vectors = torch.nn.functional.normalize(torch.stack(rows), dim=1)
     names = tuple(f"class {i}" for i in range(count))
     return Classes(names, names, vectors, torch.arange(count) < (count if trained is None else trained))
 
