@@ -1,0 +1,159 @@
+"""`avbench run` as a user meets it: on the demo, with a tiny budget, in processes of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from avbench.harness.records import RunRecord, parse_record
+from avbench.harness.results import ResultsFolder
+
+TINY = ["-p", "epochs=2", "-p", "batches_per_epoch=2", "-p", "batch_size=16"]
+DEMO = ["run", "--method", "avca", "--features", "demo", *TINY]
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-c", "from avbench.harness.cli import main; main()", *arguments]
+
+
+def avbench(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "AVBENCH_HOME": str(folder / "home"), "OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        command(*arguments), cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=300
+    )
+
+
+def records(done: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
+    assert done.returncode == 0, done.stderr
+    found: list[dict[str, Any]] = json.loads(done.stdout)
+    return found
+
+
+def stored(folder: Path) -> list[RunRecord]:
+    found = list(ResultsFolder(folder / "results").records())
+    assert all(isinstance(record, RunRecord) for record in found), found
+    return [record for record in found if isinstance(record, RunRecord)]
+
+
+def test_without_real_features_the_demo_runs_and_says_so(tmp_path: Path) -> None:
+    done = avbench(tmp_path, "run", "--method", "avca", "--dataset", "ucf", *TINY)
+    assert done.returncode == 0, done.stderr
+    assert "No real features of ucf are installed" in done.stderr
+    assert "simulated" in done.stdout
+    assert all(record.simulated for record in stored(tmp_path))
+
+
+def test_two_runs_give_identical_records_but_for_times(tmp_path: Path) -> None:
+    first, second = (
+        records(avbench(tmp_path, *DEMO, "--dataset", "ucf", "--results", name, "--json"))[0] for name in "ab"
+    )
+    assert first.pop("measured") != second.pop("measured")
+    assert first == second
+    files = [next((tmp_path / name).rglob("*.safetensors")).read_bytes() for name in "ab"]
+    assert files[0] == files[1]
+
+
+def test_a_finished_run_is_not_repeated_unless_asked(tmp_path: Path) -> None:
+    arguments = [*DEMO, "--dataset", "ucf", "--json"]
+    first = records(avbench(tmp_path, *arguments))
+    again = avbench(tmp_path, *arguments)
+    assert records(again) == first
+    assert "1 of 1 runs are finished already" in again.stderr
+    fresh = records(avbench(tmp_path, *arguments, "--fresh"))
+    assert fresh[0]["measured"] != first[0]["measured"]
+    assert fresh[0]["outcome"] == first[0]["outcome"]
+
+
+def test_parallel_jobs_give_the_same_results(tmp_path: Path) -> None:
+    arguments = [*DEMO, "--all-datasets", "--json"]
+    alone = records(avbench(tmp_path, *arguments, "--results", "a"))
+    together = records(avbench(tmp_path, *arguments, "--results", "b", "--jobs", "2"))
+    assert [r["outcome"] for r in alone] == [r["outcome"] for r in together]
+    assert [parse_record(r, "stdout").configuration.dataset for r in alone] == ["ucf", "activitynet", "vggsound"]
+
+
+@pytest.mark.parametrize(("kill", "status"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130)])
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_a_killed_command_resumes(tmp_path: Path, kill: signal.Signals, status: int, jobs: str) -> None:
+    arguments = [*DEMO, "--dataset", "ucf", "--seeds", "4", "--jobs", jobs]
+    environment = {**os.environ, "AVBENCH_HOME": str(tmp_path / "home"), "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(
+        command(*arguments), cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.rglob("results/**/*.json")):
+        assert process.poll() is None, "ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    if kill == signal.SIGINT:
+        process.send_signal(kill)
+    else:
+        os.killpg(process.pid, kill)
+    assert process.wait(60) == status
+    kept = {r.identity: r for r in stored(tmp_path)}
+    assert 1 <= len(kept) < 4
+
+    done = avbench(tmp_path, *arguments)
+    assert done.returncode == 0, done.stderr
+    assert f"{len(kept)} of 4 runs are finished already" in done.stderr
+    final = {r.identity: r for r in stored(tmp_path)}
+    assert len(final) == 4
+    assert {identity: final[identity] for identity in kept} == kept
+    if kill == signal.SIGINT:
+        assert not list(tmp_path.rglob("results/**/.*")), "temporary files are left"
+
+
+def test_defaults_from_a_file(tmp_path: Path) -> None:
+    (tmp_path / "run.toml").write_text(
+        'method = "avca"\ndataset = ["ucf"]\nfeatures = "demo"\nprotocol = ["as-published"]\n'
+        "[options]\nepochs = 2\nbatches_per_epoch = 2\nbatch_size = 16\n"
+    )
+    (record,) = records(avbench(tmp_path, "run", "--config", "run.toml", "--seed", "7", "--json"))
+    configuration = record["configuration"]
+    assert (configuration["seed"], configuration["protocol"]["name"]) == (7, "as-published")
+    assert (configuration["options"]["epochs"], configuration["options"]["batch_size"]) == (2, 16)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run"], "name a method"),
+        (["run", "--method", "avca"], "--all-datasets"),
+        (["run", "--method", "acva", "--all-datasets"], "Did you mean 'avca'"),
+        (["run", "--method", "avca", "--dataset", "ufc"], "'ucf'"),
+        (["run", "--method", "avca", "--all-datasets", "--features", "mian"], "Did you mean 'main'"),
+        (["run", "--method", "avca", "--all-datasets", "--protocol", "alinged"], "Did you mean 'aligned'"),
+        (["run", "--method", "avca", "--all-datasets", "-p", "epoch=3"], "Did you mean 'epochs'"),
+        (["run", "--method", "avca", "--all-datasets", "-p", "epochs=0"], "greater than or equal to 1"),
+        (["run", "--method", "avca", "--all-datasets", "-p", "epochs"], "OPTION=VALUE"),
+        (["run", "--method", "avca", "--all-datasets", "--seeds", "2", "--seed", "1"], "not both"),
+        (["run", "--method", "avca", "--all-datasets", "--device", "gpu"], "auto, cpu, cuda"),
+        (["run", "--config", "none.toml"], "none.toml"),
+        (["rnu"], "Did you mean 'run'"),
+        (["methods", "show", "acva"], "Did you mean 'avca'"),
+    ],
+)
+def test_wrong_usage_is_explained(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    message: str,
+) -> None:
+    from avbench.harness.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("AVBENCH_HOME", str(tmp_path / "home"))
+    with pytest.raises(SystemExit) as end:
+        main(arguments)
+    assert end.value.code == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "results").exists()
