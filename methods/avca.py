@@ -20,7 +20,7 @@ Output = Literal["visual", "audio", "mean", "minimum"]
 
 
 class AVCAOptions(EpochOptions):
-    """Section numbers refer to the method's card; losses to the equations of the paper."""
+    """Tables and equations are those of the paper. Presets are the published settings of each track."""
 
     weight_decay: float = Field(1e-5, ge=0, le=1, description="Coupled L2 penalty of Adam on all parameters.")
     dropout_encoder: float = Field(0.2, ge=0, lt=1, description="Dropout of the encoders and of the attention layer.")
@@ -44,6 +44,7 @@ class AVCAOptions(EpochOptions):
         None,
         description="Distance used for scoring: of one branch, their mean, or the smaller one per class (table 5). "
         "Unset: visual, or the only branch.",
+        json_schema_extra={"no_effect": "it chooses the distance that scores, after training"},
     )
     loss_t: bool = Field(True, description="Base triplet loss l_t (eq. 5).")
     loss_rec: bool = Field(True, description="Loss l_rec: label vectors decoded from all embeddings (eq. 7).")
@@ -155,7 +156,7 @@ class AVCA(BatchMethod):
         return parts
 
     def embed(self, net: nn.ModuleDict, audio: Tensor, visual: Tensor) -> Embedded:
-        """Clips (B, ..., Da) and (B, ..., Dv) through encoders, attention and projections (card section 2)."""
+        """Clips (B, ..., Da) and (B, ..., Dv) through encoders, attention and projections (eqs. 1 and 2)."""
         import torch
 
         inputs = {"audio": audio, "visual": visual}
@@ -172,7 +173,7 @@ class AVCA(BatchMethod):
         return self.embedding_loss(net, batch, self.embed(net, batch.audio, batch.visual))
 
     def embedding_loss(self, net: nn.ModuleDict, batch: Batch, clips: Embedded) -> Tensor:
-        """The loss of the paper (card section 3) on embedded pairs."""
+        """The loss of embedded pairs (eqs. 4 to 10)."""
         import torch
         from torch.nn.functional import mse_loss
 

@@ -130,7 +130,7 @@ class Block(nn.Module):
 
 
 class TwoTokenAttention(nn.Module):
-    """One pre-norm transformer layer over exactly two tokens (AVCA section 2; no dropout on attention weights).
+    """One pre-norm transformer layer over exactly two tokens, without dropout on attention weights (AVCA, section 3.1).
 
     ``X' = X + Drop(W_o MHA(LN X) + b_o)``, ``X'' = X' + FF(LN X')`` with a GELU between the two maps of FF.
     Takes and returns (2, ..., width): the tokens come first. No batch statistics, so groups need no care.

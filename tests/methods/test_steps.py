@@ -1,0 +1,80 @@
+"""One step repeated: plainly on CPU, as a captured graph on CUDA."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+import torch
+from simulated_training import SimulatedProgress, fitted, simulated_training
+
+from avbench.harness.data import Classes, Clips, TrainingSet
+from avbench.methods import steps
+from avbench.methods.avca import AVCA, AVCAOptions
+
+needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+
+
+def test_on_cpu_every_call_is_one_plain_step() -> None:
+    calls: list[int] = []
+    step = steps.RepeatedStep(lambda: calls.append(len(calls)), torch.device("cpu"))
+    for _ in range(7):
+        step()
+    assert calls == list(range(7))
+
+
+def test_a_method_is_listed_without_torch() -> None:
+    code = "import sys, avbench.methods.avca, avbench.methods.training; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def on_cuda(train: TrainingSet) -> TrainingSet:
+    clips, classes = train.clips, train.classes
+    return TrainingSet(
+        Clips(clips.audio.cuda(), clips.visual.cuda()),
+        train.labels.cuda(),
+        Classes(classes.names, classes.prompts, classes.vectors.cuda(), classes.trained.cuda()),
+    )
+
+
+def trained_on_cuda(**options: Any) -> dict[str, torch.Tensor]:
+    """The state after two epochs of eight steps, five of them replayed in the first."""
+    given = {"batches_per_epoch": 8, "batch_size": 32, "reference_batch_norm": True, **options}
+    progress = SimulatedProgress(epochs=2, device=torch.device("cuda"))
+    return fitted(AVCA(AVCAOptions.model_validate(given)), on_cuda(simulated_training()), progress).state()
+
+
+@pytest.mark.cuda
+@needs_cuda
+def test_the_captured_graph_trains_like_plain_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    no_dropout = {"dropout_encoder": 0.0, "dropout_projection": 0.0, "dropout_decoder": 0.0}
+    graphed = trained_on_cuda(**no_dropout)
+    monkeypatch.setattr(steps, "WARM_UP", 1000)
+    plain = trained_on_cuda(**no_dropout)
+    for name, tensor in plain.items():
+        if "running" in name or "weight" in name:
+            assert torch.allclose(graphed[name], tensor, rtol=1e-2, atol=1e-3), name
+
+
+@pytest.mark.cuda
+@needs_cuda
+def test_same_seed_same_bits_on_cuda() -> None:
+    first, second = trained_on_cuda(), trained_on_cuda()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.mark.cuda
+@needs_cuda
+def test_random_numbers_differ_from_replay_to_replay() -> None:
+    from avbench.methods.blocks import dropout_mask
+
+    device = torch.device("cuda")
+    mask = torch.zeros(1000, device=device)
+    step = steps.RepeatedStep(lambda: mask.copy_(dropout_mask((1000,), 0.5, device)), device)
+    masks = []
+    for _ in range(steps.WARM_UP + 4):
+        step()
+        masks.append(mask.clone())
+    assert len({tuple(m.tolist()) for m in masks}) == len(masks)
