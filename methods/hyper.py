@@ -19,7 +19,7 @@ Similarity = Literal["cosine", "norm-product", "distance"]
 
 SMALLEST_CURVATURE = 1e-6
 COSINE = (
-    "With similarity=cosine it changes rounding only: the maps to the tangent spaces change lengths, never directions. "
+    "with similarity=cosine it changes rounding only: the maps to the tangent spaces change lengths, never directions. "
     "It has an effect with norm-product and with distance"
 )
 
@@ -196,7 +196,7 @@ class PredictedAlignment(Alignment):
             return []
         predicted: Tensor = net["curvatures"](torch.cat([visual, audio], dim=-1))
         magnitudes = (self.options.curvature * predicted.sigmoid()).clamp(min=SMALLEST_CURVATURE)
-        return magnitudes.split(1, dim=-1)
+        return magnitudes.chunk(self.options.curved, dim=-1)
 
 
 def by_track(option: str, values: Sequence[float | str], protocol: str | None = None) -> tuple[Preset, ...]:

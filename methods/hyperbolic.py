@@ -100,7 +100,7 @@ def similarities(x: Tensor, space: Space, similarity: Similarity) -> Tensor:
         return -space.geodesics(x)
     tangent = space.tangent(x)
     if similarity == "norm-product":
-        norms = torch.linalg.vector_norm(tangent, dim=-1, keepdim=True)
+        norms: Tensor = torch.linalg.vector_norm(tangent, dim=-1, keepdim=True)
         return norms * norms.mT
     unit = functional.normalize(tangent, dim=-1, eps=1e-8)
     return unit @ unit.mT
@@ -119,7 +119,8 @@ def alignment(visual: Tensor, audio: Tensor, space: Space, similarity: Similarit
 
 def _norms(x: Tensor) -> Tensor:
     """Norms (..., 1) of rows, never below SHORTEST."""
-    return torch.linalg.vector_norm(x, dim=-1, keepdim=True).clamp(min=SHORTEST)
+    norms: Tensor = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+    return norms.clamp(min=SHORTEST)
 
 
 def _shared(k: Tensor | float) -> Tensor | float:
