@@ -97,8 +97,8 @@ def run(
     tracks = choose_tracks(datasets, tuple(dict.fromkeys(features)))
     given = dict(_parse_option(text) for text in option)
 
-    # OpenMP threads spin for a millisecond before they sleep: on a busy machine that makes a step many times slower.
-    # A tenth of it costs an idle machine nothing. Read when torch is loaded.
+    # OpenMP threads spin before they sleep. On a busy machine their default makes a step many times slower; a shorter
+    # spin does not slow an idle one (benchmarks/train_step.py). Read when torch is loaded.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     from avbench.harness.jobs import choose_device, execute_all
     from avbench.harness.plugins import plugins
