@@ -10,6 +10,7 @@ import io
 import math
 import pickle
 import pickletools
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 import numpy as np
@@ -23,7 +24,58 @@ MAX_PROMPTS = 10_000
 MAX_DIMENSION = 4_096
 
 OPCODES = frozenset(
-    ["PROTO", "FRAME", "STOP", "MARK", "POP", "POP_MARK", "NONE", "NEWTRUE", "NEWFALSE", "INT", "BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT", "STRING", "BINSTRING", "SHORT_BINSTRING", "BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "EMPTY_TUPLE", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "EMPTY_LIST", "LIST", "APPEND", "APPENDS", "EMPTY_DICT", "DICT", "SETITEM", "SETITEMS", "PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE", "GET", "BINGET", "LONG_BINGET", "GLOBAL", "STACK_GLOBAL", "REDUCE", "BUILD"]
+    [
+        "PROTO",
+        "FRAME",
+        "STOP",
+        "MARK",
+        "POP",
+        "POP_MARK",
+        "NONE",
+        "NEWTRUE",
+        "NEWFALSE",
+        "INT",
+        "BININT",
+        "BININT1",
+        "BININT2",
+        "LONG1",
+        "BINFLOAT",
+        "STRING",
+        "BINSTRING",
+        "SHORT_BINSTRING",
+        "BINBYTES",
+        "SHORT_BINBYTES",
+        "BINBYTES8",
+        "BYTEARRAY8",
+        "UNICODE",
+        "BINUNICODE",
+        "SHORT_BINUNICODE",
+        "BINUNICODE8",
+        "EMPTY_TUPLE",
+        "TUPLE",
+        "TUPLE1",
+        "TUPLE2",
+        "TUPLE3",
+        "EMPTY_LIST",
+        "LIST",
+        "APPEND",
+        "APPENDS",
+        "EMPTY_DICT",
+        "DICT",
+        "SETITEM",
+        "SETITEMS",
+        "PUT",
+        "BINPUT",
+        "LONG_BINPUT",
+        "MEMOIZE",
+        "GET",
+        "BINGET",
+        "LONG_BINGET",
+        "GLOBAL",
+        "STACK_GLOBAL",
+        "REDUCE",
+        "BUILD",
+    ]
 )
 """What a dict of arrays needs, in pickle protocols 0 to 5. No persistent ids, no extension codes, no instances."""
 
@@ -75,7 +127,7 @@ def _check_opcodes(pickled: bytes, where: str) -> None:
         for opcode, argument, _ in pickletools.genops(pickled):
             if opcode.name not in OPCODES:
                 raise DataError(f"{where}: refused, its pickle uses {opcode.name}, which label vectors never need")
-            if opcode.name in ("PUT", "LONG_BINPUT") and int(argument) > MAX_MEMO:
+            if opcode.name in ("PUT", "LONG_BINPUT") and int(argument or 0) > MAX_MEMO:
                 raise DataError(f"{where}: refused, its pickle asks for {argument} memo entries")
     except ValueError as error:
         raise DataError(f"{where}: truncated or broken pickle ({error})") from None
@@ -145,8 +197,9 @@ class _Global:
     """A callable that cannot be changed from inside a pickle."""
 
     __slots__ = ("_call",)
+    _call: Callable[..., Any]
 
-    def __init__(self, call: Any) -> None:
+    def __init__(self, call: Callable[..., Any]) -> None:
         object.__setattr__(self, "_call", call)
 
     def __call__(self, *arguments: Any) -> Any:

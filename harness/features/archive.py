@@ -1,0 +1,228 @@
+"""Import of the public feature archive (ARCHIVE.md): finds its feature sets and makes a draft of each. No torch."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from importlib.resources.abc import Traversable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from avbench.harness.errors import DataError
+from avbench.harness.features.archive_files import READ_ERRORS, reading
+from avbench.harness.features.classfile import read_features, read_ids
+from avbench.harness.features.draft import (
+    ClipGroup,
+    Draft,
+    Report,
+    differences,
+    forgiven,
+    sample,
+    silent,
+    unit_vectors_checked,
+)
+from avbench.harness.features.legacy import MAX_BYTES, read_label_vectors
+from avbench.harness.tracks import Track
+from avbench.splits import ARCHIVE_NAMES, DATASETS, PARTITIONS, PARTS, Split, SplitClass, SplitError, load_split
+
+DIMENSIONS = {"main": (512, 512), "cls": (128, 4096)}
+"""Audio and visual dimensions of the two feature sets (PROTOCOL section 0)."""
+TEXT_DIMENSION = 300
+DEPTH = 2
+"""The data set folders may lie this many folders below the top."""
+MODALITIES = ("audio", "video")
+
+
+@dataclass(frozen=True)
+class ArchiveSet:
+    """A feature set found in an archive. ``lists``: the folder of its class lists, where there is one."""
+
+    track: Track
+    folder: Traversable
+    lists: Traversable | None
+
+
+@dataclass(frozen=True)
+class ClassFiles:
+    """The files of one class in one part and modality, and the ids in them, one after the other.
+
+    There is more than one file only where names differ in case (UCF's ``HandStandPushups``).
+    """
+
+    files: tuple[Traversable, ...] = ()
+    ids: tuple[str, ...] = ()
+
+    def read(self, wanted: Sequence[str]) -> NDArray[np.float32]:
+        """Features (len(wanted), width) in the order of ``wanted``."""
+        rows = {video: row for row, video in enumerate(self.ids)}
+        features = np.concatenate([read_features(file, str(file)) for file in self.files])
+        return features[[rows[video] for video in wanted]]
+
+
+def find_sets(root: Traversable) -> list[ArchiveSet]:
+    """The feature sets with features in them, in the order of their tracks.
+
+    Raises :class:`DataError` when there is none, or one twice.
+    """
+    found: dict[Track, ArchiveSet] = {}
+    for dataset, folder in _dataset_folders(root, DEPTH):
+        lists = next((p for n in ("class-split", "class_split") if (p := folder / n).is_dir()), None)
+        for features in PARTITIONS:
+            track = Track(dataset, features)
+            place = folder / "features" / f"{features}_features"
+            if not any((place / modality).is_dir() for modality in MODALITIES):
+                continue
+            if track in found:
+                raise DataError(f"{track} is there twice: {found[track].folder} and {place}; name one of the folders")
+            found[track] = ArchiveSet(track, place, lists)
+    if not found:
+        raise DataError(
+            f"{root}: no features found; expected folders such as UCF/features/main_features/audio, "
+            f"at most {DEPTH} folders down"
+        )
+    return [found[track] for track in sorted(found)]
+
+
+def _dataset_folders(folder: Traversable, depth: int) -> Iterator[tuple[str, Traversable]]:
+    dataset = folder.name.lower()
+    if dataset in DATASETS and (folder / "features").is_dir():
+        yield dataset, folder
+    elif depth >= 0:
+        for child in sorted((c for c in folder.iterdir() if c.is_dir()), key=lambda c: c.name):
+            yield from _dataset_folders(child, depth - 1)
+
+
+def read_set(found: ArchiveSet, *, allow_missing: bool = False, report: Report = silent) -> Draft:
+    """A feature set of the archive, checked against the split: ids of all files, counts, digests, label vectors.
+
+    Raises :class:`DataError`, naming the file, for what cannot be trusted; for differences from the split too, unless
+    ``allow_missing`` turns them into warnings.
+    """
+    track = found.track
+    split = load_split(track.dataset, track.features)
+    notes: list[str] = []
+    problems: list[str] = []
+    groups: list[ClipGroup] = []
+    audio_dim, visual_dim = DIMENSIONS[track.features]
+    for number, part in enumerate(PARTS):
+        report(f"{track}: reading", number, len(PARTS))
+        audio, video = (
+            _class_files(found.folder / modality / ARCHIVE_NAMES[part], split, part, width, notes)
+            for modality, width in zip(MODALITIES, (audio_dim, visual_dim), strict=True)
+        )
+        for owner in sorted(audio.keys() | video.keys(), key=lambda c: c.id):
+            heard, seen = audio.get(owner, ClassFiles()), video.get(owner, ClassFiles())
+            problems += _unpaired(part, owner, heard, seen)
+            ids = tuple(sorted(set(heard.ids) & set(seen.ids)))
+            if ids:
+                groups.append(ClipGroup(part, owner, ids, partial(_read_both, heard, seen, ids)))
+    problems += differences(split, groups)
+    vectors = _label_vectors(found, split)
+    unit_vectors_checked(vectors, split, f"{track}: label vectors")
+    return Draft(
+        track=track,
+        split=split,
+        source="public feature archive (avgzsl_benchmark_datasets)",
+        audio_dim=audio_dim,
+        visual_dim=visual_dim,
+        vectors=vectors,
+        groups=tuple(groups),
+        warnings=forgiven(problems, allow_missing=allow_missing, what=track),
+        notes=tuple(dict.fromkeys(notes)),
+    )
+
+
+def _read_both(
+    audio: ClassFiles, video: ClassFiles, ids: tuple[str, ...]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    return audio.read(ids), video.read(ids)
+
+
+def _class_files(
+    folder: Traversable, split: Split, part: str, width: int, notes: list[str]
+) -> dict[SplitClass, ClassFiles]:
+    """The files of a folder by class. Those of classes that this partition removed are left out, with a note."""
+    if not folder.is_dir():
+        return {}
+    members = set(split.classes_of(part))
+    files: dict[SplitClass, list[Traversable]] = defaultdict(list)
+    removed = []
+    for entry in sorted(folder.iterdir(), key=lambda e: e.name):
+        if not entry.name.endswith(".h5"):
+            continue
+        try:
+            owner = split.find(entry.name.removesuffix(".h5"))
+        except SplitError as error:
+            raise DataError(f"{entry}: {error}") from None
+        if owner in members:
+            files[owner].append(entry)
+        elif owner.role == "unused":
+            removed.append(owner.name)
+        else:
+            raise DataError(f"{entry}: class {owner.name!r} has no clips in {part} (its role is {owner.role})")
+    if removed:
+        notes.append(f"{folder.name}: left out {len(removed)} classes that this partition removes ({sample(removed)})")
+    found = {}
+    for owner, entries in files.items():
+        ids = [video for entry in entries for video in read_ids(entry, str(entry), width)]
+        if len(set(ids)) < len(ids):
+            raise DataError(f"{folder}: clips of class {owner.name!r} occur in more than one file")
+        found[owner] = ClassFiles(tuple(entries), tuple(ids))
+    return found
+
+
+def _unpaired(part: str, owner: SplitClass, audio: ClassFiles, video: ClassFiles) -> Iterator[str]:
+    """What is there in one modality only."""
+    for name, here, other in (("video", audio, video), ("audio", video, audio)):
+        if here.files and not other.files:
+            yield f"{part}: class {owner.name!r} has no {name} file"
+        elif lacking := sorted(set(here.ids) - set(other.ids)):
+            yield f"{part}: {len(lacking)} clips of class {owner.name!r} have no {name} features ({sample(lacking)})"
+
+
+def _label_vectors(found: ArchiveSet, split: Split) -> NDArray[np.float32]:
+    """Label vectors (source classes, 300), row = class id: each class with the vector of its own prompt."""
+    folder = found.folder / "text"
+    entries = [e for e in folder.iterdir() if e.name.endswith(".npy")] if folder.is_dir() else []
+    if len(entries) != 1:
+        raise DataError(f"{folder}: expected one .npy file of label vectors, found {len(entries)}")
+    where = str(entries[0])
+    try:
+        with reading(entries[0]) as stream:
+            by_prompt = read_label_vectors(stream.read(MAX_BYTES + 1), where)
+    except READ_ERRORS as error:
+        raise DataError(f"{where}: cannot be read ({error})") from None
+    exact = split.dataset == "vggsound"
+    known = {prompt if exact else prompt.lower(): vector for prompt, vector in by_prompt.items()}
+    if len(known) < len(by_prompt):
+        raise DataError(f"{where}: prompts that differ only in case")
+    if found.lists is not None:
+        _refuse_other_prompts(found.lists, split)
+    vectors = np.full((len(split.classes), TEXT_DIMENSION), np.nan, np.float32)
+    for c in split.classes:
+        vector = known.get(c.prompt if exact else c.prompt.lower())
+        if vector is None:
+            continue
+        if len(vector) != TEXT_DIMENSION:
+            raise DataError(f"{where}: label vectors of {len(vector)} dimensions, expected {TEXT_DIMENSION}")
+        vectors[c.id] = vector
+    return vectors
+
+
+def _refuse_other_prompts(lists: Traversable, split: Split) -> None:
+    """The archive's mapping table, where there is one, must pair the classes with the split's prompts."""
+    for table in (e for e in lists.iterdir() if e.name.endswith("_w2v_class_names.csv")):
+        try:
+            with reading(table) as stream:
+                rows = list(csv.DictReader(io.TextIOWrapper(stream, "utf-8", newline="")))
+            pairs = [(split.find(row["original"].strip()), row["manual"].strip()) for row in rows]
+        except (*READ_ERRORS, csv.Error, TypeError, AttributeError) as error:
+            raise DataError(f"{table}: not the table of class names and prompts ({error})") from None
+        other = [f"{c.name}: {prompt!r}, not {c.prompt!r}" for c, prompt in pairs if prompt != c.prompt]
+        if other:
+            raise DataError(f"{table}: other prompts than the split's for {len(other)} classes ({sample(other)})")

@@ -1,0 +1,142 @@
+"""Features of any encoder as plain NumPy arrays: a new feature set of a data set (``avbench data add``). No torch."""
+
+from __future__ import annotations
+
+import csv
+from collections import defaultdict
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from avbench.harness.errors import DataError, UsageError
+from avbench.harness.features.draft import ClipGroup, Draft, differences, forgiven, unit_vectors_checked
+from avbench.harness.tracks import DEMO, Track
+from avbench.splits import ARCHIVE_NAMES, PARTITIONS, PARTS, Split, SplitClass, SplitError, load_split
+
+RESERVED = (*PARTITIONS, DEMO)
+COLUMNS = ("id", "class", "part")
+MAX_LIST_BYTES = 256 * 2**20
+
+
+def read_arrays(
+    name: str,
+    dataset: str,
+    partition: str,
+    *,
+    audio: Path,
+    visual: Path,
+    clips: Path,
+    text: Path,
+    allow_missing: bool = False,
+) -> Draft:
+    """A feature set from ``audio`` (N, Da), ``visual`` (N, Dv), ``text`` (classes, Dt), and a table of the N clips.
+
+    ``clips`` is a CSV with columns id, class, part, one row per row of the arrays. The splits are shipped as counts
+    and digests, not as lists of ids, so class and part must come with the id; they are verified against the digests.
+    ``text`` has a row per source class in class-id order, or a row per used class in that order; rows are scaled to
+    unit norm. Raises :class:`DataError` as the import of the archive does, :class:`UsageError` for a reserved name.
+    """
+    if name in RESERVED:
+        raise UsageError(f"feature set name {name!r} is reserved; choose another one")
+    split = load_split(dataset, partition)
+    sounds, images = _array(audio), _array(visual)
+    rows = _read_clips(clips, split)
+    for path, array in ((audio, sounds), (visual, images)):
+        if len(array) != len(rows):
+            raise DataError(f"{path}: {len(array):,} rows, but {clips} lists {len(rows):,} clips")
+    groups = _groups(rows, sounds, images)
+    vectors = _vectors(text, split)
+    unit_vectors_checked(vectors, split, str(text))
+    return Draft(
+        track=Track(dataset, name),
+        split=split,
+        source="arrays of the user",
+        audio_dim=sounds.shape[1],
+        visual_dim=images.shape[1],
+        vectors=vectors,
+        groups=groups,
+        warnings=forgiven(differences(split, groups), allow_missing=allow_missing, what=clips),
+    )
+
+
+def _array(path: Path) -> NDArray[np.floating]:
+    """A (rows, width) array of floats, memory-mapped. Pickled objects are refused."""
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(f"{path}: not a plain NumPy .npy file ({error})") from None
+    if not isinstance(array, np.ndarray) or array.ndim != 2 or array.dtype.kind != "f" or not array.size:
+        what = f"{array.dtype} values of shape {array.shape}" if isinstance(array, np.ndarray) else "several arrays"
+        raise DataError(f"{path}: holds {what}, expected floats of shape (rows, width)")
+    return array
+
+
+def _read_clips(path: Path, split: Split) -> list[tuple[str, str, SplitClass]]:
+    """Id, part and class of every clip, in the order of the file."""
+    parts = {**{part: part for part in PARTS}, **{ARCHIVE_NAMES[part]: part for part in PARTS}}
+    members = {part: set(split.classes_of(part)) for part in PARTS}
+    found = []
+    try:
+        if path.stat().st_size > MAX_LIST_BYTES:
+            raise DataError(f"{path}: larger than {MAX_LIST_BYTES:,} bytes, which no list of clips is")
+        with path.open(encoding="utf-8", newline="") as stream:
+            table = csv.DictReader(stream)
+            if not set(COLUMNS) <= set(table.fieldnames or ()):
+                raise DataError(f"{path}: needs the columns {', '.join(COLUMNS)}")
+            for row in table:
+                where = f"{path}, line {table.line_num}"
+                video, part = (row["id"] or "").strip(), parts.get((row["part"] or "").strip())
+                if not video or not video.isprintable():
+                    raise DataError(f"{where}: no clip id")
+                if part is None:
+                    raise DataError(f"{where}: unknown part {row['part']!r}; parts are {', '.join(PARTS)}")
+                owner = split.find((row["class"] or "").strip())
+                if owner not in members[part]:
+                    raise DataError(f"{where}: class {owner.name!r} ({owner.role}) has no clips in {part}")
+                found.append((video, part, owner))
+    except SplitError as error:
+        raise DataError(f"{where}: {error}") from None
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path}: cannot be read ({error})") from None
+    return found
+
+
+def _groups(
+    rows: list[tuple[str, str, SplitClass]], audio: NDArray[np.floating], visual: NDArray[np.floating]
+) -> tuple[ClipGroup, ...]:
+    places: dict[tuple[int, int], list[tuple[str, int]]] = defaultdict(list)
+    owners = {owner.id: owner for _, _, owner in rows}
+    for row, (video, part, owner) in enumerate(rows):
+        places[PARTS.index(part), owner.id].append((video, row))
+    groups = []
+    for (part_number, class_id), clips in sorted(places.items()):
+        ids, order = zip(*sorted(clips), strict=True)
+        groups.append(ClipGroup(PARTS[part_number], owners[class_id], ids, partial(_take, audio, visual, list(order))))
+    return tuple(groups)
+
+
+def _take(
+    audio: NDArray[np.floating], visual: NDArray[np.floating], rows: list[int]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    with np.errstate(over="ignore"):  # what does not fit becomes infinite, and is refused for that
+        return audio[rows].astype(np.float32), visual[rows].astype(np.float32)
+
+
+def _vectors(path: Path, split: Split) -> NDArray[np.float32]:
+    """Label vectors (source classes, Dt) of unit norm; NaN rows for classes that the file leaves out."""
+    given = np.asarray(_array(path), np.float64)
+    used = [c.id for c in split.classes if c.role != "unused"]
+    ids = {len(split.classes): [c.id for c in split.classes], len(used): used}.get(len(given))
+    if ids is None:
+        raise DataError(
+            f"{path}: {len(given)} rows; expected one per source class ({len(split.classes)}) or per used class "
+            f"({len(used)}), in ascending class id ('avbench splits show {split.dataset}' lists them)"
+        )
+    norms = np.linalg.norm(given, axis=1, keepdims=True)
+    if not np.isfinite(norms).all() or not norms.all():
+        raise DataError(f"{path}: a label vector is zero, NaN or infinite")
+    vectors = np.full((len(split.classes), given.shape[1]), np.nan, np.float32)
+    vectors[ids] = given / norms
+    return vectors

@@ -1,0 +1,313 @@
+"""The local store of feature sets: for each a memory-mapped safetensors file and a JSON manifest.
+
+Tensors: ``class_id`` (N,) int64, ``audio`` (N, Da), ``visual`` (N, Dv) and ``vectors`` (source classes, Dt) float32,
+and ``video_id`` (N, W) uint8: UTF-8, padded with zeros. Rows are ordered by part, class id and video id, so equal
+features have equal hashes wherever they came from. The hash stands in both files: they are known to belong together.
+Listing needs no torch.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from avbench.harness.atomic import writing
+from avbench.harness.errors import DataError, UsageError, unknown
+from avbench.harness.features.draft import (
+    ClipGroup,
+    Draft,
+    ListedClips,
+    Report,
+    differences,
+    sample,
+    silent,
+    unit_vectors_checked,
+)
+from avbench.harness.features.featureset import FeatureSet
+from avbench.harness.features.hashing import content_hash
+from avbench.harness.features.manifest import STORE_VERSION, Manifest
+from avbench.harness.features.tensorfile import HASH, Layout, TensorFile
+from avbench.harness.tracks import Track
+from avbench.splits import DATASETS, PARTS, Split, load_split
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
+"""Names of feature sets: they are file names."""
+SPARE_DISK = 64 * 2**20
+LEFTOVER_SECONDS = 24 * 3600
+CHUNK = 4096
+"""Rows looked at at once in a check."""
+
+
+def home() -> Path:
+    """``$AVBENCH_HOME``, else the platform's data directory."""
+    if folder := os.environ.get("AVBENCH_HOME"):
+        return Path(folder).expanduser()
+    from platformdirs import user_data_path
+
+    return user_data_path("avbench")
+
+
+class Store:
+    """The feature sets under ``<root>/<dataset>/<features>.safetensors`` and ``.json``."""
+
+    def __init__(self, root: Path | None = None) -> None:
+        self.root = home() / "features" if root is None else root
+
+    def tracks(self) -> tuple[Track, ...]:
+        """What is installed, whether it can be read or not."""
+        found = (Track(p.parent.name, p.stem) for d in DATASETS for p in (self.root / d).glob("*.json"))
+        return tuple(sorted(track for track in found if NAME.fullmatch(track.features)))
+
+    def list(self) -> tuple[Manifest, ...]:
+        """The manifests of what is installed. Raises :class:`DataError` for one that cannot be read."""
+        return tuple(self.manifest(track) for track in self.tracks())
+
+    def manifest(self, track: Track) -> Manifest:
+        """Raises :class:`DataError` for a track that is not installed, or whose manifest is broken or newer."""
+        path = self._path(track, "json")
+        if not path.exists():
+            raise DataError(f"{track}: these features are not installed; {how_to_get(track)}")
+        again = f"'avbench data remove {track}', then {how_to_get(track)}"
+        try:
+            content = json.loads(path.read_text("utf-8"))
+            version = content["version"]
+            if isinstance(version, int) and version > STORE_VERSION:
+                raise DataError(
+                    f"{path}: version {version} of the store is newer than {STORE_VERSION}; upgrade avbench"
+                )
+            manifest = Manifest.model_validate(content)
+        except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
+            first = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
+            raise DataError(f"{path}: broken manifest ({first}); {again}") from None
+        if (manifest.dataset, manifest.features) != (track.dataset, track.features) or set(manifest.counts) != set(
+            PARTS
+        ):
+            raise DataError(f"{path}: the manifest of something else; {again}")
+        return manifest
+
+    def size(self, track: Track) -> int:
+        """Bytes on disk."""
+        return sum(p.stat().st_size for p in self._paths(track) if p.exists())
+
+    def load(self, track: Track) -> FeatureSet:
+        """The feature set, memory-mapped: nothing is read but the class ids until it is used.
+
+        Raises :class:`DataError` when it is not installed, broken, or not what its manifest says.
+        """
+        return self._open(track)[0]
+
+    def verify(self, track: Track) -> tuple[str, ...]:
+        """Read everything and say what is wrong: content hash, counts, ids, values, norms. Empty: nothing is."""
+        try:
+            features, ids = self._open(track)
+            manifest = features.manifest
+            problems = differences(features.split, _listed(features, ids))
+            unit_vectors_checked(features.vectors.numpy(), features.split, "label vectors")
+        except DataError as error:
+            return (str(error),)
+        problems = [problem for problem in problems if problem not in manifest.warnings]
+        for name in ("audio", "visual"):
+            chunks = getattr(features, name).split(CHUNK)
+            if bad := sum(int((~chunk.isfinite().all(dim=1)).sum()) for chunk in chunks):
+                problems.append(f"{name}: {bad:,} clips hold NaN or infinity")
+        tensors = {name: getattr(features, name) for name in ("class_id", "audio", "visual", "vectors")}
+        if content_hash(tensors | {"video_id": ids}) != manifest.content_hash:
+            problems.append("the content hash is not that of the manifest: the file was changed or damaged")
+        return tuple(problems)
+
+    def save(self, draft: Draft, *, replace: bool = False, report: Report = silent) -> Manifest:
+        """Store a feature set: whole, or not at all.
+
+        Features are read and written group by group. Raises :class:`DataError` for features of a wrong shape or with
+        NaN or infinity, for an empty part, and when the disk is full or cannot be written to.
+        """
+        data, description = self._paths(draft.track)
+        if description.exists() and not replace:
+            raise DataError(f"{draft.track}: these features are installed already; --force replaces them")
+        if empty := [part for part, count in draft.counts.items() if not count]:
+            raise DataError(f"{draft.track}: no clips at all in {', '.join(empty)}")
+        ids = _id_matrix(draft)
+        count = len(ids)
+        layouts = {
+            "class_id": Layout("<i8", (count,)),
+            "audio": Layout("<f4", (count, draft.audio_dim)),
+            "visual": Layout("<f4", (count, draft.visual_dim)),
+            "vectors": Layout("<f4", draft.vectors.shape),
+            "video_id": Layout("|u1", ids.shape),
+        }
+        with _storage_errors(data.parent):
+            _sweep(data.parent)
+            with writing(description) as json_stream, writing(data) as stream:
+                file = TensorFile(stream, layouts)
+                if (free := shutil.disk_usage(data.parent).free) < file.bytes + SPARE_DISK:
+                    raise DataError(
+                        f"{draft.track}: needs {file.bytes / 1e6:,.0f} MB in {data.parent}, where {free / 1e6:,.0f} MB "
+                        "are free; make room, or set AVBENCH_HOME to another disk"
+                    )
+                file.write("vectors", 0, draft.vectors)
+                file.write("video_id", 0, ids)
+                row = 0
+                for group in draft.groups:
+                    report(f"{draft.track}: storing", row, count)
+                    file.write("class_id", row, np.full(len(group.ids), group.owner.id))
+                    for name, features in zip(("audio", "visual"), group.read(), strict=True):
+                        _refuse_unusable(draft.track, group, name, features, layouts[name].shape[1])
+                        file.write(name, row, features)
+                    row += len(group.ids)
+                report(f"{draft.track}: storing", row, count)
+                manifest = _manifest(draft, file.finish())
+                json_stream.write(manifest.model_dump_json(indent=1).encode() + b"\n")
+                json_stream.flush()  # the manifest takes its place last, and by then nothing of it can fail for space
+        return manifest
+
+    def remove(self, track: Track) -> None:
+        """Delete a feature set. Raises :class:`DataError` when it is not installed."""
+        data, description = self._paths(track)
+        if not description.exists():
+            raise DataError(f"{track}: these features are not installed")
+        with _storage_errors(data.parent):
+            description.unlink()
+            data.unlink(missing_ok=True)
+
+    def _path(self, track: Track, suffix: str) -> Path:
+        if track.dataset not in DATASETS:
+            raise unknown("data set", track.dataset, DATASETS)
+        if not NAME.fullmatch(track.features):
+            raise UsageError(f"feature set {track.features!r}: names are lower-case letters, digits, '.', '_' and '-'")
+        return self.root / track.dataset / f"{track.features}.{suffix}"
+
+    def _paths(self, track: Track) -> tuple[Path, Path]:
+        return self._path(track, "safetensors"), self._path(track, "json")
+
+    def _open(self, track: Track) -> tuple[FeatureSet, Tensor]:
+        """The mapped feature set and its video ids (N, W)."""
+        from safetensors import SafetensorError, safe_open
+
+        manifest = self.manifest(track)
+        path = self._path(track, "safetensors")
+        again = f"'avbench data remove {track}', then {how_to_get(track)}"
+        try:
+            with safe_open(path, framework="pt") as file:
+                metadata = file.metadata() or {}
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        except (OSError, SafetensorError) as error:
+            raise DataError(f"{path}: damaged or missing ({error}); {again}") from None
+        split = load_split(track.dataset, manifest.partition)
+        if metadata.get(HASH) != manifest.content_hash or not _fits(tensors, manifest, split):
+            raise DataError(f"{path}: does not belong to its manifest; {again}")
+        ids = tensors.pop("video_id")
+        rows = part_rows(manifest.counts)
+        _refuse_misplaced(path, tensors["class_id"].numpy(), rows, split)
+        return FeatureSet(track, split, manifest, rows=rows, **tensors), ids
+
+
+def how_to_get(track: Track) -> str:
+    """What to do for features that are not there."""
+    if track.features in ("main", "cls"):
+        return "'avbench data import PATH' takes them from the public feature archive"
+    return f"'avbench data add {track.features} --dataset {track.dataset} ...' stores your own"
+
+
+def part_rows(counts: Mapping[str, int]) -> dict[str, slice]:
+    """The rows of each part, one part after the other."""
+    ends = np.cumsum([counts[part] for part in PARTS]).tolist()
+    return {part: slice(end - counts[part], end) for part, end in zip(PARTS, ends, strict=True)}
+
+
+def _manifest(draft: Draft, found: str) -> Manifest:
+    return Manifest.model_validate(
+        {
+            "dataset": draft.track.dataset,
+            "features": draft.track.features,
+            "partition": draft.split.partition,
+            "audio_dim": draft.audio_dim,
+            "visual_dim": draft.visual_dim,
+            "text_dim": draft.vectors.shape[1],
+            "counts": draft.counts,
+            "content_hash": found,
+            "source": draft.source,
+            "warnings": draft.warnings,
+        }
+    )
+
+
+def _id_matrix(draft: Draft) -> NDArray[np.uint8]:
+    """All video ids, (N, W)."""
+    ids = np.array([video.encode() for group in draft.groups for video in group.ids])
+    return ids.view(np.uint8).reshape(len(ids), -1)
+
+
+def _listed(features: FeatureSet, ids: Tensor) -> list[ListedClips]:
+    """The clips of a stored feature set, to be compared with the split."""
+    names = [name.decode("utf-8", "replace") for name in ids.numpy().view(f"S{ids.shape[1]}").ravel().tolist()]
+    owners = features.class_id.tolist()
+    members: dict[tuple[str, int], list[str]] = {}
+    for part, rows in features.rows.items():
+        for row in range(rows.start, rows.stop):
+            members.setdefault((part, owners[row]), []).append(names[row])
+    classes = features.split.classes
+    return [ListedClips(part, classes[owner], tuple(videos)) for (part, owner), videos in members.items()]
+
+
+def _fits(tensors: Mapping[str, Tensor], manifest: Manifest, split: Split) -> bool:
+    """Whether names, dtypes and shapes are those that the manifest implies."""
+    count = sum(manifest.counts.values())
+    width = tuple(tensors["video_id"].shape[-1:]) if "video_id" in tensors else ()
+    expected = {
+        "class_id": ("torch.int64", (count,)),
+        "audio": ("torch.float32", (count, manifest.audio_dim)),
+        "visual": ("torch.float32", (count, manifest.visual_dim)),
+        "vectors": ("torch.float32", (len(split.classes), manifest.text_dim)),
+        "video_id": ("torch.uint8", (count, *width)),
+    }
+    return {name: (str(t.dtype), tuple(t.shape)) for name, t in tensors.items()} == expected
+
+
+def _refuse_misplaced(path: Path, class_id: NDArray[np.int64], rows: Mapping[str, slice], split: Split) -> None:
+    """No clip may stand in a part that its class has no place in: above all, no unseen class in training."""
+    for part, members in rows.items():
+        allowed = [c.id for c in split.classes_of(part)]
+        if not np.isin(class_id[members], allowed).all():
+            raise DataError(f"{path}: {part} holds clips of classes that do not belong there; import it again")
+
+
+def _refuse_unusable(track: Track, group: ClipGroup, name: str, features: NDArray[np.float32], width: int) -> None:
+    where = f"{track}: {name} features of {group.part}, class {group.owner.name!r}"
+    if features.shape != (len(group.ids), width):
+        raise DataError(f"{where}: shape {features.shape}, expected {(len(group.ids), width)}")
+    bad = np.flatnonzero(~np.isfinite(features).all(axis=1))
+    if len(bad):
+        names = sample([group.ids[row] for row in bad])
+        raise DataError(f"{where}: {len(bad)} of {len(group.ids)} clips hold NaN or infinity ({names})")
+
+
+def _sweep(folder: Path) -> None:
+    """Delete what a killed import left behind, once it is surely dead."""
+    for path in (*folder.glob(".*.safetensors.*"), *folder.glob(".*.json.*")):
+        if time.time() - path.stat().st_mtime > LEFTOVER_SECONDS:
+            path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _storage_errors(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise DataError(
+            f"cannot write to {folder}: {error.strerror or error}; nothing was changed. "
+            "Make room there, or set AVBENCH_HOME to another disk"
+        ) from None
