@@ -30,7 +30,11 @@ class Preset:
 
 
 class Options(BaseModel):
-    """Base of every method's options. Fields carry a description, a type and bounds; unknown names are refused."""
+    """Base of every method's options. Fields carry a description, a type and bounds; unknown names are refused.
+
+    A field that leaves the fitted state as it is says why: ``json_schema_extra={"no_effect": reason}``. Where it
+    leaves the default scores as they are too, ``"effect_with": {option: value}`` names options with which it does not.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
 

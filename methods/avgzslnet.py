@@ -29,7 +29,9 @@ class AVGZSLNetOptions(EpochOptions):
         "error as in eq. 7 of AVCA.",
     )
     fusion: Literal["sum", "mean"] = Field(
-        "sum", description="Distance used for scoring: sum (reference code) or mean of the audio and visual distances."
+        "sum",
+        description="Distance used for scoring: sum (reference code) or mean of the audio and visual distances.",
+        json_schema_extra={"no_effect": "it scales the scores, after training"},
     )
 
 

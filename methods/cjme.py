@@ -38,7 +38,9 @@ class CJMEOptions(EpochOptions):
     )
     rectify: bool = Field(True, description="ReLU after the last layer of each embedding network (reference code).")
     gate: Literal["hard", "soft"] = Field(
-        "hard", description="Score by the distance of the dominant modality, or by both as weighted by the attention."
+        "hard",
+        description="Score by the distance of the dominant modality, or by both as weighted by the attention.",
+        json_schema_extra={"no_effect": "training weighs softly either way"},
     )
 
     presets: ClassVar[tuple[Preset, ...]] = (
@@ -143,7 +145,7 @@ class CJME(JointEmbedding):
             classes = net["embed_text"](vectors)
             net["embed_text"].train()
             of_audio, of_visual = (torch.special.entr((x @ classes.T).softmax(1)).sum(1) for x in (audio, visual))
-            gap = of_audio - of_visual
+            gap: Tensor = of_audio - of_visual
             margin = self.options.entropy_margin
             return 0.5 + 0.5 * ((gap > margin).to(gap) - (gap < -margin).to(gap))
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
+from pydantic.config import JsonDict
 
 from avbench.harness.method import Difference, MethodInfo
 from avbench.harness.options import Preset
@@ -22,6 +23,8 @@ COSINE = (
     "with similarity=cosine it changes rounding only: the maps to the tangent spaces change lengths, never directions. "
     "It has an effect with norm-product and with distance"
 )
+DISTANCE: JsonDict = {"similarity": "distance", "alignment_weight": 100.0}
+"""Options with which the geometry matters, soon enough for a test."""
 
 DIFFERENCES = (
     Difference(
@@ -69,7 +72,7 @@ Geometry = Annotated[
         examples=["h", "e", "s", "h+h", "h+s"],
         description="Spaces of the alignment, joined by +: h hyperbolic, e Euclidean, s spherical. "
         "The loss is the mean over them (Hong et al., tables 4 and 5).",
-        json_schema_extra={"no_effect": COSINE},
+        json_schema_extra={"no_effect": COSINE, "effect_with": DISTANCE},
     ),
 ]
 Curvature = Annotated[
@@ -79,7 +82,7 @@ Curvature = Annotated[
         le=100,
         description="Magnitude k of the curvature: -k for h, +k for s (Hong et al., table 3). "
         "Where curvatures are predicted, their upper limit k0.",
-        json_schema_extra={"no_effect": f"{COSINE}, where a space is curved"},
+        json_schema_extra={"no_effect": f"{COSINE}, where a space is curved", "effect_with": DISTANCE},
     ),
 ]
 
@@ -166,7 +169,7 @@ class PredictedOptions(AlignmentOptions):
         True,
         description="Train the linear map that predicts the curvatures. "
         "The first public code left it out of the optimiser.",
-        json_schema_extra={"no_effect": f"{COSINE}, where a space is curved"},
+        json_schema_extra={"no_effect": f"{COSINE}, where a space is curved", "effect_with": DISTANCE},
     )
 
     presets: ClassVar[tuple[Preset, ...]] = (Preset({"train_head": False}, protocol="as-published"),)

@@ -36,7 +36,9 @@ class LinearOptions(EpochOptions):
 
     normalise_inputs: bool = Field(False, description="Scale the joined features of a clip to unit norm (section 2).")
     score: Literal["distance", "product"] = Field(
-        "distance", description="Score by negative distance to the label vector, or by the dot product (section 5)."
+        "distance",
+        description="Score by negative distance to the label vector, or by the dot product (section 5).",
+        json_schema_extra={"no_effect": "it chooses how clips are scored, after training"},
     )
 
     presets: ClassVar[tuple[Preset, ...]] = (Preset({"normalise_inputs": True}, features="cls"),)

@@ -48,6 +48,20 @@ def simulated_training(
     return TrainingSet(simulated_clips(known, labels, audio, visual, seed=seed), labels, known)
 
 
+def on_cuda(train: TrainingSet) -> TrainingSet:
+    """A copy in the memory of the CUDA device."""
+
+    def moved(classes: Classes) -> Classes:
+        return Classes(classes.names, classes.prompts, classes.vectors.cuda(), classes.trained.cuda())
+
+    return TrainingSet(
+        Clips(train.clips.audio.cuda(), train.clips.visual.cuda()),
+        train.labels.cuda(),
+        moved(train.classes),
+        moved(train.unseen) if train.unseen else None,
+    )
+
+
 @dataclass
 class SimulatedProgress:
     """The harness's side of a fit: a number of epochs, and a function that measures the method after each."""

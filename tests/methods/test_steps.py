@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 import torch
-from simulated_training import SimulatedProgress, fitted, simulated_training
+from simulated_training import SimulatedProgress, fitted, on_cuda, simulated_training
 
-from avbench.harness.data import Classes, Clips, TrainingSet
 from avbench.methods import steps
 from avbench.methods.avca import AVCA, AVCAOptions
 
@@ -28,15 +27,6 @@ def test_on_cpu_every_call_is_one_plain_step() -> None:
 def test_a_method_is_listed_without_torch() -> None:
     code = "import sys, avbench.methods.avca, avbench.methods.training; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-
-
-def on_cuda(train: TrainingSet) -> TrainingSet:
-    clips, classes = train.clips, train.classes
-    return TrainingSet(
-        Clips(clips.audio.cuda(), clips.visual.cuda()),
-        train.labels.cuda(),
-        Classes(classes.names, classes.prompts, classes.vectors.cuda(), classes.trained.cuda()),
-    )
 
 
 def trained_on_cuda(**options: Any) -> dict[str, torch.Tensor]:
