@@ -22,8 +22,10 @@ NOISE = {"audio": 3.0, "video": 1.5}
 """Standard deviation of a clip around its class centre, in standard deviations of the centres: vision is stronger."""
 
 
-def simulate(target: Path, dataset: str, features: str, *, share: float = 1.0, noise: float = 1.0, seed: int = 0) -> Path:
-    """Write ``target/<Folder>`` in the archive's layout and return ``target``. Every class keeps its clips' genuine ids.
+def simulate(
+    target: Path, dataset: str, features: str, *, share: float = 1.0, noise: float = 1.0, seed: int = 0
+) -> Path:
+    """Write ``target/<Folder>`` in the archive's layout and return ``target``. Clips have their genuine ids.
 
     ``share`` < 1 keeps that share of each class's clips (at least 2), which the digests then notice.
     """

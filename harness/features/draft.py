@@ -49,7 +49,7 @@ class Draft:
     """All that the store needs to know of a feature set before it reads a feature.
 
     ``vectors``: (source classes, Dt) float32, row = class id, unit norm; NaN rows: not known. ``groups``: ordered by
-    part, then class id. ``warnings``: differences from the split that were allowed. ``notes``: worth telling, no defect.
+    part, then class id. ``warnings``: allowed differences from the split. ``notes``: worth telling, no defect.
     """
 
     track: Track
@@ -135,7 +135,7 @@ def forgiven(problems: Sequence[str], *, allow_missing: bool, what: object) -> t
 
 def unit_vectors_checked(vectors: NDArray[np.float32], split: Split, where: str) -> None:
     """Refuse label vectors (source classes, Dt) of which a used class has none, or that have no unit norm."""
-    known = np.isfinite(vectors).all(axis=1)
+    known: NDArray[np.bool_] = np.isfinite(vectors).all(axis=1)
     lacking = [c.name for c in split.classes if c.role != "unused" and not known[c.id]]
     if lacking:
         raise DataError(f"{where}: no finite label vector for {len(lacking)} used classes ({sample(lacking)})")
