@@ -40,6 +40,7 @@ class Space(ABC):
         """Lengths (..., B, B) of the shortest paths between rows of x: near the origin twice the plain distances."""
 
 
+@dataclass(frozen=True)
 class Euclidean(Space):
     """The limit of the other two as ``k`` tends to 0."""
 

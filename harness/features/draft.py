@@ -135,8 +135,8 @@ def forgiven(problems: Sequence[str], *, allow_missing: bool, what: object) -> t
 
 def unit_vectors_checked(vectors: NDArray[np.float32], split: Split, where: str) -> None:
     """Refuse label vectors (source classes, Dt) of which a used class has none, or that have no unit norm."""
-    known: NDArray[np.bool_] = np.isfinite(vectors).all(axis=1)
-    lacking = [c.name for c in split.classes if c.role != "unused" and not known[c.id]]
+    known = np.flatnonzero(np.isfinite(vectors).all(axis=1))
+    lacking = [c.name for c in split.classes if c.role != "unused" and c.id not in known]
     if lacking:
         raise DataError(f"{where}: no finite label vector for {len(lacking)} used classes ({sample(lacking)})")
     far = int((np.abs(np.linalg.norm(vectors[known], axis=1) - 1) > NORM_TOLERANCE).sum())
