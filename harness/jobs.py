@@ -7,11 +7,12 @@ import os
 import queue
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.queues import Queue
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from avbench.harness.errors import UsageError
+from avbench.harness.errors import AvbenchError, UsageError
 from avbench.harness.records import RunRecord
 from avbench.harness.results import ResultsFolder
 from avbench.harness.runs import PlannedRun, RunListener, execute
@@ -71,6 +72,11 @@ def _in_processes(
                 listener(*event)
             for future in done:
                 yield waiting.pop(future), future.result()
+    except BrokenProcessPool:
+        raise AvbenchError(
+            "a worker process died (killed, or out of memory?); finished runs are kept: run the same command again, "
+            "with fewer --jobs if memory was short"
+        ) from None
     except BaseException:
         pool.shutdown(wait=False, cancel_futures=True)
         for process in multiprocessing.active_children():

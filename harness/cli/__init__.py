@@ -17,6 +17,7 @@ COMMANDS = {
     "data": ("avbench.harness.cli.data:data", "Import, verify and remove features."),
     "splits": ("avbench.harness.cli.splits:splits", "List and show split definitions."),
     "results": ("avbench.harness.cli.results:results", "List, show and tabulate results."),
+    "leaderboard": ("avbench.harness.cli.leaderboard:leaderboard", "Build, look at and publish the static site."),
     "doctor": ("avbench.harness.cli.doctor:doctor", "Check the installation and say what to do next."),
 }
 
@@ -43,3 +44,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(0)
+    except OSError as error:  # a full disk, a folder that may not be written to
+        click.echo(f"error: {error.filename or 'system'}: {error.strerror or error}", err=True)
+        sys.exit(AvbenchError.exit_code)

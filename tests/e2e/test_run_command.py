@@ -111,6 +111,32 @@ def test_a_killed_command_resumes(tmp_path: Path, kill: signal.Signals, status: 
         assert not list(tmp_path.rglob("results/**/.*")), "temporary files are left"
 
 
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds the worker through /proc")
+def test_a_dead_worker_is_explained(tmp_path: Path) -> None:
+    environment = {**os.environ, "AVBENCH_HOME": str(tmp_path / "home"), "OMP_NUM_THREADS": "1"}
+    arguments = command(*DEMO, "--dataset", "ucf", "--seeds", "6", "--jobs", "2")
+    process = subprocess.Popen(arguments, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True)
+    while not list(tmp_path.rglob("results/**/*.json")):
+        assert process.poll() is None
+        time.sleep(0.005)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    workers = [int(c) for c in children if b"spawn_main" in Path(f"/proc/{c}/cmdline").read_bytes()]
+    os.kill(workers[0], signal.SIGKILL)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1, errors
+    assert "a worker process died" in errors
+    assert "Traceback" not in errors
+    assert stored(tmp_path)
+
+
+def test_results_that_cannot_be_written_are_explained(tmp_path: Path) -> None:
+    (tmp_path / "results").write_text("a file where the folder should be")
+    done = avbench(tmp_path, *DEMO, "--dataset", "ucf")
+    assert done.returncode == 1
+    assert "error: " in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_defaults_from_a_file(tmp_path: Path) -> None:
     (tmp_path / "run.toml").write_text(
         'method = "avca"\ndataset = ["ucf"]\nfeatures = "demo"\nprotocol = ["as-published"]\n'
