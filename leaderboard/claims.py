@@ -188,37 +188,37 @@ class TrustedFeatures(Row):
 @cache
 def papers() -> Mapping[str, Paper]:
     """All papers and repositories by slug, in the order of the data."""
-    return {paper.slug: paper for paper in _read("papers.csv", Paper)}
+    return {paper.slug: paper for paper in read_rows("papers.csv", Paper)}
 
 
 @cache
 def published_methods() -> Mapping[str, PublishedMethod]:
     """All methods with published numbers by slug."""
-    return {method.slug: method for method in _read("methods.csv", PublishedMethod)}
+    return {method.slug: method for method in read_rows("methods.csv", PublishedMethod)}
 
 
 @cache
 def claims() -> tuple[Claim, ...]:
     """Every published row."""
-    return _read("claims.csv", Claim)
+    return read_rows("claims.csv", Claim)
 
 
 @cache
 def anomalies() -> tuple[Anomaly, ...]:
     """Every known fault of a printed cell."""
-    return _read("anomalies.csv", Anomaly)
+    return read_rows("anomalies.csv", Anomaly)
 
 
 @cache
 def remarks() -> tuple[Remark, ...]:
     """Every known fault that concerns no single cell."""
-    return _read("remarks.csv", Remark)
+    return read_rows("remarks.csv", Remark)
 
 
 @cache
 def trusted_features() -> frozenset[tuple[Track, str]]:
     """Tracks with the content hash of their genuine features. None is known yet: all features are unverified."""
-    rows = _read("features.csv", TrustedFeatures)
+    rows = read_rows("features.csv", TrustedFeatures)
     return frozenset((Track(row.dataset, row.features), row.content_hash) for row in rows)
 
 
@@ -266,6 +266,7 @@ def _anomalies_by_claim() -> Mapping[tuple[str, ...], tuple[Anomaly, ...]]:
 _Row = TypeVar("_Row", bound=Row)
 
 
-def _read(file: str, model: type[_Row]) -> tuple[_Row, ...]:
+def read_rows(file: str, model: type[_Row]) -> tuple[_Row, ...]:
+    """The rows of one table of ``data/``, validated."""
     text = (resources.files("avbench.leaderboard") / "data" / file).read_text("utf-8")
     return tuple(model.model_validate(row) for row in csv.DictReader(text.splitlines()))

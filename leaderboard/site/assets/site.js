@@ -1,0 +1,201 @@
+/* Sorting, filtering and column choice for tables that are complete without it. State lives in the URL's fragment:
+   #<table>.sort=HM&<table>.dir=desc&<table>.filter=avca&<table>.hide=time,seeds */
+"use strict";
+
+(function () {
+  const root = document.documentElement;
+
+  function element(tag, attributes, ...children) {
+    const made = document.createElement(tag);
+    for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+    made.append(...children);
+    return made;
+  }
+
+  /* ---- theme ---- */
+
+  function isDark() {
+    return root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+  }
+
+  function addThemeButton() {
+    const button = element("button", { type: "button", class: "theme" });
+    const label = () => {
+      button.textContent = isDark() ? "Light" : "Dark";
+      button.setAttribute("aria-label", isDark() ? "Switch to light colours" : "Switch to dark colours");
+    };
+    button.addEventListener("click", () => {
+      root.dataset.theme = isDark() ? "light" : "dark";
+      try { localStorage.setItem("avbench-theme", root.dataset.theme); } catch (error) { /* storage is off: this page only */ }
+      label();
+    });
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", label);
+    label();
+    document.querySelector("header.top").append(button);
+  }
+
+  /* ---- state in the URL ---- */
+
+  function readState() {
+    const text = location.hash.slice(1);
+    return new URLSearchParams(text.includes("=") ? text : "");
+  }
+
+  function writeState(table, change) {
+    const state = readState();
+    for (const [name, value] of Object.entries(change)) {
+      if (value) state.set(`${table.id}.${name}`, value);
+      else state.delete(`${table.id}.${name}`);
+    }
+    const text = state.toString();
+    history.replaceState(null, "", text ? `#${text}` : location.pathname.split("/").pop() + location.search);
+  }
+
+  /* ---- tables ---- */
+
+  function sortValue(cell) {
+    const text = "value" in cell.dataset ? cell.dataset.value : cell.textContent.trim();
+    if (text === "" || text === "\u2013") return null;
+    const number = Number(text.replace(/[, %]/g, "").replace("\u2212", "-"));
+    return Number.isNaN(number) ? text.toLowerCase() : number;
+  }
+
+  function compare(a, b) {
+    if (typeof a === "number" && typeof b === "number") return a - b;
+    return String(a).localeCompare(String(b), "en", { numeric: true });
+  }
+
+  class Table {
+    constructor(table) {
+      this.table = table;
+      this.id = table.id;
+      this.heads = Array.from(table.tHead.rows[0].cells);
+      this.columns = this.heads.filter((head) => head.dataset.key);
+      /* Groups (re-run, claimed) are sorted each by itself: their rows never mix. */
+      this.groups = Array.from(table.tBodies, (body) => ({
+        body,
+        rows: Array.from(body.rows).filter((row) => !row.classList.contains("group")),
+      }));
+      this.original = this.groups.map((group) => group.rows.slice());
+      const tools = (table.dataset.tools || "").split(" ");
+      for (const head of this.columns) this.addSortButton(head);
+      const bar = element("div", { class: "tools" });
+      if (tools.includes("filter")) this.addFilter(bar);
+      if (tools.includes("columns")) this.addColumnChoice(bar);
+      if (bar.childElementCount) (table.closest(".scroll") || table).before(bar);
+      this.restore();
+      addEventListener("hashchange", () => this.restore());
+    }
+
+    addSortButton(head) {
+      const button = element("button", { type: "button", class: "sort" });
+      button.append(...head.childNodes);
+      head.append(button);
+      button.addEventListener("click", () => {
+        const now = head.getAttribute("aria-sort");
+        const first = head.classList.contains("n") && head.dataset.key !== "rank" ? "descending" : "ascending";
+        const other = first === "descending" ? "ascending" : "descending";
+        const next = now === first ? other : now === other ? "" : first;
+        this.sort(next ? head.dataset.key : "", next);
+        writeState(this, { sort: next && head.dataset.key, dir: next === "descending" ? "desc" : "" });
+      });
+    }
+
+    sort(key, direction) {
+      const head = this.columns.find((each) => each.dataset.key === key);
+      for (const each of this.columns) each.removeAttribute("aria-sort");
+      if (head) head.setAttribute("aria-sort", direction);
+      const index = this.heads.indexOf(head);
+      this.groups.forEach((group, number) => {
+        let rows = this.original[number];
+        if (head) {
+          const sign = direction === "descending" ? -1 : 1;
+          const keyed = rows.map((row, place) => ({ row, place, value: sortValue(row.cells[index]) }));
+          keyed.sort((a, b) => {
+            if (a.value === null || b.value === null) {
+              return (a.value === null) - (b.value === null) || a.place - b.place;
+            }
+            return sign * compare(a.value, b.value) || a.place - b.place;
+          });
+          rows = keyed.map((each) => each.row);
+        }
+        group.body.append(...rows);
+      });
+    }
+
+    addFilter(bar) {
+      this.filterInput = element("input", { type: "search", id: `${this.id}-filter`, autocomplete: "off" });
+      this.countText = element("output", { for: `${this.id}-filter`, "aria-live": "polite" });
+      bar.append(element("label", { for: `${this.id}-filter` }, "Filter"), this.filterInput, this.countText);
+      this.filterInput.addEventListener("input", () => {
+        this.filter(this.filterInput.value);
+        writeState(this, { filter: this.filterInput.value });
+      });
+    }
+
+    filter(text) {
+      if (!this.filterInput) return;
+      const words = text.toLowerCase().split(/\s+/).filter(Boolean);
+      let shown = 0, total = 0;
+      for (const group of this.groups) {
+        for (const row of group.rows) {
+          const content = row.textContent.toLowerCase();
+          row.hidden = !words.every((word) => content.includes(word));
+          shown += !row.hidden;
+          total += 1;
+        }
+      }
+      this.countText.textContent = words.length ? `${shown} of ${total} rows` : "";
+    }
+
+    addColumnChoice(bar) {
+      const list = element("fieldset", {}, element("legend", {}, "Columns"));
+      this.boxes = new Map();
+      for (const head of this.columns) {
+        if (head.dataset.key === "method") continue;
+        const box = element("input", { type: "checkbox" });
+        box.checked = true;
+        box.addEventListener("change", () => {
+          const hidden = Array.from(this.boxes).filter(([, each]) => !each.checked).map(([key]) => key);
+          this.hide(hidden);
+          writeState(this, { hide: hidden.join(",") });
+        });
+        this.boxes.set(head.dataset.key, box);
+        list.append(element("label", {}, box, ` ${head.textContent}`));
+      }
+      bar.append(element("details", { class: "columns-choice" }, element("summary", {}, "Columns"), list));
+    }
+
+    hide(keys) {
+      if (!this.boxes) return;
+      for (const [key, box] of this.boxes) box.checked = !keys.includes(key);
+      const hidden = this.heads.map((head) => keys.includes(head.dataset.key));
+      for (const row of [this.table.tHead.rows[0], ...this.groups.flatMap((group) => group.rows)]) {
+        Array.from(row.cells).forEach((cell, index) => { cell.hidden = hidden[index]; });
+      }
+    }
+
+    restore() {
+      const state = readState();
+      const get = (name) => state.get(`${this.id}.${name}`) || "";
+      this.sort(get("sort"), get("dir") === "desc" ? "descending" : "ascending");
+      if (this.filterInput) this.filterInput.value = get("filter");
+      this.filter(get("filter"));
+      this.hide(get("hide").split(",").filter((key) => key && key !== "method"));
+    }
+  }
+
+  /* ---- keyboard: "/" goes to the filter ---- */
+
+  function onKey(event) {
+    if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.target.closest("input, textarea, select")) return;
+    const first = document.querySelector('.tools input[type="search"]');
+    if (first) { event.preventDefault(); first.focus(); }
+  }
+
+  addThemeButton();
+  document.querySelectorAll("table.data[id]").forEach((table) => { if (table.tHead) new Table(table); });
+  document.addEventListener("keydown", onKey);
+  root.classList.add("ready");
+})();

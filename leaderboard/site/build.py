@@ -1,0 +1,74 @@
+"""``avbench leaderboard build``: results in, a folder of HTML out. Same input, same bytes."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from importlib import resources
+from importlib.metadata import version
+from pathlib import Path
+
+from avbench.harness.errors import UsageError
+from avbench.harness.results import ResultsFolder
+from avbench.leaderboard.site import exports, feed
+from avbench.leaderboard.site.files import MANIFEST, Manifest, asset_names, hashes, write
+from avbench.leaderboard.site.gate import judge
+from avbench.leaderboard.site.model import Site, site_of
+from avbench.leaderboard.site.page import File, Page
+from avbench.leaderboard.site.pages import (
+    averages,
+    boards,
+    datasets,
+    defects,
+    demo,
+    downloads,
+    home,
+    methods,
+    papers,
+    rejected,
+)
+
+
+def build_site(folder: ResultsFolder, out: Path, *, processes: int = 2, url: str | None = None) -> Site:
+    """Build the site of a results folder into ``out``, which must be new, empty or an earlier build.
+
+    ``url``: where the site will be published, for the feed of changes. A folder that does not exist counts as empty:
+    then the site shows what papers print. Raises :class:`UsageError` for a folder that holds something else.
+    """
+    if out.is_symlink() or (out.exists() and not (out.is_dir() and _ours(out))):
+        raise UsageError(f"{out} exists and was not made by 'avbench leaderboard build'; name another folder")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as temporary:
+        staging = Path(temporary) / "site"
+        staging.mkdir()
+        site = site_of(judge(folder, staging, processes))
+        for item in _everything(site, url):
+            write(staging, item)
+        manifest = Manifest(
+            avbench=version("avbench"),
+            records=len(site.gate.sound),
+            failed=len(site.gate.failed),
+            rejected=len(site.gate.rejected),
+            updated=site.updated,
+            files=hashes(staging),
+        )
+        write(staging, File(MANIFEST, manifest.model_dump_json(indent=1) + "\n"))
+        if out.exists():
+            shutil.move(out, Path(temporary) / "before")
+        staging.rename(out)
+    return site
+
+
+def _everything(site: Site, url: str | None) -> Iterator[Page | File]:
+    for name in asset_names():
+        yield File(f"assets/{name}", (resources.files("avbench.leaderboard.site") / "assets" / name).read_text("utf-8"))
+    yield File(".nojekyll", "")
+    for room in (home, boards, averages, demo, methods, datasets, papers, defects, rejected, downloads):
+        yield from room.pages(site)
+    yield from exports.files(site)
+    yield from feed.files(site, url)
+
+
+def _ours(folder: Path) -> bool:
+    return (folder / MANIFEST).is_file() or not any(folder.iterdir())

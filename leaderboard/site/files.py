@@ -1,0 +1,79 @@
+"""Writing the files of a site, and the manifest that says what was written."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cache
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from avbench.harness.errors import UsageError
+from avbench.harness.records import Sha256
+from avbench.leaderboard.site.page import File, Page
+from avbench.leaderboard.site.text import environment
+
+MANIFEST = "avbench-site.json"
+"""Written last: a folder with it is a whole site, made by avbench."""
+MAX_MANIFEST_BYTES = 64 * 2**20
+
+Count = Annotated[int, Field(ge=0)]
+
+
+class Manifest(BaseModel):
+    """What a built site holds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    avbench: str
+    records: Count
+    """Runs on the boards."""
+    failed: Count
+    rejected: Count
+    updated: str
+    """When the latest run started, UTC; the same for the same input."""
+    files: dict[str, Sha256]
+    """Every file but this one, by path."""
+
+
+def write(out: Path, item: Page | File) -> None:
+    """Write one page or file below ``out``."""
+    content = render(item) if isinstance(item, Page) else item.content
+    path = out / item.path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content, "utf-8", newline="\n")
+
+
+def render(page: Page) -> str:
+    """The HTML of a page."""
+    template = environment().get_template(page.template)
+    return template.render(page=page, root="../" * page.path.count("/"), **page.context)
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file below a folder but the manifest, by path with forward slashes. Links count as files."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if name == MANIFEST or (path.is_dir() and not path.is_symlink()):
+            continue
+        found[name] = hashlib.sha256(path.readlink().as_posix().encode() if path.is_symlink() else path.read_bytes())
+    return {name: digest.hexdigest() for name, digest in found.items()}
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest of a built site. Raises :class:`UsageError` for a folder that is none."""
+    path = folder / MANIFEST
+    try:
+        if path.stat().st_size > MAX_MANIFEST_BYTES:
+            raise UsageError(f"{path}: too large for a manifest; build the site again")
+        return Manifest.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError):
+        raise UsageError(f"{folder} holds no built site; 'avbench leaderboard build' makes one") from None
+
+
+@cache
+def asset_names() -> tuple[str, ...]:
+    """Names of the style sheet and the scripts."""
+    return ("site.css", "site.js", "theme.js")

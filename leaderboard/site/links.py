@@ -1,0 +1,53 @@
+"""Where everything lives on the site. Names in records are letters, digits, dots, dashes and underscores only."""
+
+from __future__ import annotations
+
+from avbench.harness.records import RunRecord
+from avbench.leaderboard.boards import Board, RerunRow
+
+DEMO = "demo.html"
+
+
+def board(b: Board) -> str:
+    """The page of a board; all boards on simulated features share one page."""
+    return DEMO if b.simulated else f"{board_stem(b)}.html"
+
+
+def board_stem(b: Board) -> str:
+    """The path of a board's files, without suffix."""
+    root = "demo" if b.simulated else "boards"
+    return f"{root}/{b.track.dataset}/{b.track.features}/{b.protocol}-v{b.protocol_version}"
+
+
+def board_of_run(record: RunRecord) -> str:
+    """The page of the board that a run stands on."""
+    c = record.configuration
+    if record.simulated or c.track.simulated:
+        return DEMO
+    return f"boards/{c.dataset}/{c.features}/{c.protocol.name}-v{c.protocol.version}.html"
+
+
+def row_anchor(row: RerunRow) -> str:
+    """The id of a re-run row on its board."""
+    return f"row-{row.group[:16]}"
+
+
+def run(record: RunRecord) -> str:
+    return f"runs/{record.identity[:20]}.html"
+
+
+def run_file(record: RunRecord, suffix: str) -> str:
+    """A file beside the page of a run, such as ``runs/<identity>.json``."""
+    return f"runs/{record.identity[:20]}{suffix}"
+
+
+def method(slug: str) -> str:
+    return f"methods/{slug}.html"
+
+
+def dataset(name: str) -> str:
+    return f"datasets/{name}.html"
+
+
+def paper(slug: str) -> str:
+    return f"papers/{slug}.html"

@@ -1,0 +1,142 @@
+"""Everything the pages show, computed once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+
+from avbench.harness.method import MethodInfo
+from avbench.harness.plugins import Registered, plugins
+from avbench.harness.presets import changed_options
+from avbench.harness.records import RunRecord
+from avbench.leaderboard.averages import AverageBoard, average_boards
+from avbench.leaderboard.boards import Board, FeatureGroup, build_boards
+from avbench.leaderboard.claims import Anomaly, PublishedMethod, claims, published_methods, trusted_features
+from avbench.leaderboard.ranking import RankedRow, rank_rows
+from avbench.leaderboard.site.gate import Gate
+from avbench.splits import DATASETS
+
+NEVER = "1970-01-01T00:00:00Z"
+"""The date of a site without runs, or of a run that states no date."""
+
+
+@dataclass(frozen=True)
+class RankedGroup:
+    """The rows on one content of a track's features, with their ranks."""
+
+    features: FeatureGroup
+    rows: tuple[RankedRow, ...]
+
+
+@dataclass(frozen=True)
+class RankedBoard:
+    """A board with what the statistics say about it."""
+
+    board: Board
+    groups: tuple[RankedGroup, ...]
+
+    @cached_property
+    def leaders(self) -> tuple[RankedRow, ...]:
+        """The rows that share the first rank of the first feature group; empty where nothing was run."""
+        return tuple(r for r in self.groups[0].rows if r.standing.rank == 1) if self.groups else ()
+
+    @cached_property
+    def runner_up(self) -> RankedRow | None:
+        """The first row below the leaders."""
+        below = [r for r in self.groups[0].rows if r.standing.rank > 1] if self.groups else []
+        return below[0] if below else None
+
+    @cached_property
+    def anomalies(self) -> tuple[Anomaly, ...]:
+        """Known faults of the printed numbers on this board."""
+        found = (a for row in self.board.claimed for items in row.anomalies.values() for a in items)
+        return distinct(found)
+
+
+@dataclass(frozen=True)
+class MethodEntry:
+    """A method that is installed, was run, or has published numbers."""
+
+    slug: str
+    registered: Registered | None
+    published: PublishedMethod | None
+
+    @property
+    def info(self) -> MethodInfo | None:
+        return self.registered.info if self.registered else None
+
+    @property
+    def title(self) -> str:
+        if self.info:
+            return self.info.title
+        return self.published.title if self.published else self.slug
+
+
+@dataclass(frozen=True)
+class Site:
+    """The content of the site."""
+
+    gate: Gate
+    boards: tuple[RankedBoard, ...]
+    averages: tuple[AverageBoard, ...]
+    methods: Mapping[str, MethodEntry]
+
+    @property
+    def real(self) -> tuple[RankedBoard, ...]:
+        return tuple(b for b in self.boards if not b.board.simulated)
+
+    @property
+    def simulated(self) -> tuple[RankedBoard, ...]:
+        return tuple(b for b in self.boards if b.board.simulated)
+
+    @cached_property
+    def updated(self) -> str:
+        """When the latest run started."""
+        return max((started(r) for r in self.gate.sound), default=NEVER)
+
+
+def site_of(gate: Gate) -> Site:
+    """Boards, ranks and averages of the sound records. Draws its chances from fixed seeds."""
+    boards = build_boards(gate.sound, claims(), changed_options, trusted_features())
+    ranked = tuple(
+        RankedBoard(
+            board,
+            tuple(
+                RankedGroup(group, rank_rows(group, lambda record: gate.recalls[record.identity]))
+                for group in board.groups
+            ),
+        )
+        for board in sorted(boards, key=_order)
+    )
+    slugs = {r.configuration.method for r in gate.sound} | set(published_methods()) | set(plugins().methods)
+    methods = {s: MethodEntry(s, plugins().methods.get(s), published_methods().get(s)) for s in sorted(slugs)}
+    return Site(gate, ranked, average_boards(boards), methods)
+
+
+def started(record: RunRecord) -> str:
+    """When a run started as ``YYYY-MM-DDTHH:MM:SSZ``; :data:`NEVER` where the record states no date."""
+    try:
+        moment = datetime.fromisoformat(record.measured.started)
+    except ValueError:
+        return NEVER
+    if moment.tzinfo is not None:
+        try:
+            moment = moment.astimezone(UTC)
+        except OverflowError:
+            return NEVER
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ") if moment.year >= 1970 else NEVER
+
+
+def distinct(found: Iterable[Anomaly]) -> tuple[Anomaly, ...]:
+    """Anomalies by id and place, each once."""
+    return tuple(sorted(dict.fromkeys(found), key=lambda a: (a.id, a.paper, a.table, a.row, a.dataset, a.features)))
+
+
+def _order(board: Board) -> tuple[bool, str, int, str, int]:
+    """Real before simulated, main features before others, data sets in their usual order, aligned first."""
+    track = board.track
+    place = DATASETS.index(track.dataset) if track.dataset in DATASETS else len(DATASETS)
+    features = {"main": "0", "cls": "1"}.get(track.features, f"2{track.features}")
+    return board.simulated, features, place, board.protocol, board.protocol_version

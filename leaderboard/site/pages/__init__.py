@@ -1,0 +1,1 @@
+"""One module per kind of page. Each turns the content of the site into pages and files."""

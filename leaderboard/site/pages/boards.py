@@ -1,0 +1,68 @@
+"""One board per track and protocol, with its numbers as files and its intervals as a plot."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from avbench.harness.protocol import PROTOCOLS
+from avbench.leaderboard.claims import METRICS, papers, published_methods
+from avbench.leaderboard.site import links, plots
+from avbench.leaderboard.site.exports import board_files
+from avbench.leaderboard.site.model import RankedBoard, Site
+from avbench.leaderboard.site.page import File, Page
+from avbench.leaderboard.statistics import LEVEL, TEST_IN_WORDS
+from avbench.splits import DATASETS
+
+MAX_BARS = 30
+"""Rows of a plot."""
+
+
+def pages(site: Site) -> Iterator[Page | File]:
+    for ranked in site.real:
+        plot = bar_plot(ranked)
+        if plot:
+            yield plot
+        yield from board_files(ranked.board)
+        board = ranked.board
+        title = f"{board.track}, {board.protocol}"
+        siblings = [b for b in site.real if b.board.track == board.track]
+        table = table_context(ranked)
+        yield Page(links.board(board), "board.html", title, {**table, "table": table, "siblings": siblings})
+
+
+def table_context(ranked: RankedBoard) -> dict[str, object]:
+    """What the template of a board's table needs."""
+    board = ranked.board
+    return {
+        "ranked": ranked,
+        "board": board,
+        "links": links,
+        "metrics": METRICS,
+        "published": published_methods(),
+        "papers": papers(),
+        "level": LEVEL,
+        "test_in_words": TEST_IN_WORDS,
+        "protocol": PROTOCOLS.get(board.protocol),
+        "plot": bar_plot(ranked),
+        "known_dataset": board.track.dataset in DATASETS,
+    }
+
+
+def bar_plot(ranked: RankedBoard) -> File | None:
+    """HM of the best rows with intervals, and of printed rows; None where there is no row."""
+    rows = [
+        plots.Bar(r.row.series.label, r.row.metrics["HM"].mean, r.intervals["HM"].low, r.intervals["HM"].high)
+        for group in ranked.groups[:1]
+        for r in group.rows
+    ]
+    for claimed in ranked.board.claimed:
+        if "HM" in claimed.values:
+            marks = ", ".join(dict.fromkeys(a.id for a in claimed.anomalies.get("HM", ())))
+            label = f"{claimed.title}, claimed{f' [{marks}]' if marks else ''}"
+            rows.append(plots.Bar(label, claimed.values["HM"]))
+    if not rows:
+        return None
+    shown = sorted(rows, key=lambda bar: -bar.value)[:MAX_BARS]
+    board = ranked.board
+    label = f"HM on {board.track} under {board.protocol}: dots with intervals were re-run, diamonds are printed numbers"
+    return File(f"{links.board_stem(board)}-hm.svg", plots.bars(shown, "HM (%)", label))

@@ -1,0 +1,24 @@
+"""The one page of results on simulated features: they say nothing about real data and stand beside none of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from avbench.leaderboard.claims import METRICS
+from avbench.leaderboard.site import links
+from avbench.leaderboard.site.exports import board_files
+from avbench.leaderboard.site.model import Site
+from avbench.leaderboard.site.page import File, Page
+from avbench.leaderboard.site.pages.boards import table_context
+from avbench.leaderboard.statistics import TEST_IN_WORDS
+
+
+def pages(site: Site) -> Iterator[Page | File]:
+    tables = [table_context(ranked) for ranked in site.simulated]
+    for ranked, table in zip(site.simulated, tables, strict=True):
+        if isinstance(plot := table["plot"], File):
+            yield plot
+        yield from board_files(ranked.board)
+    averages = [board for board in site.averages if board.simulated]
+    shared = {"links": links, "metrics": METRICS, "test_in_words": TEST_IN_WORDS}
+    yield Page(links.DEMO, "demo.html", "Simulated features", {"tables": tables, "averages": averages, **shared})

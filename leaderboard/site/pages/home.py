@@ -1,0 +1,57 @@
+"""The first page: what this is, who leads, whether the lead is real, who says so, how to re-run it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from avbench.harness.protocol import PROTOCOLS
+from avbench.leaderboard.boards import ClaimedRow
+from avbench.leaderboard.claims import anomalies, claims, papers
+from avbench.leaderboard.site import links
+from avbench.leaderboard.site.model import RankedBoard, Site
+from avbench.leaderboard.site.page import Page
+from avbench.leaderboard.statistics import LEVEL
+
+
+@dataclass(frozen=True)
+class Lead:
+    """One track under one protocol, in a line."""
+
+    board: RankedBoard
+    href: str
+    claimed: ClaimedRow | None
+    """The best printed row, where printed numbers may stand on this board."""
+
+    @property
+    def verdict(self) -> str:
+        """Whether the lead is real, in words."""
+        if not self.board.leaders:
+            return "nothing re-run yet"
+        rivals = len(self.board.leaders) - 1
+        if rivals:
+            return f"no: {rivals} more cannot be told apart from it"
+        return "yes" if self.board.runner_up else "only one row"
+
+
+def pages(site: Site) -> Iterator[Page]:
+    leads = [
+        Lead(b, links.board(b.board), next((row for row in b.board.claimed if "HM" in row.values), None))
+        for b in site.real
+    ]
+    yield Page(
+        "index.html",
+        "home.html",
+        "Audio-visual generalised zero-shot learning",
+        {
+            "leads": leads,
+            "site": site,
+            "links": links,
+            "protocols": PROTOCOLS.values(),
+            "printed": len(claims()),
+            "faults": len(anomalies()),
+            "sources": len({claim.paper for claim in claims()}),
+            "papers": papers(),
+            "level": LEVEL,
+        },
+    )

@@ -1,0 +1,90 @@
+"""A page per method: its card, its options, its rows on every board, what was claimed for it and what was obtained."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from avbench.harness.options import Options, Preset
+from avbench.leaderboard.claims import PRINTED, anomalies_of, claims, papers
+from avbench.leaderboard.ranking import RankedRow
+from avbench.leaderboard.site import links
+from avbench.leaderboard.site.model import MethodEntry, RankedBoard, Site, distinct
+from avbench.leaderboard.site.page import Page
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A row of the method on one board."""
+
+    board: RankedBoard
+    ranked: RankedRow
+
+
+@dataclass(frozen=True)
+class OptionCard:
+    name: str
+    type: str
+    default: Any
+    description: str
+
+
+def pages(site: Site) -> Iterator[Page]:
+    standings: dict[str, list[Standing]] = {slug: [] for slug in site.methods}
+    for board in site.boards:
+        for group in board.groups:
+            for ranked in group.rows:
+                standings[ranked.row.method].append(Standing(board, ranked))
+    for slug, entry in site.methods.items():
+        found = [claim for claim in claims() if claim.method == slug]
+        yield Page(
+            links.method(slug),
+            "method.html",
+            entry.title,
+            {
+                "entry": entry,
+                "standings": standings[slug],
+                "claims": found,
+                "anomalies": distinct(a for claim in found for a in anomalies_of(claim)),
+                "anomalies_of": anomalies_of,
+                "options": options(entry),
+                "presets": presets(entry),
+                "links": links,
+                "papers": papers(),
+                "printed": PRINTED,
+            },
+        )
+    rows = [
+        (entry, len(standings[slug]), sum(claim.method == slug for claim in claims()))
+        for slug, entry in site.methods.items()
+    ]
+    yield Page("methods.html", "methods.html", "Methods", {"rows": rows, "links": links})
+
+
+def options(entry: MethodEntry) -> list[OptionCard]:
+    """The options of an installed method, in their order; empty for one that is not installed."""
+    if entry.registered is None:
+        return []
+    return [
+        OptionCard(
+            name,
+            str(getattr(field.annotation, "__name__", field.annotation)).replace("typing.", ""),
+            field.get_default(call_default_factory=True),
+            field.description or "",
+        )
+        for name, field in entry.registered.method.Options.model_fields.items()
+    ]
+
+
+def presets(entry: MethodEntry) -> list[tuple[str, Preset]]:
+    """Where presets of an installed method hold, in words, and the presets; later ones win."""
+    if entry.registered is None:
+        return []
+    found = []
+    for base in reversed(entry.registered.method.Options.__mro__):
+        if issubclass(base, Options):
+            for preset in base.__dict__.get("presets", ()):
+                place = [x for x in (preset.dataset, preset.features, preset.protocol) if x]
+                found.append((", ".join(place) or "everywhere", preset))
+    return found
