@@ -39,19 +39,25 @@ def data() -> None:
 @data.command()
 @AS_JSON
 def status(as_json: bool) -> None:
-    """What is installed, and how to get the rest."""
+    """What is installed, and how to get the rest. Exit code 3 when a manifest cannot be read."""
     store = Store()
-    rows = [_row(store, manifest) for manifest in store.list()]
+    rows, broken = [], []
+    for track in store.tracks():
+        try:
+            rows.append(_row(store, store.manifest(track)))
+        except DataError as error:
+            broken.append(str(error))
     if as_json:
         click.echo(json.dumps(rows, indent=1))
-        return
-    if rows:
-        click.echo(_table(rows))
-    installed = {(row["dataset"], row["features"]) for row in rows}
-    missing = [f"{d}/{f}" for f in PARTITIONS for d in DATASETS if (d, f) not in installed]
-    if missing:
-        click.echo(f"Not installed: {', '.join(missing)}. {how_to_get(Track('ucf', 'main'))}.")
-    click.echo("demo: built in, simulated, for every data set.")
+    else:
+        if rows:
+            click.echo(_table(rows))
+        missing = [str(t) for f in PARTITIONS for d in DATASETS if (t := Track(d, f)) not in store.tracks()]
+        if missing:
+            click.echo(f"Not installed: {', '.join(missing)}. {how_to_get(Track('ucf', 'main'))}.")
+        click.echo("demo: built in, simulated, for every data set.")
+    if broken:
+        raise DataError("\n".join(broken))
 
 
 @data.command("import")
@@ -72,13 +78,16 @@ def import_archive(
 
     store = Store()
     with opened(path) as root:
+        there = find_sets(root)
         chosen = [
             found
-            for found in find_sets(root)
+            for found in there
             if found.track.dataset in (datasets or DATASETS) and found.track.features in (features or PARTITIONS)
         ]
         if not chosen:
-            raise DataError(f"{path}: none of the wanted feature sets is there")
+            raise DataError(
+                f"{path}: the wanted feature sets are not there, only {', '.join(str(s.track) for s in there)}"
+            )
         with _progress() as report:
             stored = [
                 _store(store, read_set(found, allow_missing=allow_missing, report=report), force, report)

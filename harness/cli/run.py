@@ -148,7 +148,7 @@ def choose_tracks(datasets: Sequence[str], features: Sequence[str]) -> list[Trac
 
     from avbench.harness.features.store import Store
 
-    installed = {Track(m.dataset, m.features) for m in Store().list()}
+    installed = Store().tracks()
     if features:
         known = {DEMO, "main", "cls"} | {t.features for t in installed}
         for name in features:

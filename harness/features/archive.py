@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avbench.harness.errors import DataError
-from avbench.harness.features.archive_files import READ_ERRORS, reading
+from avbench.harness.features.archive_files import LITTER, READ_ERRORS, reading
 from avbench.harness.features.classfile import read_features, read_ids
 from avbench.harness.features.draft import (
     ClipGroup,
@@ -70,7 +70,11 @@ def find_sets(root: Traversable) -> list[ArchiveSet]:
     Raises :class:`DataError` when there is none, or one twice.
     """
     found: dict[Track, ArchiveSet] = {}
-    for dataset, folder in _dataset_folders(root, DEPTH):
+    try:
+        folders = list(_dataset_folders(root, DEPTH))
+    except OSError as error:
+        raise DataError(f"{root}: cannot be searched ({error})") from None
+    for dataset, folder in folders:
         lists = next((p for n in ("class-split", "class_split") if (p := folder / n).is_dir()), None)
         for features in PARTITIONS:
             track = Track(dataset, features)
@@ -93,8 +97,17 @@ def _dataset_folders(folder: Traversable, depth: int) -> Iterator[tuple[str, Tra
     if dataset in DATASETS and (folder / "features").is_dir():
         yield dataset, folder
     elif depth >= 0:
-        for child in sorted((c for c in folder.iterdir() if c.is_dir()), key=lambda c: c.name):
-            yield from _dataset_folders(child, depth - 1)
+        for child in _entries(folder, ""):
+            if child.is_dir():
+                yield from _dataset_folders(child, depth - 1)
+
+
+def _entries(folder: Traversable, suffix: str) -> list[Traversable]:
+    """What lies in a folder under names with that ending, by name; nothing where there is no such folder."""
+    if not folder.is_dir():
+        return []
+    found = (e for e in folder.iterdir() if e.name.endswith(suffix) and not e.name.startswith(LITTER))
+    return sorted(found, key=lambda e: e.name)
 
 
 def read_set(found: ArchiveSet, *, allow_missing: bool = False, report: Report = silent) -> Draft:
@@ -115,9 +128,15 @@ def read_set(found: ArchiveSet, *, allow_missing: bool = False, report: Report =
             _class_files(found.folder / modality / ARCHIVE_NAMES[part], split, part, width, notes)
             for modality, width in zip(MODALITIES, (audio_dim, visual_dim), strict=True)
         )
+        problems += [
+            f"{part}: no features at all in {modality}/{ARCHIVE_NAMES[part]}"
+            for modality, files in zip(MODALITIES, (audio, video), strict=True)
+            if not files
+        ]
         for owner in sorted(audio.keys() | video.keys(), key=lambda c: c.id):
             heard, seen = audio.get(owner, ClassFiles()), video.get(owner, ClassFiles())
-            problems += _unpaired(part, owner, heard, seen)
+            if audio and video:
+                problems += _unpaired(part, owner, heard, seen)
             ids = tuple(sorted(set(heard.ids) & set(seen.ids)))
             if ids:
                 groups.append(ClipGroup(part, owner, ids, partial(_read_both, heard, seen, ids)))
@@ -147,14 +166,10 @@ def _class_files(
     folder: Traversable, split: Split, part: str, width: int, notes: list[str]
 ) -> dict[SplitClass, ClassFiles]:
     """The files of a folder by class. Those of classes that this partition removed are left out, with a note."""
-    if not folder.is_dir():
-        return {}
     members = set(split.classes_of(part))
     files: dict[SplitClass, list[Traversable]] = defaultdict(list)
     removed = []
-    for entry in sorted(folder.iterdir(), key=lambda e: e.name):
-        if not entry.name.endswith(".h5"):
-            continue
+    for entry in _entries(folder, ".h5"):
         try:
             owner = split.find(entry.name.removesuffix(".h5"))
         except SplitError as error:
@@ -188,7 +203,7 @@ def _unpaired(part: str, owner: SplitClass, audio: ClassFiles, video: ClassFiles
 def _label_vectors(found: ArchiveSet, split: Split) -> NDArray[np.float32]:
     """Label vectors (source classes, 300), row = class id: each class with the vector of its own prompt."""
     folder = found.folder / "text"
-    entries = [e for e in folder.iterdir() if e.name.endswith(".npy")] if folder.is_dir() else []
+    entries = _entries(folder, ".npy")
     if len(entries) != 1:
         raise DataError(f"{folder}: expected one .npy file of label vectors, found {len(entries)}")
     where = str(entries[0])
@@ -216,7 +231,7 @@ def _label_vectors(found: ArchiveSet, split: Split) -> NDArray[np.float32]:
 
 def _refuse_other_prompts(lists: Traversable, split: Split) -> None:
     """The archive's mapping table, where there is one, must pair the classes with the split's prompts."""
-    for table in (e for e in lists.iterdir() if e.name.endswith("_w2v_class_names.csv")):
+    for table in _entries(lists, "_w2v_class_names.csv"):
         try:
             with reading(table) as stream:
                 rows = list(csv.DictReader(io.TextIOWrapper(stream, "utf-8", newline="")))

@@ -7,6 +7,7 @@ a zip has nothing to escape into; one that tries is refused all the same, becaus
 from __future__ import annotations
 
 import io
+import os
 import stat
 import zipfile
 import zlib
@@ -19,15 +20,18 @@ from typing import BinaryIO, cast
 from avbench.harness.errors import DataError
 from avbench.harness.printable import printable
 
-MAX_MEMBERS = 1_000_000
+MAX_MEMBERS = 50_000
+"""The genuine archive has about 8,000."""
 MAX_FILE_BYTES = 2**30
 """The largest file of the genuine archive that is read has about 20 MB."""
 MAX_RATIO = 200
-"""Features hardly compress. Small files may: below ``RATIO_BYTES`` the ratio is not looked at."""
+"""Of a file, and of all files to the zip. Features hardly compress; below ``RATIO_BYTES`` no ratio is looked at."""
 RATIO_BYTES = 2**20
 READ = (".h5", ".npy", ".csv")
+LITTER = ("._", "__MACOSX")
+"""What macOS adds to archives and foreign disks: beginnings of names that are passed over."""
 
-READ_ERRORS = (OSError, RuntimeError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
+READ_ERRORS = (OSError, RuntimeError, ValueError, TypeError, LookupError, EOFError, zipfile.BadZipFile, zlib.error)
 """What reading a damaged file, HDF5 file or zip member can raise."""
 
 
@@ -35,9 +39,9 @@ READ_ERRORS = (OSError, RuntimeError, ValueError, KeyError, EOFError, zipfile.Ba
 def opened(path: Path) -> Iterator[Traversable]:
     """The root of a folder or zip. Raises :class:`DataError` for anything else, and for a zip that is hostile."""
     if path.is_dir():
-        yield path
+        yield Path(os.path.abspath(path))  # its name counts, so "." will not do
         return
-    if not path.exists():
+    if not path.is_file():
         raise DataError(f"{path}: there is no such file or folder")
     try:
         archive = zipfile.ZipFile(path)
@@ -50,17 +54,21 @@ def opened(path: Path) -> Iterator[Traversable]:
         for member in members:
             if reason := _refusal(member):
                 raise DataError(f"{path}: refused, its member {printable(member.filename)!r} {reason}")
+        unpacked, packed = sum(member.file_size for member in members if _is_read(member)), path.stat().st_size
+        if unpacked > max(RATIO_BYTES, MAX_RATIO * packed):  # members may overlap, so each alone proves nothing
+            raise DataError(f"{path}: refused, its {packed:,} bytes unpack to {unpacked:,}, which no features do")
         yield cast(Traversable, zipfile.Path(archive))
 
 
 def _refusal(member: zipfile.ZipInfo) -> str | None:
     """What is wrong with a member of a zip, if anything."""
     name = PurePosixPath(member.filename)
-    if name.is_absolute() or ".." in name.parts or "\\" in member.filename or ":" in (name.parts or ("",))[0]:
+    bad_parts = ".." in name.parts or ":" in (name.parts or ("",))[0] or "//" in member.filename
+    if name.is_absolute() or bad_parts or "\\" in member.filename:
         return "has a name that leads out of the archive"
     if stat.S_ISLNK(member.external_attr >> 16):
         return "is a link"
-    if name.suffix.lower() not in READ:
+    if not _is_read(member):
         return None
     if member.flag_bits & 1:
         return "is encrypted"
@@ -71,8 +79,19 @@ def _refusal(member: zipfile.ZipInfo) -> str | None:
     return None
 
 
+def _is_read(member: zipfile.ZipInfo) -> bool:
+    return member.filename.lower().endswith(READ)
+
+
 @contextmanager
 def reading(entry: Traversable) -> Iterator[BinaryIO]:
-    """A seekable stream of a file of at most ``MAX_FILE_BYTES``; what is larger ends there."""
+    """A seekable stream of a regular file of at most ``MAX_FILE_BYTES``. Raises OSError for anything else."""
+    if not entry.is_file():
+        raise OSError("not a regular file")
     with cast(BinaryIO, entry.open("rb")) as stream:
-        yield stream if isinstance(entry, Path) else io.BytesIO(stream.read(MAX_FILE_BYTES))
+        if isinstance(entry, Path):
+            if os.fstat(stream.fileno()).st_size > MAX_FILE_BYTES:
+                raise OSError(f"larger than {MAX_FILE_BYTES:,} bytes, which no feature file is")
+            yield stream
+        else:
+            yield io.BytesIO(stream.read(MAX_FILE_BYTES))

@@ -65,7 +65,7 @@ def _array(path: Path) -> NDArray[np.floating]:
     """A (rows, width) array of floats, memory-mapped. Pickled objects are refused."""
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except Exception as error:  # a broken header can make NumPy raise nearly anything
         raise DataError(f"{path}: not a plain NumPy .npy file ({error})") from None
     if not isinstance(array, np.ndarray) or array.ndim != 2 or array.dtype.kind != "f" or not array.size:
         what = f"{array.dtype} values of shape {array.shape}" if isinstance(array, np.ndarray) else "several arrays"
@@ -81,7 +81,7 @@ def _read_clips(path: Path, split: Split) -> list[tuple[str, str, SplitClass]]:
     try:
         if path.stat().st_size > MAX_LIST_BYTES:
             raise DataError(f"{path}: larger than {MAX_LIST_BYTES:,} bytes, which no list of clips is")
-        with path.open(encoding="utf-8", newline="") as stream:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
             table = csv.DictReader(stream)
             if not set(COLUMNS) <= set(table.fieldnames or ()):
                 raise DataError(f"{path}: needs the columns {', '.join(COLUMNS)}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources.abc import Traversable
@@ -17,7 +19,10 @@ from avbench.harness.features.draft import sample
 
 FEATURES = "data"
 VIDEOS = "video_urls"
-MAX_CLIPS = 50_000
+MAX_CLIPS = 10_000
+"""No class of the three data sets has more than about 1,000."""
+MAX_CHUNK_BYTES = 256 * 2**20
+"""HDF5 unpacks a compressed chunk whole, whatever the shape of its dataset."""
 MAX_ID_BYTES = 4_096
 MEDIA = frozenset([".avi", ".mp4", ".mkv", ".webm", ".mov", ".flv", ".mpg", ".wav", ".mp3", ".flac", ".m4a", ".ogg"])
 
@@ -46,7 +51,7 @@ def read_ids(entry: Traversable, where: str, width: int) -> list[str]:
         urls = videos[:].tolist()
     ids = [video_id(url, where) for url in urls]
     if len(set(ids)) < len(ids):
-        repeated = sorted({video for video in ids if ids.count(video) > 1})
+        repeated = sorted(video for video, count in Counter(ids).items() if count > 1)
         raise DataError(f"{where}: {len(repeated)} clip ids occur more than once ({sample(repeated)})")
     return ids
 
@@ -88,9 +93,11 @@ def _datasets(entry: Traversable, where: str) -> Iterator[tuple[h5py.Dataset, h5
 
 
 def _dataset(file: h5py.File, name: str, where: str) -> h5py.Dataset:
-    if name not in file or not isinstance(file.get(name, getlink=True), h5py.HardLink):
-        raise DataError(f"{where}: no dataset {name!r}")
+    if not isinstance(file.get(name, getlink=True), h5py.HardLink):  # asked first: it follows no link
+        raise DataError(f"{where}: no dataset {name!r} (a link to one does not count)")
     dataset = file[name]
     if not isinstance(dataset, h5py.Dataset) or dataset.is_virtual or dataset.external:
-        raise DataError(f"{where}: {name!r} is not a plain dataset")
+        raise DataError(f"{where}: {name!r} is not a plain dataset: it keeps its values elsewhere")
+    if dataset.chunks is not None and math.prod(dataset.chunks) * dataset.dtype.itemsize > MAX_CHUNK_BYTES:
+        raise DataError(f"{where}: {name!r} has chunks {dataset.chunks}, larger than any feature file needs")
     return dataset

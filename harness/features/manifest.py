@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt
 
 STORE_VERSION: Literal[1] = 1
 
@@ -22,9 +22,9 @@ class Manifest(BaseModel):
     audio_dim: int = Field(gt=0)
     visual_dim: int = Field(gt=0)
     text_dim: int = Field(gt=0)
-    counts: dict[str, int]
+    counts: dict[str, NonNegativeInt]
     """Clips per part."""
-    content_hash: str
+    content_hash: str = Field(pattern=r"^[0-9a-f]{64}$")
     """SHA-256 over the tensors: names, shapes, dtypes and bytes."""
     source: str
     """Where the features came from, in words, without paths of the machine."""

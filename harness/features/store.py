@@ -48,6 +48,7 @@ NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
 """Names of feature sets: they are file names."""
 SPARE_DISK = 64 * 2**20
 LEFTOVER_SECONDS = 24 * 3600
+MAX_ID_BYTES = 255
 CHUNK = 4096
 """Rows looked at at once in a check."""
 
@@ -149,7 +150,7 @@ class Store:
             "vectors": Layout("<f4", draft.vectors.shape),
             "video_id": Layout("|u1", ids.shape),
         }
-        with _storage_errors(data.parent):
+        with _storage_errors(data.parent), _no_orphan(data, description):
             _sweep(data.parent)
             with writing(description) as json_stream, writing(data) as stream:
                 file = TensorFile(stream, layouts)
@@ -171,7 +172,8 @@ class Store:
                 report(f"{draft.track}: storing", row, count)
                 manifest = _manifest(draft, file.finish())
                 json_stream.write(manifest.model_dump_json(indent=1).encode() + b"\n")
-                json_stream.flush()  # the manifest takes its place last, and by then nothing of it can fail for space
+                json_stream.flush()
+                os.fsync(json_stream.fileno())  # the manifest takes its place last, with nothing left to fail
         return manifest
 
     def remove(self, track: Track) -> None:
@@ -247,7 +249,10 @@ def _manifest(draft: Draft, found: str) -> Manifest:
 
 def _id_matrix(draft: Draft) -> NDArray[np.uint8]:
     """All video ids, (N, W)."""
-    ids = np.array([video.encode() for group in draft.groups for video in group.ids])
+    texts = [video.encode() for group in draft.groups for video in group.ids]
+    if (longest := max(map(len, texts))) > MAX_ID_BYTES:
+        raise DataError(f"{draft.track}: a clip id of {longest:,} bytes; at most {MAX_ID_BYTES} are stored")
+    ids = np.array(texts)
     return ids.view(np.uint8).reshape(len(ids), -1)
 
 
@@ -300,6 +305,17 @@ def _sweep(folder: Path) -> None:
     for path in (*folder.glob(".*.safetensors.*"), *folder.glob(".*.json.*")):
         if time.time() - path.stat().st_mtime > LEFTOVER_SECONDS:
             path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _no_orphan(data: Path, description: Path) -> Iterator[None]:
+    """Features without manifest, as an interrupt between the two would leave them, are deleted."""
+    try:
+        yield
+    except BaseException:
+        if not description.exists():
+            data.unlink(missing_ok=True)
+        raise
 
 
 @contextmanager
