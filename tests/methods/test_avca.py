@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from plain_layers import PlainBlock
 from simulated_training import SimulatedProgress, fitted, simulated_classes, simulated_clips, simulated_training
 from torch import Tensor, nn
 from torch.nn import functional
@@ -18,18 +19,6 @@ from avbench.methods.training import Batch, Dims
 
 LOSSES = ("loss_t", "loss_rec", "loss_ct", "loss_w", "loss_r")
 NO_DROPOUT: dict[str, Any] = {"dropout_encoder": 0.0, "dropout_projection": 0.0, "dropout_decoder": 0.0}
-
-
-class PlainBlock(nn.Module):
-    """Linear, batch norm, ReLU; one call per group."""
-
-    def __init__(self, inputs: int, outputs: int, momentum: float = 0.1) -> None:
-        super().__init__()
-        self.linear = nn.Linear(inputs, outputs)
-        self.norm = nn.BatchNorm1d(outputs, momentum=momentum)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return functional.relu(self.norm(self.linear(x)))
 
 
 class PlainAVCA(nn.Module):
