@@ -32,7 +32,8 @@ class OptionCard:
 
 def pages(site: Site) -> Iterator[Page]:
     standings: dict[str, list[Standing]] = {slug: [] for slug in site.methods}
-    for board in site.boards:
+    simulated = {row.method for board in site.simulated for row in board.board.rows}
+    for board in site.real:
         for group in board.groups:
             for ranked in group.rows:
                 standings[ranked.row.method].append(Standing(board, ranked))
@@ -45,6 +46,7 @@ def pages(site: Site) -> Iterator[Page]:
             {
                 "entry": entry,
                 "standings": standings[slug],
+                "simulated": slug in simulated,
                 "claims": found,
                 "anomalies": distinct(a for claim in found for a in anomalies_of(claim)),
                 "anomalies_of": anomalies_of,

@@ -1,0 +1,285 @@
+"""The built site: complete without scripts, every link leads somewhere, same input same bytes, nothing inline."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import xml.etree.ElementTree as ET
+from itertools import pairwise
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+from simulated_site import METHODS, Document, results
+
+from avbench.harness.errors import UsageError
+from avbench.harness.results import ResultsFolder
+from avbench.leaderboard.claims import claims, papers
+from avbench.leaderboard.site import build_site
+from avbench.leaderboard.site.files import MANIFEST, hashes
+from avbench.leaderboard.site.model import Site
+from avbench.leaderboard.statistics import TEST_IN_WORDS
+
+POLICY = (
+    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'"
+)
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Site]:
+    root = tmp_path_factory.mktemp("site")
+    site = build_site(results(root / "results"), root / "out")
+    return root / "out", site
+
+
+@pytest.fixture(scope="module")
+def documents(built: tuple[Path, Site]) -> dict[str, Document]:
+    out, _ = built
+    return {p.relative_to(out).as_posix(): Document(p.read_text("utf-8")) for p in sorted(out.rglob("*.html"))}
+
+
+def table_rows(document: Document) -> list[str]:
+    return [" | ".join(" ".join(cell.split()) for cell in row) for row in document.rows]
+
+
+def test_every_internal_link_and_anchor_resolves(built: tuple[Path, Site], documents: dict[str, Document]) -> None:
+    out, _ = built
+    checked = 0
+    for path, document in documents.items():
+        assert len(set(document.ids)) == len(document.ids), path
+        for link in document.links:
+            parts = urlsplit(link)
+            if parts.scheme in ("https", "http", "data"):
+                continue
+            target = (out / path).parent / unquote(parts.path) if parts.path else out / path
+            target = target.resolve()
+            assert target.is_file(), f"{path} links to {link}"
+            assert target.is_relative_to(out.resolve()), f"{path} links out of the site: {link}"
+            if parts.fragment:
+                name = target.relative_to(out.resolve()).as_posix()
+                assert parts.fragment in documents[name].ids, f"{path} links to {link}"
+            checked += 1
+    assert checked > 1000
+
+
+def test_every_page_can_be_reached(documents: dict[str, Document]) -> None:
+    reached, waiting = set(), ["index.html"]
+    while waiting:
+        path = waiting.pop()
+        if path in reached:
+            continue
+        reached.add(path)
+        base = Path("/") / path
+        for link in documents[path].links:
+            target = urlsplit(link).path
+            if target.endswith(".html") and not urlsplit(link).scheme:
+                waiting.append(str((base.parent / target).resolve().relative_to("/")))
+    assert reached == set(documents)
+
+
+def test_pages_carry_the_policy_and_nothing_inline(documents: dict[str, Document]) -> None:
+    for path, document in documents.items():
+        policies = [a["content"] for tag, a in document.tags if a.get("http-equiv") == "Content-Security-Policy"]
+        assert policies == [POLICY], path
+        for tag, attributes in document.tags:
+            assert tag not in ("style", "iframe", "object", "embed", "base", "form"), path
+            assert tag != "script" or attributes.get("src"), path
+            assert "style" not in attributes, path
+            assert not [name for name in attributes if name.startswith("on")], path
+            assert not str(attributes.get("href", "")).lower().startswith("javascript"), path
+
+
+def test_pages_have_headings_in_order_and_named_tables(documents: dict[str, Document]) -> None:
+    for path, document in documents.items():
+        levels = [int(tag[1]) for tag, _ in document.tags if tag in ("h1", "h2", "h3")]
+        assert levels.count(1) == 1, path
+        assert levels[0] == 1, path
+        assert all(after <= before + 1 for before, after in pairwise(levels)), path
+        images = [a for tag, a in document.tags if tag == "svg"]
+        assert all(a.get("role") == "img" and a.get("aria-label") for a in images), path
+
+
+def test_two_builds_are_the_same_bytes(built: tuple[Path, Site], tmp_path: Path) -> None:
+    out, _ = built
+    build_site(results(tmp_path / "elsewhere"), tmp_path / "again", processes=1)
+    assert hashes(tmp_path / "again") == hashes(out)
+    assert (tmp_path / "again" / MANIFEST).read_bytes() == (out / MANIFEST).read_bytes()
+    for path in (p for p in out.rglob("*") if p.is_file()):
+        assert str(tmp_path).encode() not in path.read_bytes()
+
+
+def test_a_second_build_replaces_the_first(tmp_path: Path) -> None:
+    folder = results(tmp_path / "results")
+    build_site(folder, tmp_path / "out")
+    first = hashes(tmp_path / "out")
+    removed = next((tmp_path / "results").rglob("*/stranger/*/*.json"))
+    removed.unlink()
+    build_site(folder, tmp_path / "out")
+    assert f"runs/{removed.stem}.html" in first
+    assert f"runs/{removed.stem}.html" not in hashes(tmp_path / "out")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["out", "results"]
+
+
+def test_a_folder_with_something_else_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(UsageError, match="name another folder"):
+        build_site(ResultsFolder(tmp_path / "results"), tmp_path)
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def test_without_any_result_the_claims_are_shown(tmp_path: Path) -> None:
+    site = build_site(ResultsFolder(tmp_path / "nothing"), tmp_path / "out")
+    assert not site.gate.sound
+    text = (tmp_path / "out" / "boards/ucf/main/as-published-v1.html").read_text("utf-8")
+    assert "Nothing was re-run here yet" in text
+    assert "27.15" in text
+    assert "nothing re-run yet" in (tmp_path / "out" / "index.html").read_text("utf-8")
+
+
+def test_boards_show_re_run_and_claimed_rows_apart(documents: dict[str, Document]) -> None:
+    rows = table_rows(documents["boards/ucf/main/as-published-v1.html"])
+    rerun = next(i for i, row in enumerate(rows) if row.startswith("Re-run under as-published"))
+    claimed = next(i for i, row in enumerate(rows) if row.startswith("Claimed"))
+    assert [row.split(" | ")[1] for row in rows[rerun + 1 : claimed]] == ["sje", "ale", "avca"][: len(METHODS)]
+    printed = next(row for row in rows[claimed:] if " | AVCA | " in row)
+    assert "51.53 | 18.43 | 27.15 | 20.01" in printed
+    assert not [row for row in table_rows(documents["boards/ucf/main/aligned-v1.html"]) if row.startswith("Claimed")]
+
+
+def test_deviation_from_the_claim_is_shown(built: tuple[Path, Site], documents: dict[str, Document]) -> None:
+    _, site = built
+    board = next(b for b in site.real if str(b.board.track) == "ucf/main" and b.board.protocol == "as-published")
+    row = next(r.row for r in board.groups[0].rows if r.row.method == "avca")
+    delta = f"{row.metrics['HM'].mean - 27.15:+.2f}".replace("-", "−")
+    line = next(r for r in table_rows(documents["boards/ucf/main/as-published-v1.html"]) if "| avca |" in r)
+    assert f"| {delta} |" in line
+    assert f"{row.metrics['HM'].mean:.2f} ± {row.metrics['HM'].deviation:.2f}" in line
+
+
+def test_marked_cells_give_the_reason(built: tuple[Path, Site], documents: dict[str, Document]) -> None:
+    out, _ = built
+    text = (out / "boards/ucf/main/as-published-v1.html").read_text("utf-8")
+    rows = table_rows(documents["boards/ucf/main/as-published-v1.html"])
+    assert any("1.48H1" in row for row in rows)
+    assert "S 26.04 and U 8.21 give 12.484" in text
+    assert 'id="fault-H1"' in text
+    assert TEST_IN_WORDS in text
+
+
+def test_other_contents_of_features_are_other_groups(documents: dict[str, Document]) -> None:
+    rows = table_rows(documents["boards/ucf/main/aligned-v1.html"])
+    groups = [row for row in rows if row.startswith("Re-run")]
+    assert len(groups) == 2
+    assert "abababababab" in groups[1]
+
+
+def test_demo_stands_beside_nothing_real(built: tuple[Path, Site], documents: dict[str, Document]) -> None:
+    out, site = built
+    simulated = [r for r in site.gate.sound if r.simulated]
+    assert simulated
+    names = {f"runs/{record.identity[:20]}.html" for record in simulated}
+    for path, document in documents.items():
+        targets = {str((Path("/") / path).parent / urlsplit(link).path) for link in document.links}
+        linked = {str(Path(t).resolve().relative_to("/")) for t in targets}
+        if path != "demo.html":
+            assert not linked & names, path
+        else:
+            assert {name for name in linked if name.startswith("runs/")} == names
+    assert "ucf/demo" not in (out / "index.html").read_text("utf-8")
+    assert "demo" not in {row["features"] for row in csv.DictReader((out / "data/results.csv").open())}
+    assert {row["features"] for row in csv.DictReader((out / "data/demo.csv").open())} == {"demo"}
+    for name in names:
+        assert "says nothing about real data" in (out / name).read_text("utf-8")
+
+
+def test_rejected_and_failed_records_are_listed_with_reasons(built: tuple[Path, Site]) -> None:
+    out, site = built
+    text = (out / "rejected.html").read_text("utf-8")
+    (rejected,) = site.gate.rejected
+    assert rejected.method == "liar"
+    assert "HM is stated as 99.0000" in text
+    assert "scores are NaN" in text
+    assert "liar" not in "".join(p.read_text("utf-8") for p in out.rglob("boards/**/*.html"))
+    assert {r.configuration.seed for r in site.gate.failed} == {9}
+
+
+def test_run_pages_tell_everything(built: tuple[Path, Site], documents: dict[str, Document]) -> None:
+    out, site = built
+    record = next(r for r in site.gate.sound if r.configuration.method == "avca" and not r.simulated)
+    assert record.outcome is not None
+    path = f"runs/{record.identity[:20]}.html"
+    text = (out / path).read_text("utf-8")
+    c = record.configuration
+    command = (
+        f"avbench run --method avca --dataset {c.dataset} --features {c.features} --protocol {c.protocol.name} "
+        f"--seed {c.seed} --fresh"
+    )
+    assert command in text
+    for shown in (record.identity, record.outcome.evidence, c.feature_hash, f"{record.outcome.metrics.AUSUC:.2f}"):
+        assert shown in text
+    recalls = [row for row in documents[path].rows if len(row) == 4 and row[1] in ("seen", "unseen")]
+    assert len(recalls) == (48 if c.features == "cls" else 51)
+    mean = {side: [float(r[2]) for r in recalls if r[1] == side] for side in ("seen", "unseen")}
+    assert sum(mean["seen"]) / len(mean["seen"]) == pytest.approx(record.outcome.metrics.S, abs=0.05)
+    assert sum(mean["unseen"]) / len(mean["unseen"]) == pytest.approx(record.outcome.metrics.U, abs=0.05)
+    assert json.loads((out / path).with_suffix(".json").read_text())["identity"] == record.identity
+
+
+def test_options_that_differ_are_in_the_command(built: tuple[Path, Site]) -> None:
+    out, site = built
+    record = next(r for r in site.gate.sound if r.configuration.method == "stranger")
+    text = (out / f"runs/{record.identity[:20]}.html").read_text("utf-8")
+    assert "-p batch_size=256" in text
+    assert "presets of this method are not known here" in text
+
+
+def test_every_method_and_paper_has_its_page(documents: dict[str, Document]) -> None:
+    for claim in claims():
+        assert f"methods/{claim.method}.html" in documents
+        rows = table_rows(documents[f"papers/{claim.paper}.html"])
+        start = f"{claim.row} | {claim.track} |"
+        assert any(row.startswith(claim.row) for row in rows), start
+    assert {f"papers/{slug}.html" for slug in papers()} < set(documents)
+
+
+def test_papers_show_what_was_obtained_beside_what_is_printed(documents: dict[str, Document]) -> None:
+    rows = [r for r in table_rows(documents["papers/avca-2022.html"]) if r.startswith("AVCA | ucf/main | 51.53")]
+    assert rows
+    assert rows[0].count("±") == 4
+
+
+def test_data_set_pages_name_wrong_vectors_and_shared_sources(documents: dict[str, Document]) -> None:
+    rows = table_rows(documents["datasets/ucf.html"])
+    assert len([row for row in rows if row.split(" | ")[0].isdigit()]) == 101
+    assert any("PlayingFlute" in row and row.endswith("| Playing Guitar") for row in rows)
+    assert any(row.startswith("test_seen | 555 | 555 | 100.0 %") for row in rows)
+
+
+def test_defects_have_evidence(documents: dict[str, Document]) -> None:
+    rows = table_rows(documents["defects.html"])
+    assert any(row.startswith("UCF-GZSL | 79 of 101 | 23 of 30 | 8 of 12 | 31 of 42 | 5 of 9") for row in rows)
+    assert sum(row.endswith("yes: permuted") for row in rows) == 4
+    assert any(row.startswith("ucf/main | 11.11 | 11.11") for row in rows)
+
+
+def test_downloads_hold_the_numbers(built: tuple[Path, Site]) -> None:
+    out, site = built
+    rows = list(csv.DictReader(io.StringIO((out / "data/results.csv").read_text("utf-8"))))
+    runs = [row for row in rows if row["source"] == "run"]
+    assert len(runs) == sum(len(b.board.rows) for b in site.real)
+    ranks = list(csv.DictReader(io.StringIO((out / "data/standings.csv").read_text("utf-8"))))
+    assert len(ranks) == len(runs)
+    assert all(float(r["HM_low"]) <= float(r["HM_high"]) for r in ranks)
+    assert r"\toprule" in (out / "data/results.tex").read_text("utf-8")
+    assert (out / "data/papers.bib").read_text("utf-8").count("@") >= len(papers())
+
+
+def test_the_feed_is_dated_by_records(built: tuple[Path, Site]) -> None:
+    out, site = built
+    atom = "{http://www.w3.org/2005/Atom}"
+    feed = ET.fromstring((out / "feed.xml").read_text("utf-8"))
+    entries = feed.findall(f"{atom}entry")
+    assert len(entries) == sum(len(b.board.rows) for b in site.real)
+    assert {e.findtext(f"{atom}updated") for e in entries} == {"2024-05-01T12:00:00Z"}
+    assert feed.findtext(f"{atom}updated") == site.updated
