@@ -29,7 +29,7 @@ class AVCAOptions(EpochOptions):
     batch_norm_momentum: float = Field(
         0.1, gt=0, le=1, description="Momentum of the second batch norm of encoders and projections."
     )
-    margin: float = Field(1.0, ge=0, le=100, description="Margin of all triplet losses.")
+    margin: float = Field(1.0, gt=0, le=100, description="Margin of all triplet losses.")
     reference_batch_norm: bool = Field(
         False,
         description="Reproduce two extra training-mode passes of the reference code. They enter no loss but move the "
