@@ -103,6 +103,8 @@
 
     sort(key, direction) {
       const head = this.columns.find((each) => each.dataset.key === key);
+      if (!head && !this.sorted) return; /* rows that are moved lose the mark of a link's target */
+      this.sorted = head;
       for (const each of this.columns) each.removeAttribute("aria-sort");
       if (head) head.setAttribute("aria-sort", direction);
       const index = this.heads.indexOf(head);

@@ -1,0 +1,262 @@
+"""The site in real Chromium, from the disk, with every other address cut off."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from simulated_site import results
+
+from avbench.leaderboard.site import build_site
+
+EXECUTABLE = Path(os.environ.get("AVBENCH_CHROMIUM", "/usr/bin/chromium"))
+AXE = Path(__file__).parent / "vendor" / "axe.min.js"
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+pytestmark = pytest.mark.skipif(
+    not EXECUTABLE.is_file(), reason=f"no Chromium at {EXECUTABLE}; AVBENCH_CHROMIUM names another"
+)
+sync_api = pytest.importorskip("playwright.sync_api", reason="the Python package playwright is not installed")
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("browser")
+    build_site(results(root / "results"), root / "site", processes=1)
+    return root / "site"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with sync_api.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=str(EXECUTABLE), args=ARGUMENTS)
+        yield chromium
+        chromium.close()
+
+
+class Reader:
+    """A browser window that keeps what went wrong and what was asked of other places."""
+
+    def __init__(self, browser: Any, out: Path, **settings: Any) -> None:
+        self.out = out
+        self.context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **settings})
+        self.page = self.context.new_page()
+        self.trouble: list[str] = []
+        self.page.on("console", lambda m: self.trouble.append(m.text) if m.type in ("error", "warning") else None)
+        self.page.on("pageerror", lambda error: self.trouble.append(str(error)))
+        self.context.route("**/*", self._request)
+
+    def _request(self, route: Any) -> None:
+        url = route.request.url
+        if url.startswith((self.out.as_uri() + "/", "data:")):
+            route.continue_()
+        else:
+            self.trouble.append(f"asked for {url}")
+            route.abort()
+
+    def open(self, path: str) -> Any:
+        self.page.goto("about:blank")
+        self.page.goto(f"{self.out.as_uri()}/{path}")
+        return self.page
+
+    def column(self, table: str, key: str, group: str = "tbody") -> list[str]:
+        """The shown texts of one column."""
+        script = """([table, key, group]) => {
+            const heads = [...document.querySelectorAll(`#${CSS.escape(table)} thead th`)];
+            const index = heads.findIndex((head) => head.dataset.key === key);
+            return [...document.querySelectorAll(`#${CSS.escape(table)} ${group} tr:not(.group)`)]
+                .filter((row) => !row.hidden).map((row) => row.cells[index].innerText.trim());
+        }"""
+        found: list[str] = self.page.evaluate(script, [table, key, group])
+        return found
+
+
+@pytest.fixture
+def reader(browser: Any, out: Path) -> Iterator[Reader]:
+    made = Reader(browser, out)
+    yield made
+    assert made.trouble == []
+    made.context.close()
+
+
+def page_types(out: Path) -> list[str]:
+    """One page of every kind."""
+    run = sorted(p.name for p in (out / "runs").glob("*.html"))[0]
+    return [
+        "index.html",
+        "boards/ucf/main/aligned-v1.html",
+        "boards/ucf/main/as-published-v1.html",
+        "boards/vggsound/main/as-published-v1.html",
+        "averages.html",
+        "demo.html",
+        f"runs/{run}",
+        "methods.html",
+        "methods/avca.html",
+        "methods/stranger.html",
+        "datasets.html",
+        "datasets/vggsound.html",
+        "papers.html",
+        "papers/ez-avgzl-2024.html",
+        "defects.html",
+        "rejected.html",
+        "downloads.html",
+    ]
+
+
+AS_PUBLISHED = "boards/ucf/main/as-published-v1.html"
+BOARD = "board-ucf-main-as-published-1"
+
+
+def test_every_kind_of_page_loads_in_silence(reader: Reader) -> None:
+    for path in page_types(reader.out):
+        page = reader.open(path)
+        assert page.evaluate("document.documentElement.classList.contains('ready')"), path
+        assert page.title().endswith("avbench")
+        assert page.evaluate("getComputedStyle(document.body).margin") == "0px", path
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious(browser: Any, out: Path, scheme: str) -> None:
+    # axe is injected into the page, which the site's own policy would refuse.
+    reader = Reader(browser, out, color_scheme=scheme, bypass_csp=True)
+    for path in page_types(out):
+        page = reader.open(path)
+        for details in page.query_selector_all("details"):
+            details.evaluate("each => { each.open = true; }")
+        page.add_script_tag(content=AXE.read_text("utf-8"))
+        found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+        serious = [
+            f"{v['id']}: {v['nodes'][0]['html'][:200]}"
+            for v in found["violations"]
+            if v["impact"] in ("serious", "critical")
+        ]
+        assert serious == [], path
+    reader.context.close()
+
+
+def test_sorting_keeps_groups_apart_and_lives_in_the_url(reader: Reader) -> None:
+    page = reader.open(AS_PUBLISHED)
+    before = [reader.column(BOARD, "method", group) for group in ("tbody.rerun", "tbody.claimed")]
+    page.get_by_role("button", name="ZSL", exact=True).click()
+    for group in ("tbody.rerun", "tbody.claimed"):
+        values = [float(v.split()[0].split("\n")[0][:5]) for v in reader.column(BOARD, "ZSL", group) if v != "–"]
+        assert values == sorted(values, reverse=True)
+        assert len(values) > 2
+    assert page.locator(f"#{BOARD} th[data-key=ZSL]").get_attribute("aria-sort") == "descending"
+    assert f"#{BOARD}.sort=ZSL&{BOARD}.dir=desc" in page.url
+    page.get_by_role("button", name="ZSL", exact=True).click()
+    values = [float(v[:5]) for v in reader.column(BOARD, "ZSL", "tbody.rerun")]
+    assert values == sorted(values)
+    page.get_by_role("button", name="ZSL", exact=True).click()
+    assert [reader.column(BOARD, "method", group) for group in ("tbody.rerun", "tbody.claimed")] == before
+    assert "#" not in page.url
+
+
+def test_a_link_restores_sort_filter_and_columns(reader: Reader) -> None:
+    state = f"#{BOARD}.sort=S&{BOARD}.filter=hyper&{BOARD}.hide=time%2Cseeds"
+    reader.open(AS_PUBLISHED)
+    everything = len(reader.column(BOARD, "method"))
+    page = reader.open(AS_PUBLISHED + state)
+    shown = reader.column(BOARD, "method")
+    assert {"Hyper-single", "Hyper-multiple", "Hyper-alignment"} <= set(shown)
+    assert 3 < len(shown) < everything
+    values = [float(v[:5]) for v in reader.column(BOARD, "S", "tbody.claimed")]
+    assert values == sorted(values)
+    assert not page.locator(f"#{BOARD} th[data-key=time]").is_visible()
+    assert page.locator(f"#{BOARD} th[data-key=HM]").is_visible()
+    assert page.locator("output").first.inner_text() == f"{len(shown)} of {everything} rows"
+
+
+def test_filter_and_column_choice(reader: Reader) -> None:
+    page = reader.open(AS_PUBLISHED)
+    page.get_by_label("Filter").fill("MDII 28.22")
+    assert reader.column(BOARD, "method") == ["MDII"]
+    assert f"{BOARD}.filter=MDII+28.22" in page.url
+    page.get_by_text("Columns", exact=True).first.click()
+    page.get_by_label("AUSUC").uncheck()
+    assert not page.locator(f"#{BOARD} th[data-key=AUSUC]").is_visible()
+    assert not page.locator(f"#{BOARD} tbody.claimed tr:not(.group) td:nth-child(7)").first.is_visible()
+    assert f"{BOARD}.hide=AUSUC" in page.url
+    page.get_by_label("Filter").fill("")
+    page.get_by_label("AUSUC").check()
+    assert "#" not in page.url
+
+
+def test_keyboard_alone(reader: Reader) -> None:
+    page = reader.open(AS_PUBLISHED)
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    page.keyboard.press("/")
+    assert page.evaluate("document.activeElement.type") == "search"
+    page.keyboard.type("avca/")
+    assert page.get_by_label("Filter").input_value() == "avca/"
+    page.get_by_role("button", name="HM", exact=True).focus()
+    page.keyboard.press("Enter")
+    assert page.locator(f"#{BOARD} th[data-key=HM]").get_attribute("aria-sort") == "descending"
+    page.keyboard.press("Space")
+    assert page.locator(f"#{BOARD} th[data-key=HM]").get_attribute("aria-sort") == "ascending"
+
+
+def test_dark_mode_follows_the_system_and_the_button(browser: Any, out: Path) -> None:
+    background = "getComputedStyle(document.body).backgroundColor"
+    for scheme, other in (("light", "dark"), ("dark", "light")):
+        reader = Reader(browser, out, color_scheme=scheme)
+        page = reader.open("index.html")
+        first = page.evaluate(background)
+        page.get_by_role("button", name=f"Switch to {other} colours").click()
+        assert page.evaluate(background) != first
+        page = reader.open("methods.html")
+        assert page.evaluate("document.documentElement.dataset.theme") == other
+        assert reader.trouble == []
+        reader.context.close()
+
+
+def test_without_scripts_the_tables_are_complete(browser: Any, out: Path) -> None:
+    scripted, plain = Reader(browser, out), Reader(browser, out, java_script_enabled=False)
+    for path in page_types(out):
+        counts = []
+        for reader in (scripted, plain):
+            page = reader.open(path)
+            counts.append((page.locator("tbody tr").count(), page.locator("tbody td").count()))
+            assert page.locator("tbody tr:not(:visible)").count() == page.locator("details tbody tr").count(), path
+        assert counts[0] == counts[1], path
+        assert plain.page.locator("input, .sort").count() == 0
+    assert scripted.trouble == plain.trouble == []
+    scripted.context.close()
+    plain.context.close()
+
+
+def test_a_phone_needs_no_sideways_scrolling(browser: Any, out: Path) -> None:
+    reader = Reader(browser, out, viewport={"width": 360, "height": 740})
+    for path in page_types(out):
+        page = reader.open(path)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360, path
+    reader.context.close()
+
+
+def test_print_leaves_the_tools_out(reader: Reader) -> None:
+    page = reader.open(AS_PUBLISHED)
+    page.emulate_media(media="print")
+    assert not page.locator("header nav").is_visible()
+    assert not page.locator(".tools").first.is_visible()
+    assert page.locator(f"#{BOARD} tbody tr").first.is_visible()
+
+
+def test_a_link_to_a_row_finds_it(reader: Reader) -> None:
+    page = reader.open("index.html")
+    page.locator("#leads tbody a[href*='#row-']").first.click()
+    page.wait_for_url("**/boards/**")
+    row = page.locator("tr:target")
+    row.wait_for()
+    assert row.bounding_box()["y"] < 900
