@@ -140,7 +140,7 @@ def read_set(found: ArchiveSet, *, allow_missing: bool = False, report: Report =
             ids = tuple(sorted(set(heard.ids) & set(seen.ids)))
             if ids:
                 groups.append(ClipGroup(part, owner, ids, partial(_read_both, heard, seen, ids)))
-    problems += differences(split, groups)
+    problems += differences(split, groups, found.folder)
     vectors = _label_vectors(found, split)
     unit_vectors_checked(vectors, split, f"{track}: label vectors")
     return Draft(

@@ -57,7 +57,7 @@ def read_arrays(
         visual_dim=images.shape[1],
         vectors=vectors,
         groups=groups,
-        warnings=forgiven(differences(split, groups), allow_missing=allow_missing, what=clips),
+        warnings=forgiven(differences(split, groups, clips), allow_missing=allow_missing, what=clips),
     )
 
 

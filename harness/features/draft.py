@@ -68,10 +68,10 @@ class Draft:
         return {part: sum(len(g.ids) for g in self.groups if g.part == part) for part in PARTS}
 
 
-def differences(split: Split, groups: Sequence[ListedClips]) -> list[str]:
+def differences(split: Split, groups: Sequence[ListedClips], what: object) -> list[str]:
     """How the clips differ from the split, one sentence each; empty when every count and digest is right.
 
-    Raises :class:`DataError` for an id that is twice in one part, which nothing can forgive.
+    Raises :class:`DataError`, naming ``what``, for an id that is twice in one part, which nothing can forgive.
     """
     problems = []
     first: dict[str, str] = {}
@@ -80,7 +80,7 @@ def differences(split: Split, groups: Sequence[ListedClips]) -> list[str]:
         members = [g for g in groups if g.part == part]
         ids = [video for g in members for video in g.ids]
         if repeated := [video for video, count in Counter(ids).items() if count > 1]:
-            raise DataError(f"{part}: {len(repeated):,} clip ids occur more than once ({sample(repeated)})")
+            raise DataError(f"{what}: {part}: {len(repeated):,} clip ids occur more than once ({sample(repeated)})")
         problems += _part_differences(split, part, members)
         shared.update(f"{first[video]} and {part}" for video in ids if video in first)
         first.update((video, part) for video in ids if video not in first)

@@ -116,7 +116,7 @@ class Store:
         try:
             features, ids = self._open(track)
             manifest = features.manifest
-            problems = differences(features.split, _listed(features, ids))
+            problems = differences(features.split, _listed(features, ids), track)
             unit_vectors_checked(features.vectors.numpy(), features.split, "label vectors")
         except DataError as error:
             return (str(error),)
