@@ -19,10 +19,10 @@ from tabulate import tabulate
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from simulated_results import many_runs, simulated_run, store  # noqa: E402
+from simulated_results import many_runs, simulated_run, store
 
-from avbench.harness.results import ResultsFolder  # noqa: E402
-from avbench.harness.tracks import Track  # noqa: E402
+from avbench.harness.results import ResultsFolder
+from avbench.harness.tracks import Track
 
 BUILD = "from avbench.harness.cli import main; main()"
 UCF = Track("ucf", "main")

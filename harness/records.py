@@ -20,7 +20,7 @@ Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9]
 Text = Annotated[str, Field(max_length=2_000)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Percent = Annotated[float, Field(ge=0, le=100)]
-Seconds = Annotated[float, Field(ge=0)]
+Seconds = Annotated[float, Field(ge=0, le=1e9)]
 
 
 class Part(BaseModel):
@@ -108,7 +108,7 @@ class Outcome(Part):
     epochs: int = Field(ge=1)
     """Epochs of stage 2: the number that stage 1 chose."""
     validation: list[ValidationEpoch] = Field(max_length=100_000)
-    parameters: int = Field(ge=0)
+    parameters: int = Field(ge=0, le=10**15)
     """Trained parameters."""
     evidence: Sha256
     """Hash of the evidence file."""
@@ -143,7 +143,7 @@ class Measured(Part):
     seconds_stage_1: Seconds = 0.0
     seconds_stage_2: Seconds = 0.0
     seconds: Seconds = 0.0
-    peak_memory_bytes: int = Field(0, ge=0)
+    peak_memory_bytes: int = Field(0, ge=0, le=10**18)
     """Of the process on CPU, of the allocator on CUDA."""
 
 
