@@ -1,0 +1,138 @@
+"""MDII against plain formulas of its card."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from simulated_training import SimulatedProgress, fitted, simulated_training
+from torch import Tensor
+from torch.nn.functional import kl_div
+
+from avbench.methods.mdii import MDII, MDIIOptions, Posteriors, classification_loss, pseudo_mask
+from avbench.methods.training import Batch, Dims
+
+SIZES = Dims(audio=512, visual=512, text=300, classes=5, unseen=0)
+
+
+def posteriors(clips: int = 7, classes: int = 5) -> Posteriors:
+    generator = torch.Generator().manual_seed(0)
+    a, v = torch.randn(2, clips, classes, dtype=torch.float64, generator=generator).log_softmax(-1)
+    return Posteriors(audio=a, visual=v)
+
+
+def test_mutual_divergence_is_half_the_sum_of_both_directions() -> None:
+    p = posteriors()
+    both = kl_div(p.audio, p.visual, log_target=True, reduction="batchmean") + kl_div(
+        p.visual, p.audio, log_target=True, reduction="batchmean"
+    )
+    assert p.mutual_divergence().item() == pytest.approx(both.item() / 2)
+    assert Posteriors(p.visual, p.audio).mutual_divergence().item() == pytest.approx(p.mutual_divergence().item())
+    assert Posteriors(p.audio, p.audio).mutual_divergence().item() == 0
+
+
+def test_the_mixture_is_the_weighted_mean_of_probabilities() -> None:
+    p = posteriors()
+    for share in (0.5, 0.2):
+        expected = share * p.visual.exp() + (1 - share) * p.audio.exp()
+        torch.testing.assert_close(p.mixture(share).exp(), expected)
+        torch.testing.assert_close(p.mixture(share).exp().sum(1), torch.ones(7, dtype=torch.float64))
+
+
+def test_classification_loss_by_loops() -> None:
+    p, labels = posteriors().mixture(0.5), torch.tensor([0, 1, 2, 3, 4, 0, 1])
+    total = 0.0
+    for i, y in enumerate(labels.tolist()):
+        for c in range(5):
+            q = min(max(math.exp(p[i, c].item()), 1e-7), 1 - 1e-7)
+            total -= math.log(q) if c == y else math.log(1 - q)
+    assert classification_loss(p, labels).item() == pytest.approx(total / 7)
+
+
+@pytest.mark.parametrize(("share", "kept"), [(0.0, 512), (0.1, 461), (0.2, 410)])
+def test_pseudo_masks_keep_the_cards_number_of_features(share: float, kept: int) -> None:
+    g, x = torch.randn(2, 6, 512, generator=torch.Generator().manual_seed(1))
+    for saliency in ("absolute", "signed", "times-input"):
+        mask = pseudo_mask(g, x, share, saliency)
+        assert mask.sum(1).tolist() == [kept] * 6
+        assert torch.equal(mask, pseudo_mask(3 * g, x, share, saliency))
+
+
+def test_pseudo_masks_keep_the_most_salient() -> None:
+    g, x = torch.tensor([[-3.0, 2.0, 1.0, 0.5]]), torch.tensor([[0.1, 1.0, 1.0, 9.0]])
+    assert pseudo_mask(g, x, 0.5, "absolute").tolist() == [[1, 1, 0, 0]]
+    assert pseudo_mask(g, x, 0.5, "signed").tolist() == [[0, 1, 1, 0]]
+    assert pseudo_mask(g, x, 0.5, "times-input").tolist() == [[0, 1, 0, 1]]
+
+
+def batch(clips: int = 8) -> Batch:
+    generator = torch.Generator().manual_seed(2)
+    vectors = torch.randn(5, 300, generator=generator)
+    labels = torch.arange(clips) % 5
+    audio, visual = torch.rand(2, clips, 512, generator=generator)
+    return Batch(audio, visual, labels, vectors[labels], vectors)
+
+
+def network(**options: object) -> tuple[MDII, torch.nn.ModuleDict]:
+    torch.manual_seed(0)
+    zero = {"dropout_attention": 0, "dropout_embedding": 0}
+    method = MDII(MDIIOptions.model_validate({**zero, **options}))
+    return method, torch.nn.ModuleDict(method.build(SIZES)).train()
+
+
+def test_the_whole_loss_from_its_parts() -> None:
+    """The gradients of the pseudo masks are those of L_CLS with respect to the raw features, through the masks too."""
+    method, net = network()
+    b = batch()
+    audio, visual = b.audio.clone().requires_grad_(), b.visual.clone().requires_grad_()
+    p, masks = method.posteriors(net, audio, visual, b.classes)
+    cls = classification_loss(p.mixture(0.5), b.labels)
+    cls.backward(retain_graph=True)  # type: ignore[no-untyped-call]
+    expected = cls + p.mutual_divergence()
+    for mask, x in ((masks["audio"], audio), (masks["visual"], visual)):
+        assert x.grad is not None
+        for i in range(len(x)):
+            order = x.grad[i].abs().argsort(descending=True)[:461]
+            target = torch.zeros(512)
+            target[order] = 1
+            expected = expected + 0.5 * (mask[i] - target).norm() / len(x)
+    assert method.loss(net, b).item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_the_mask_loss_trains_the_mask_networks_only() -> None:
+    def gradients(weight: float) -> dict[str, Tensor]:
+        method, net = network(mask_weight=weight)
+        method.loss(net, batch()).backward()  # type: ignore[no-untyped-call]
+        return {name: p.grad for name, p in net.named_parameters() if p.grad is not None}
+
+    light, heavy = gradients(0.1), gradients(5.0)
+    changed = {name.partition(".")[0] for name in light if not torch.allclose(light[name], heavy[name], atol=1e-7)}
+    assert changed == {"mask_audio", "mask_visual"}
+
+
+def test_without_masks_the_features_enter_as_they_are() -> None:
+    method, net = network(masks=False)
+    assert not [name for name in net if name.startswith("mask")]
+    method.loss(net, batch()).backward()  # type: ignore[no-untyped-call]
+
+
+def test_parameters_by_hand() -> None:
+    masks = 2 * (512 * 512 + 512 + 512 * 512 + 512)
+    entrances = 2 * (512 * 300 + 300) + 2 * 300
+    attention = 400_264  # AVCA's card
+    embedding = 300 * 512 + 512 + 2 * 512 + 512 * 64 + 64 + 2 * 64
+    _, net = network()
+    assert sum(p.numel() for p in net.parameters()) == masks + entrances + attention + 3 * embedding
+
+
+def test_restricting_the_candidates_changes_the_mixture() -> None:
+    """Scores depend on which classes enter the softmax; both scales rank a clip's classes alike."""
+    train = simulated_training(classes=5, clips_per_class=6)
+    options = MDIIOptions(epochs=1, batches_per_epoch=2, batch_size=8)
+    method = fitted(MDII(options), train, SimulatedProgress(epochs=1))
+    scores = method.predict(train.clips, train.classes)
+    torch.testing.assert_close(scores.exp().sum(1), torch.ones(len(scores)))
+    plain = MDII(options.model_copy(update={"score": "probability"}))
+    plain.load_state(method.state())
+    torch.testing.assert_close(plain.predict(train.clips, train.classes), scores.exp())
