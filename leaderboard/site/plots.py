@@ -50,7 +50,7 @@ def seen_unseen(seen: Doubles, unseen: Doubles, chosen: tuple[float, float], lab
     parts.append(
         _text(
             frame.x(u) + (-9 if right else 9),
-            frame.y(s) - 8,
+            frame.y(s) + (18 if right else -8),  # the curve falls: below it on the left, above it on the right
             f"S {s:.1f}, U {u:.1f}, HM {harmonic_mean(s, u):.1f}",
             _INK,
             anchor="end" if right else "start",

@@ -46,6 +46,8 @@ def pages(site: Site) -> Iterator[Page]:
         {
             "leads": leads,
             "site": site,
+            "runs": sum(not record.simulated for record in site.gate.sound),
+            "simulated": sum(record.simulated for record in site.gate.sound),
             "links": links,
             "protocols": PROTOCOLS.values(),
             "printed": len(claims()),
