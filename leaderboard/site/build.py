@@ -12,7 +12,7 @@ from pathlib import Path
 from avbench.harness.errors import UsageError
 from avbench.harness.results import ResultsFolder
 from avbench.leaderboard.site import exports, feed
-from avbench.leaderboard.site.files import MANIFEST, Manifest, asset_names, hashes, write
+from avbench.leaderboard.site.files import MANIFEST, Manifest, hashes, write
 from avbench.leaderboard.site.gate import judge
 from avbench.leaderboard.site.model import Site, site_of
 from avbench.leaderboard.site.page import File, Page
@@ -28,6 +28,8 @@ from avbench.leaderboard.site.pages import (
     papers,
     rejected,
 )
+
+ASSETS = ("site.css", "site.js", "theme.js")
 
 
 def build_site(folder: ResultsFolder, out: Path, *, processes: int = 2, url: str | None = None) -> Site:
@@ -61,7 +63,7 @@ def build_site(folder: ResultsFolder, out: Path, *, processes: int = 2, url: str
 
 
 def _everything(site: Site, url: str | None) -> Iterator[Page | File]:
-    for name in asset_names():
+    for name in ASSETS:
         yield File(f"assets/{name}", (resources.files("avbench.leaderboard.site") / "assets" / name).read_text("utf-8"))
     yield File(".nojekyll", "")
     for room in (home, boards, averages, demo, methods, datasets, papers, defects, rejected, downloads):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from functools import cache
 from pathlib import Path
 from typing import Annotated
 
@@ -71,9 +70,3 @@ def read_manifest(folder: Path) -> Manifest:
         return Manifest.model_validate_json(path.read_bytes())
     except (OSError, ValidationError):
         raise UsageError(f"{folder} holds no built site; 'avbench leaderboard build' makes one") from None
-
-
-@cache
-def asset_names() -> tuple[str, ...]:
-    """Names of the style sheet and the scripts."""
-    return ("site.css", "site.js", "theme.js")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import multiprocessing
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -89,9 +89,7 @@ def judge(folder: ResultsFolder, out: Path, processes: int) -> Gate:
     return Gate(sound, failed, tuple(sorted(rejected, key=lambda r: r.where)), recalls, gains)
 
 
-def _verdicts(
-    records: Sequence[RunRecord], folder: ResultsFolder, out: Path, processes: int
-) -> Iterable[_Verdict] | Iterator[_Verdict]:
+def _verdicts(records: Sequence[RunRecord], folder: ResultsFolder, out: Path, processes: int) -> list[_Verdict]:
     work = partial(_examine, root=folder.root, out=out)
     if processes < 2 or len(records) <= FEW:
         return [work(record) for record in records]
@@ -116,6 +114,8 @@ def _examine(record: RunRecord, root: Path, out: Path) -> _Verdict:
     except RecordError as error:
         path = folder.path(record.configuration).with_suffix("")
         return _Verdict((str(error).replace(str(path), _where(path, folder)),))
+    except OSError:  # the site cannot be written: no fault of the record
+        raise
     except Exception as error:  # a stranger's record must not stop the build; the reason is listed
         return _Verdict((f"cannot be checked: {type(error).__name__}",))
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
-from simulated_site import METHODS, Document, results
+from simulated_results import simulated_run, store
+from simulated_site import METHODS, UCF, Document, results
 
 from avbench.harness.errors import UsageError
 from avbench.harness.results import ResultsFolder
@@ -283,3 +284,23 @@ def test_the_feed_is_dated_by_records(built: tuple[Path, Site]) -> None:
     assert len(entries) == sum(len(b.board.rows) for b in site.real)
     assert {e.findtext(f"{atom}updated") for e in entries} == {"2024-05-01T12:00:00Z"}
     assert feed.findtext(f"{atom}updated") == site.updated
+
+
+def test_the_feed_is_absolute_where_the_address_is_known(tmp_path: Path) -> None:
+    folder = store(tmp_path / "results", [simulated_run("good", UCF)])
+    build_site(folder, tmp_path / "out", url="https://example.org/board/")
+    feed = ET.fromstring((tmp_path / "out" / "feed.xml").read_text("utf-8"))
+    links = [link.attrib["href"] for link in feed.iter("{http://www.w3.org/2005/Atom}link")]
+    assert len(links) == 3
+    assert all(link.startswith("https://example.org/board/") for link in links)
+    assert "boards/ucf/main/aligned-v1.html#row-" in links[2]
+
+
+def test_many_records_are_checked_in_processes_with_the_same_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = results(tmp_path / "results")
+    build_site(folder, tmp_path / "one", processes=1)
+    monkeypatch.setattr("avbench.leaderboard.site.gate.FEW", 4)
+    build_site(folder, tmp_path / "two", processes=2)
+    assert hashes(tmp_path / "one") == hashes(tmp_path / "two")

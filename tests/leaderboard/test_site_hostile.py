@@ -106,6 +106,8 @@ BROKEN: dict[str, tuple[dict[str, Any], str]] = {
     "newer schema": ({"schema_version": 99}, "newer than"),
     "absurd time": ({"measured__seconds": 1e300}, "less than or equal to"),
     "absurd size": ({"outcome__parameters": 10**30}, "less than or equal to"),
+    "half a character": ({"variant": "\ud800"}, "unicode"),
+    "half a character in an option": ({"configuration__options": {"x": "\ud800"}}, "surrogates not allowed"),
     "path trick": ({"configuration__method": "../../../evil"}, "pattern"),
     "text for a number": ({"configuration__seed": "drop table"}, "integer"),
 }
