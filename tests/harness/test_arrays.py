@@ -1,0 +1,248 @@
+"""``avbench data add``: features of any encoder as plain arrays become a track of their own."""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from genuine_archive import needs_archive, video_list
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from simulated_arrays import AUDIO, TEXT, VISUAL, ArrayFiles, array_files
+
+from avbench.harness.errors import DataError, UsageError
+from avbench.harness.features.arrays import read_arrays
+from avbench.harness.features.draft import Draft
+from avbench.harness.features.sources import load_features
+from avbench.harness.features.store import Store
+from avbench.harness.tracks import Track
+from avbench.splits import ARCHIVE_NAMES, PARTS, load_split
+
+
+def read(files: ArrayFiles, *, name: str = "own", dataset: str = "ucf", allow_missing: bool = True) -> Draft:
+    return read_arrays(
+        name,
+        dataset,
+        "main",
+        audio=files.audio,
+        visual=files.visual,
+        clips=files.clips,
+        text=files.text,
+        allow_missing=allow_missing,
+    )
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> ArrayFiles:
+    return array_files(tmp_path / "arrays")
+
+
+def edit(change: Callable[[str], str]) -> Callable[[ArrayFiles], None]:
+    def changed(files: ArrayFiles) -> None:
+        files.clips.write_text(change(files.clips.read_text("utf-8")), "utf-8")
+
+    return changed
+
+
+def test_every_row_finds_its_place(files: ArrayFiles, tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    store.save(read(files))
+    stored = store.load(Track("ucf", "own"))
+    assert (stored.audio.shape[1], stored.visual.shape[1], stored.vectors.shape[1]) == (AUDIO, VISUAL, TEXT)
+    audio, visual = np.load(files.audio), np.load(files.visual)
+    table = [line.split(",") for line in files.clips.read_text().splitlines()[1:]]
+    order = sorted(
+        range(len(table)), key=lambda r: (PARTS.index(table[r][2]), stored.split.find(table[r][1]).id, table[r][0])
+    )
+    np.testing.assert_array_equal(stored.audio.numpy(), audio[order])
+    np.testing.assert_array_equal(stored.visual.numpy(), visual[order])
+    assert stored.class_id.tolist() == [stored.split.find(table[r][1]).id for r in order]
+    text = np.load(files.text)
+    np.testing.assert_allclose(stored.vectors.numpy(), text / np.linalg.norm(text, axis=1, keepdims=True), rtol=1e-6)
+
+
+@needs_archive
+def test_all_clips_of_the_split_give_no_warning(tmp_path: Path) -> None:
+    rows = [
+        (row["filename"], row["label"], ARCHIVE_NAMES[part] if part == "train" else part)
+        for part in PARTS
+        for row in video_list("ucf", "main", ARCHIVE_NAMES[part])
+    ]
+    files = array_files(tmp_path, rows)
+    draft = read(files, allow_missing=False)
+    assert draft.warnings == ()
+    store = Store(tmp_path / "store")
+    store.save(draft)
+    assert store.verify(Track("ucf", "own")) == ()
+    edit(lambda text: text.replace("v_Archery_g01_c01", "v_Archery_g99_c99"))(files)
+    with pytest.raises(DataError, match=r"clips\.csv: not the features that the split describes:\s+train: the ids of"):
+        read(files, allow_missing=False)
+
+
+def test_missing_clips_are_told(files: ArrayFiles) -> None:
+    with pytest.raises(DataError, match=r"train: 90 clips, the split has 3,174, so 3,084 too few"):
+        read(files, allow_missing=False)
+    assert len(read(files).warnings) == len(PARTS)
+
+
+def test_a_table_as_a_spreadsheet_writes_it(files: ArrayFiles) -> None:
+    """Byte order mark, other columns, other order, other case of the names."""
+    rows = [line.split(",") for line in files.clips.read_text().splitlines()]
+    lines = [f"{part},{owner.upper() if owner != 'class' else owner},x,{video}" for video, owner, part in rows]
+    wanted = read(files)
+    files.clips.write_text("\ufeff" + "\r\n".join(lines).replace(",x,", ",note,", 1), "utf-8")
+    assert [(g.part, g.owner, g.ids) for g in read(files).groups] == [(g.part, g.owner, g.ids) for g in wanted.groups]
+
+
+def test_label_vectors_of_the_used_classes_only(files: ArrayFiles, tmp_path: Path) -> None:
+    wanted = read(files).vectors
+    split = load_split("ucf", "main")
+    used = [c.id for c in split.classes if c.role != "unused"]
+    np.save(files.text, np.load(files.text)[used])
+    draft = read(files)
+    np.testing.assert_array_equal(draft.vectors[used], wanted[used])
+    unused = sorted({c.id for c in split.classes} - set(used))
+    assert np.isnan(draft.vectors[unused]).all()
+    Store(tmp_path / "store").save(draft)
+    assert not [p for p in Store(tmp_path / "store").verify(Track("ucf", "own")) if p not in draft.warnings]
+
+
+@pytest.mark.parametrize("name", ["main", "cls", "demo"])
+def test_reserved_names(name: str, files: ArrayFiles) -> None:
+    with pytest.raises(UsageError, match=f"feature set name '{name}' is reserved"):
+        read(files, name=name)
+
+
+def save(which: str, change: Callable[[np.ndarray], Any]) -> Callable[[ArrayFiles], None]:
+    def changed(files: ArrayFiles) -> None:
+        path = getattr(files, which)
+        np.save(path, change(np.load(path)), allow_pickle=True)
+
+    return changed
+
+
+def put(which: str, content: bytes | None) -> Callable[[ArrayFiles], None]:
+    def changed(files: ArrayFiles) -> None:
+        path = getattr(files, which)
+        path.unlink()
+        if content is not None:
+            path.write_bytes(content)
+
+    return changed
+
+
+def to_zip(files: ArrayFiles) -> None:
+    array = files.audio.read_bytes()
+    with zipfile.ZipFile(files.audio, "w") as archive:
+        archive.writestr("a.npy", array)
+
+
+def line(number: int, text: str) -> Callable[[ArrayFiles], None]:
+    """Another text for a line of the table, counted from 1."""
+    return edit(lambda content: "\n".join([*content.splitlines()[: number - 1], text, *content.splitlines()[number:]]))
+
+
+BAD: dict[str, tuple[Callable[[ArrayFiles], object], str]] = {
+    "too few rows": (save("audio", lambda a: a[:-1]), r"audio\.npy: 368 rows, but .*clips\.csv lists 369 clips"),
+    "too many rows": (save("visual", lambda a: np.concatenate([a, a])), r"visual\.npy: 738 rows, but"),
+    "objects": (save("audio", lambda a: a.astype(object)), r"audio\.npy: not a plain NumPy"),
+    "a pickle": (put("audio", pickle.dumps([1.0])), r"audio\.npy: not a plain NumPy"),
+    "pickled text vectors": (save("text", lambda a: {"a": a}), r"text\.npy: not a plain NumPy"),
+    "no file": (put("audio", None), r"audio\.npy: not a plain NumPy"),
+    "empty": (put("audio", b""), r"audio\.npy: not a plain NumPy"),
+    "a broken header": (put("audio", b"\x93NUMPY\x01\x00\x04\x00((((data"), r"audio\.npy: not a plain NumPy"),
+    "several arrays": (to_zip, "audio.npy: holds several arrays"),
+    "integers": (save("audio", lambda a: a.astype(int)), r"holds int64 values of shape \(369, 16\), expected floats"),
+    "one dimension": (save("audio", lambda a: a[:, 0]), r"of shape \(369,\), expected floats of shape \(rows, width\)"),
+    "no columns": (save("audio", lambda a: a[:, :0]), r"of shape \(369, 0\)"),
+    "NaN": (save("audio", lambda a: a * np.nan), "audio features of train, class 'Archery': 3 of 3 clips hold NaN"),
+    "too large": (
+        save("visual", lambda a: a.astype("f8") * 1e300),
+        "visual features of train, class 'Archery': 3 of 3",
+    ),
+    "wrong number of vectors": (
+        save("text", lambda a: a[:7]),
+        r"7 rows; expected one per source class \(101\) or per used class \(51\).*'avbench splits show ucf'",
+    ),
+    "a zero vector": (save("text", lambda a: a * (np.arange(len(a)) > 0)[:, None]), "a label vector is zero, NaN or"),
+    "NaN in a vector": (save("text", lambda a: a * np.nan), "a label vector is zero, NaN or infinite"),
+    "no table": (put("clips", None), r"clips\.csv: cannot be read"),
+    "an empty table": (put("clips", b""), "needs the columns id, class, part"),
+    "no column": (edit(lambda t: t.replace("class", "label", 1)), "needs the columns id, class, part"),
+    "not UTF-8": (put("clips", b"id,class,part\n\xff\xfe,a,b\n"), r"clips\.csv: cannot be read"),
+    "a field without end": (put("clips", b'id,class,part\n"' + b"x" * 200_000), r"clips\.csv: cannot be read"),
+    "an unknown class": (line(5, "a,Archeri,train"), r"line 5: unknown ucf class 'Archeri'. Did you mean 'Archery'"),
+    "an unknown part": (line(6, "a,Archery,trian"), "line 6: unknown part 'trian'; parts are train, val_seen"),
+    "a class in another's part": (
+        line(7, "a,ShavingBeard,train"),
+        r"line 7: class 'ShavingBeard' \(test_unseen\) has no clips in train",
+    ),
+    "an unused class": (line(2, "a,YoYo,test_unseen"), r"line 2: class 'YoYo' \(unused\) has no clips in test_unseen"),
+    "no id": (line(3, " ,Archery,train"), "line 3: no clip id"),
+    "a short line": (line(4, "a"), "line 4: unknown part None"),
+    "an unprintable id": (line(4, "a\x1b[2J,Archery,train"), "line 4: no clip id"),
+    "an id twice": (
+        edit(lambda t: t.replace("train-2-0,", "train-2-1,")),
+        r"clips\.csv: train: 1 clip ids occur more than once \(train-2-1\)",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_input(name: str, files: ArrayFiles, tmp_path: Path) -> None:
+    spoil, message = BAD[name]
+    spoil(files)
+    with pytest.raises(DataError, match=message):
+        Store(tmp_path / "store").save(read(files))
+    assert not list((tmp_path / "store").rglob("*.*"))
+
+
+def test_a_list_too_long(files: ArrayFiles) -> None:
+    with files.clips.open("r+b") as stream:
+        stream.truncate(2**28 + 1)
+    with pytest.raises(DataError, match="which no list of clips is"):
+        read(files)
+
+
+@given(flips=st.lists(st.tuples(st.integers(0, 127), st.integers(0, 255)), min_size=1, max_size=5))
+@settings(max_examples=100, deadline=None)
+def test_changed_headers_raise_nothing_but_data_errors(
+    flips: list[tuple[int, int]], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.getbasetemp() / "flipped"
+    files = ArrayFiles(folder) if folder.is_dir() else array_files(folder)
+    sound = files.audio.read_bytes()
+    content = bytearray(sound)
+    for place, value in flips:
+        content[place] = value
+    files.audio.write_bytes(content)
+    try:
+        Store(folder / "store").save(read(files), replace=True)
+    except DataError:
+        pass
+    finally:
+        files.audio.write_bytes(sound)
+
+
+def test_a_method_runs_on_the_added_track(files: ArrayFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from avbench.harness.results import ResultsFolder
+    from avbench.harness.runs import execute, plan
+
+    monkeypatch.setenv("AVBENCH_HOME", str(tmp_path / "home"))
+    manifest = Store().save(read(files))
+    load_features.cache_clear()
+    try:
+        (planned,) = plan(["avca"], [Track("ucf", "own")], ["aligned"], [0], {"epochs": 1, "batches_per_epoch": 2})
+        record = execute(planned, ResultsFolder(tmp_path / "results"), torch.device("cpu"))
+    finally:
+        load_features.cache_clear()
+    assert record.finished, record.failure
+    assert record.configuration.feature_hash == manifest.content_hash
+    assert tuple(record.warnings) == manifest.warnings
+    assert not record.simulated
