@@ -7,6 +7,7 @@ graphs, evaluation mode, saving. This module does not import torch when it is lo
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -114,8 +115,13 @@ class BatchMethod(Method):
         """What :meth:`Method.predict_branches` returns, under the conditions of :meth:`scores`."""
         return {}
 
-    def updates(self, net: nn.ModuleDict, rate: Tensor) -> Callable[[Batch], None]:
-        """The function that takes one step on a batch. Override it for several optimisers.
+    @property
+    def batches_per_step(self) -> int:
+        """Batches that one step takes, where a method's optimisers take turns. An epoch is rounded up to whole steps."""
+        return 1
+
+    def updates(self, net: nn.ModuleDict, rate: Tensor) -> Callable[..., None]:
+        """The function that takes one step on ``batches_per_step`` batches. Override it for several optimisers.
 
         ``rate`` is the learning rate, a scalar float32 tensor on the device that the loop changes in place.
         """
@@ -149,16 +155,17 @@ class BatchMethod(Method):
         net = torch.nn.ModuleDict(self.build(dims)).to(progress.device)
         self._fitted = dims, net
         self.prepare(net, train)
-        batches = EpochBatches(train, options.batches_per_epoch, options.batch_size, self.pairs, progress.seed)
+        steps = math.ceil(options.batches_per_epoch / self.batches_per_step)
+        batches = EpochBatches(train, steps * self.batches_per_step, options.batch_size, self.pairs, progress.seed)
         schedule = Plateau(options.learning_rate)
         rate = torch.tensor(schedule.rate, device=progress.device)
         update = self.updates(net, rate)
         keep_freed_memory()
-        step = RepeatedStep(lambda: update(batches.next()), progress.device)
+        step = RepeatedStep(lambda: update(*(batches.next() for _ in range(self.batches_per_step))), progress.device)
         for _ in range(progress.epochs):
             batches.draw()
             net.train()
-            for _ in range(options.batches_per_epoch):
+            for _ in range(steps):
                 step()
             self.after_epoch(net, train)
             hm = progress.epoch_done(self)
