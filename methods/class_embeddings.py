@@ -46,11 +46,8 @@ def separation_loss(w: Tensor, kind: Distance) -> Tensor:
 
     The gradient goes to the single nearest neighbour and to the class itself.
     """
-    with torch.no_grad():
-        if kind == "l1":
-            neighbour = torch.cdist(w, w, p=1).fill_diagonal_(torch.inf).argmin(1)
-        else:
-            neighbour = nearest(w)  # on the sphere, cosine and l2 order alike
+    with torch.no_grad():  # on the sphere, cosine and l2 order alike
+        neighbour = torch.cdist(w, w, p=1).fill_diagonal_(torch.inf).argmin(1) if kind == "l1" else nearest(w)
     return -row_distance(w, w[neighbour], kind).mean()
 
 
@@ -80,7 +77,7 @@ def ranking_loss(w: Tensor, text: Tensor, triples: Tensor, margin: float) -> Ten
     d^t and d^w are the l2 distances between the unit text vectors and between the unit vectors w, both (C, F).
     """
     c, i, j = triples
-    of_text, of_w = (row_distance(x[:, None], x, "l2") for x in (text, w))
+    of_text, of_w = ((2 - 2 * x @ x.T).clamp_min(1e-12).sqrt() for x in (text, w))
     order = torch.sign(of_text[c, i] - of_text[c, j])
     return (margin - order * (of_w[c, i] - of_w[c, j])).relu().mean()
 
@@ -104,20 +101,16 @@ class ClassOptimisation:
     """Stop after this many steps in any case."""
     rate: float
 
-    def loss(self, w: Tensor, text: Tensor) -> Tensor:
-        """Eq. 4 for unit vectors w and text (C, F)."""
-        classes = len(w)
-        semantic = self._ranking(w, text) if self.semantics == "ranking" else proximity_loss(w, text, self.distance)
-        total = (1 - self.alpha) * semantic + self.alpha * separation_loss(w, self.distance)
-        return classes * total if self.sums else total
-
-    def _ranking(self, w: Tensor, text: Tensor) -> Tensor:
-        classes, device = len(w), w.device
-        others = (classes - 1) * (classes - 2)
-        few = classes * others <= self.triples
-        triples = all_triples(classes, device) if few else drawn_triples(classes, self.triples, device)
-        loss = ranking_loss(w, text, triples, self.margin)
-        return others * loss if self.sums else loss
+    def loss(self, w: Tensor, text: Tensor, every: Tensor | None) -> Tensor:
+        """Eq. 4 for unit vectors w and text (C, F). ``every``: all triples, where they are few."""
+        scale = len(w) if self.sums else 1
+        if self.semantics == "proximity":
+            semantic = proximity_loss(w, text, self.distance)
+        else:
+            triples = drawn_triples(len(w), self.triples, w.device) if every is None else every
+            weight = (len(w) - 1) * (len(w) - 2) if self.sums else 1
+            semantic = weight * ranking_loss(w, text, triples, self.margin)
+        return scale * ((1 - self.alpha) * semantic + self.alpha * separation_loss(w, self.distance))
 
     def run(self, vectors: Tensor) -> Tensor:
         """Optimised unit vectors (C, F) of label vectors (C, F). Raises :class:`DataError` for fewer than three."""
@@ -127,6 +120,8 @@ class ClassOptimisation:
                 "switch it off with class_optimisation=false"
             )
         text = functional.normalize(vectors.double(), dim=1)
+        few = len(text) * (len(text) - 1) * (len(text) - 2) <= self.triples
+        every = all_triples(len(text), text.device) if few else None
         target = self.growth * nearest_distance(text)
         free = text.clone().requires_grad_()
         optimiser = torch.optim.Adam([free], lr=self.rate)
@@ -135,7 +130,7 @@ class ClassOptimisation:
             if nearest_distance(w.detach()) >= target:
                 break
             optimiser.zero_grad()
-            self.loss(w, text).backward()  # type: ignore[no-untyped-call]
+            self.loss(w, text, every).backward()  # type: ignore[no-untyped-call]
             optimiser.step()
         return functional.normalize(free.detach(), dim=1).to(vectors.dtype)
 
