@@ -14,6 +14,7 @@ import pluggy
 from avbench.harness import hookspecs
 from avbench.harness.errors import MethodError, unknown
 from avbench.harness.method import Method, MethodInfo
+from avbench.harness.variants import Variant
 
 GROUP = "avbench"
 ONLY = "AVBENCH_LOAD_PLUGINS"
@@ -49,12 +50,24 @@ class Plugins:
     manager: pluggy.PluginManager
     methods: Mapping[str, Registered]
     broken: tuple[Broken, ...]
+    variants: tuple[Variant, ...] = ()
 
     def method(self, slug: str) -> Registered:
         """A method by its slug; raises :class:`UsageError` with a suggestion for an unknown one."""
         if slug not in self.methods:
             raise unknown("method", slug, self.methods)
         return self.methods[slug]
+
+    def variants_of(self, slug: str) -> tuple[Variant, ...]:
+        """The variants of a method, once for each place where they were printed."""
+        return tuple(v for v in self.variants if v.method == slug)
+
+    def variant(self, slug: str, name: str) -> Variant:
+        """A variant of a method by its name; raises :class:`UsageError` with a suggestion for an unknown one."""
+        known = {v.name: v for v in self.variants_of(slug)}
+        if name not in known:
+            raise unknown(f"{slug} variant", name, known)
+        return known[name]
 
 
 @cache
@@ -68,6 +81,7 @@ def load_plugins(entry_points: list[tuple[Distribution, EntryPoint]]) -> Plugins
     manager = pluggy.PluginManager("avbench")
     manager.add_hookspecs(hookspecs)
     methods: dict[str, Registered] = {}
+    variants: list[Variant] = []
     broken: list[Broken] = []
     for distribution, entry_point in entry_points:
         name = distribution.metadata["Name"]
@@ -80,11 +94,12 @@ def load_plugins(entry_points: list[tuple[Distribution, EntryPoint]]) -> Plugins
                 if slug in methods:
                     raise MethodError(f"method {slug!r} is already registered by {methods[slug].distribution}")
                 methods[slug] = Registered(method, name, distribution.version)
+            variants += _agreeing(getattr(module, "avbench_variants", list)(), variants)
         except (Exception, SystemExit) as error:
             if manager.has_plugin(f"{name}:{entry_point.name}"):
                 manager.unregister(name=f"{name}:{entry_point.name}")
             broken.append(Broken(name, entry_point.name, f"{type(error).__name__}: {error}", traceback.format_exc()))
-    return Plugins(manager, dict(sorted(methods.items())), tuple(broken))
+    return Plugins(manager, dict(sorted(methods.items())), tuple(broken), tuple(variants))
 
 
 def _slug(method: object) -> str:
@@ -93,6 +108,17 @@ def _slug(method: object) -> str:
     if not isinstance(getattr(method, "info", None), MethodInfo):
         raise MethodError(f"{method.__name__}.info is not a MethodInfo")
     return method.info.slug
+
+
+def _agreeing(new: list[Variant], known: list[Variant]) -> list[Variant]:
+    """The new variants, if none has the name of another variant of its method but other options."""
+    options = {(v.method, v.name): v.options for v in known}
+    for variant in new:
+        if not isinstance(variant, Variant):
+            raise MethodError(f"avbench_variants must return a list of Variant, not {variant!r}")
+        if options.setdefault((variant.method, variant.name), variant.options) != variant.options:
+            raise MethodError(f"variant {variant.name!r} of method {variant.method!r} is given twice, differently")
+    return new
 
 
 def _entry_points() -> list[tuple[Distribution, EntryPoint]]:

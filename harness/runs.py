@@ -47,7 +47,8 @@ class PlannedRun:
 
     def __str__(self) -> str:
         c = self.configuration
-        return f"{c.method} {c.track} {c.protocol.name} seed {c.seed}"
+        variant = f" {self.variant}" if self.variant else ""
+        return f"{c.method}{variant} {c.track} {c.protocol.name} seed {c.seed}"
 
 
 def plan(
@@ -56,20 +57,33 @@ def plan(
     protocols: Iterable[str],
     seeds: Sequence[int],
     given: Mapping[str, Any] | None = None,
-    variant: str | None = None,
+    variants: Sequence[str] = (),
 ) -> list[PlannedRun]:
-    """Every combination, track by track. Raises :class:`UsageError` for unknown names, options or values."""
-    registered = [plugins().method(slug) for slug in methods]
+    """Every combination, track by track; without ``variants``, the methods as they are.
+
+    ``given`` options win over those of a variant. Raises :class:`UsageError` for unknown names, options or values.
+    """
+    found, given = plugins(), given or {}
+    registered = [found.method(slug) for slug in methods]
+    chosen = [
+        (method, name, {**found.variant(method.info.slug, name).options, **given} if name else given)
+        for method in registered
+        for name in variants or (None,)
+    ]
     for name in protocols:
         if name not in PROTOCOLS:
             raise unknown("protocol", name, PROTOCOLS)
-    return [
-        PlannedRun(configuration(method, track, protocol, seed, given or {}), variant)
+    runs = (
+        PlannedRun(configuration(method, track, protocol, seed, options), variant)
         for track in tracks
-        for method in registered
+        for method, variant, options in chosen
         for protocol in protocols
         for seed in seeds
-    ]
+    )
+    unique: dict[str, PlannedRun] = {}
+    for run in runs:  # variants may have equal options
+        unique.setdefault(run.configuration.identity, run)
+    return list(unique.values())
 
 
 def configuration(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import click
@@ -40,8 +42,8 @@ def list_methods(as_json: bool) -> None:
 @click.option("--bibtex", is_flag=True, help="Print only the BibTeX entry.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def show(name: str, bibtex: bool, as_json: bool) -> None:
-    """Summary, citation, capabilities, options with presets, and known differences of a method."""
-    registered = plugins().method(name)
+    """Summary, citation, capabilities, options with presets, variants, and known differences of a method."""
+    registered, variants = plugins().method(name), plugins().variants_of(name)
     info = registered.info
     if bibtex:
         if not info.bibtex:
@@ -52,21 +54,27 @@ def show(name: str, bibtex: bool, as_json: bool) -> None:
     if as_json:
         differences = [vars(d) for d in info.differences]
         detail = {**_summary(registered), "citation": info.citation, "notes": info.notes, "options": options}
-        click.echo(json.dumps({**detail, "differences": differences}, indent=1))
+        named = [asdict(v) for v in variants]
+        click.echo(json.dumps({**detail, "differences": differences, "variants": named}, indent=1))
         return
     click.echo(f"{info.slug}: {info.title} ({info.year})\n\n{info.summary}\n\n{info.citation}")
     if marks := _marks(_summary(registered)):
         click.echo(f"\nCapabilities: {marks}")
     for note in info.notes:
         click.echo(f"\nNote: {note}")
-    rows = [[o["name"], o["type"], o["default"], o["bounds"], o["description"]] for o in options]
+    rows = [[o["name"], o["type"], o["default"], o["bounds"], _meaning(o)] for o in options]
     headers = ["option", "type", "default", "bounds", "meaning"]
     click.echo("\n" + tabulate(rows, headers=headers, maxcolwidths=[None, 24, None, None, 60], disable_numparse=True))
-    presets = [
-        [_where(p), ", ".join(f"{k}={v}" for k, v in p.values.items())] for p in _presets(registered.method.Options)
-    ]
+    presets = [[_where(p), _assignments(p.values)] for p in _presets(registered.method.Options)]
     if presets:
         click.echo("\n" + tabulate(presets, headers=["preset for", "values"], maxcolwidths=[None, 90]))
+    if variants:
+        printed: dict[str, list[str]] = {}
+        for v in variants:
+            printed.setdefault(v.name, []).append(f"{v.paper} {v.table}")
+        options_of = {v.name: _assignments(v.options) for v in variants}
+        rows = [[name, options_of[name], ", ".join(places)] for name, places in printed.items()]
+        click.echo("\n" + tabulate(rows, headers=["variant", "options", "printed in"], maxcolwidths=[None, 60, None]))
     if info.differences:
         rows = [[d.topic, d.paper, d.code, d.option or "-"] for d in info.differences]
         headers = ["topic", "paper", "reference code", "option"]
@@ -102,14 +110,27 @@ def _marks(summary: dict[str, Any]) -> str:
 def _option(options: type[Options], name: str) -> dict[str, Any]:
     schema = options.model_json_schema()["properties"][name]
     bounds = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
-    kinds = schema.get("enum") or [p.get("type", p.get("const")) for p in schema.get("anyOf", [schema])]
+    parts = schema.get("anyOf", [schema])
+    kinds = [kind for part in parts for kind in part.get("enum") or [part.get("type", part.get("const"))]]
     return {
         "name": name,
         "type": " | ".join(map(str, kinds)),
         "default": options.model_fields[name].default,
         "bounds": " ".join(f"{sign}{schema[key]}" for key, sign in bounds.items() if key in schema),
         "description": schema.get("description", ""),
+        "no_effect": schema.get("no_effect"),
+        "effect_with": schema.get("effect_with"),
     }
+
+
+def _meaning(option: dict[str, Any]) -> str:
+    """The description of an option and, where it does not change what is learned, why."""
+    reason = option["no_effect"]
+    return f"{option['description']} No effect on training: {reason}." if reason else str(option["description"])
+
+
+def _assignments(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in values.items())
 
 
 def _presets(options: type[Options]) -> list[Preset]:

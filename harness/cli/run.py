@@ -52,6 +52,9 @@ def read_config(ctx: click.Context, _param: click.Parameter, path: Path | None) 
 @click.option("--seeds", type=click.IntRange(1, 1000), help="Run seeds 0 to N-1.")
 @click.option("--seed", "seed", multiple=True, type=click.IntRange(0, 2**32 - 1), help="Run this seed. [default: 0]")
 @click.option("-p", "--option", "option", multiple=True, metavar="OPTION=VALUE", help="Set an option of the method.")
+@click.option(
+    "--variant", "variant", multiple=True, help="Named variant of the method; may be repeated. An option given wins."
+)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:<number>.")
 @click.option("--jobs", default=1, show_default=True, type=click.IntRange(1, 256), help="Parallel processes (CPU).")
 @click.option(
@@ -76,6 +79,7 @@ def run(
     seeds: int | None,
     seed: Sequence[int],
     option: Sequence[str],
+    variant: Sequence[str],
     device: str,
     jobs: int,
     results: Path,
@@ -107,7 +111,7 @@ def run(
 
     names = list(plugins().methods) if "all" in method else list(dict.fromkeys(method))
     seed_values = tuple(range(seeds)) if seeds else tuple(dict.fromkeys(seed)) or (0,)
-    planned = plan(names, tracks, dict.fromkeys(protocol), seed_values, given)
+    planned = plan(names, tracks, dict.fromkeys(protocol), seed_values, given, tuple(dict.fromkeys(variant)))
     folder = ResultsFolder(results)
     found = [None if fresh else folder.find(p.configuration) for p in planned]
     records = [r if r is not None and r.finished else None for r in found]

@@ -160,6 +160,7 @@ def test_defaults_from_a_file(tmp_path: Path) -> None:
         (["run", "--method", "avca", "--all-datasets", "-p", "epoch=3"], "Did you mean 'epochs'"),
         (["run", "--method", "avca", "--all-datasets", "-p", "epochs=0"], "greater than or equal to 1"),
         (["run", "--method", "avca", "--all-datasets", "-p", "epochs"], "OPTION=VALUE"),
+        (["run", "--method", "avca", "--all-datasets", "--variant", "loss=l_r"], "Did you mean 'loss=-l_r'"),
         (["run", "--method", "avca", "--all-datasets", "--seeds", "2", "--seed", "1"], "not both"),
         (["run", "--method", "avca", "--all-datasets", "--device", "gpu"], "auto, cpu, cuda"),
         (["run", "--config", "none.toml"], "none.toml"),

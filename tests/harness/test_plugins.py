@@ -16,7 +16,9 @@ from simulated_features import Ridge
 from avbench.harness import hookspecs, plugins
 from avbench.harness.errors import UsageError
 from avbench.harness.hookspecs import hookimpl
+from avbench.harness.method import Method
 from avbench.harness.plugins import Plugins, load_plugins
+from avbench.harness.variants import Variant
 
 
 class Package:
@@ -80,6 +82,25 @@ def test_a_broken_plugin_is_named_and_costs_nothing_else(bad: Callable[[], Any],
     assert list(found.methods) == ["ridge"]
     assert [b.distribution for b in found.broken] == ["bad"]
     assert reason in found.broken[0].reason
+
+
+HALF = Variant("ridge", "half", {"strength": 0.5}, "a-paper", "table-1")
+DOUBLE = Variant("ridge", "half", {"strength": 2.0}, "a-paper", "table-2")
+
+
+def test_a_package_may_bring_variants_only() -> None:
+    def no_methods() -> list[type[Method]]:
+        return []
+
+    def package(name: str, *variants: object) -> Package:
+        return Package(name, lambda: module(no_methods, avbench_variants=hookimpl(lambda: list(variants))))
+
+    found = load(package("good", HALF), package("differing", DOUBLE), package("untyped", "half"), package("same", HALF))
+    assert found.variants == (HALF, HALF)
+    reasons = {b.distribution: b.reason for b in found.broken}
+    assert reasons.keys() == {"differing", "untyped"}
+    assert "'half' of method 'ridge' is given twice" in reasons["differing"]
+    assert "list of Variant" in reasons["untyped"]
 
 
 def test_an_unknown_method_gets_a_suggestion() -> None:
