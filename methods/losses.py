@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -21,3 +21,15 @@ def triplets(points: Mapping[str, Tensor], triples: Sequence[tuple[str, str, str
 def distances(x: Tensor, y: Tensor) -> Tensor:
     """Euclidean distances (N, C) of rows of x (N, F) and y (C, F), without the cancellation of the expanded square."""
     return torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist")
+
+
+def gradient_penalty(critic: Callable[[Tensor], Tensor], points: Tensor) -> Tensor:
+    """Mean over points (B, F) of ``(|gradient of the critic| - 1)^2`` (Gulrajani et al., NeurIPS 2017, eq. 3).
+
+    ``critic`` maps (B, F) to (B, 1) row by row. The result can be differentiated for the critic's parameters, not for
+    the points, which are taken as given.
+    """
+    points = points.detach().requires_grad_()
+    (gradient,) = torch.autograd.grad(critic(points).sum(), points, create_graph=True)
+    excess: Tensor = torch.linalg.vector_norm(gradient, dim=1) - 1
+    return excess.square().mean()
