@@ -143,14 +143,10 @@ class NamedVectors(nn.Module):
     vectors: Tensor
     """(C, F)."""
 
-    def __init__(self, classes: int, width: int) -> None:
+    def __init__(self, names: Sequence[str], vectors: Tensor) -> None:
         super().__init__()
-        self.register_buffer("keys", torch.zeros(classes, dtype=torch.int64))
-        self.register_buffer("vectors", torch.zeros(classes, width))
-
-    def fill(self, names: Sequence[str], vectors: Tensor) -> None:
-        self.keys.copy_(_keys(names))
-        self.vectors.copy_(vectors)
+        self.register_buffer("keys", _keys(names).to(vectors.device))
+        self.register_buffer("vectors", vectors)
 
     def forward(self, classes: Classes) -> Tensor:
         """Vectors (C, F) of classes: the stored ones, and for an unknown name its own normalised label vector."""
