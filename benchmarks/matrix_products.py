@@ -27,7 +27,9 @@ class Layout:
         return cls(tuple(tensor.shape), tensor.stride())
 
     def filled(self, device: torch.device) -> Tensor:
-        return torch.empty_strided(self.shape, self.strides, device=device).normal_()
+        """Noise in that layout, which may name an element many times, as the gradient of a sum does."""
+        extent = 1 + sum((size - 1) * stride for size, stride in zip(self.shape, self.strides, strict=True))
+        return torch.randn(extent, device=device).as_strided(self.shape, self.strides)
 
 
 @dataclass
