@@ -120,7 +120,7 @@ class MDII(BatchMethod):
             Difference("scores under calibrated stacking", "not mentioned", "none", "score"),
         ),
         notes=(
-            "There is no public code. Open in the paper, with our default: attention over two tokens, one per modality; "
+            "There is no public code. Open in the paper, with our default: attention over one token per modality; "
             "linear maps into it; AVCA's heads, widths, sampler, schedule and weight decay; sigmoid masks; gradients "
             "with respect to the raw features, of the first forward pass; the norm of L_M not squared; both posteriors "
             "receive the distillation gradient; masks are applied in the test; unseen classes extend the softmax.",
@@ -165,7 +165,8 @@ class MDII(BatchMethod):
         features = {"audio": audio, "visual": visual}
         masks = {x: net[f"mask_{x}"](f) for x, f in features.items()} if self.options.masks else {}
         entered = [net[f"enter_{x}"](f * masks[x] if masks else f) for x, f in features.items()]
-        attended = net["attention"](torch.stack(entered) + net["positions"].weight[:, None])
+        positions = net["positions"](torch.arange(2, device=audio.device))
+        attended = net["attention"](torch.stack(entered) + positions[:, None])
         labels = net["embed_text"](vectors).T / self.options.temperature
         branches = (net[f"embed_{x}"](token) @ labels for x, token in zip(features, attended.unbind(0), strict=True))
         return Posteriors(*(logits.log_softmax(1) for logits in branches)), masks

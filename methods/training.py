@@ -117,7 +117,7 @@ class BatchMethod(Method):
 
     @property
     def batches_per_step(self) -> int:
-        """Batches that one step takes, where a method's optimisers take turns. An epoch is rounded up to whole steps."""
+        """Batches that one step takes, where optimisers take turns. An epoch is rounded up to whole steps."""
         return 1
 
     def updates(self, net: nn.ModuleDict, rate: Tensor) -> Callable[..., None]:
@@ -161,7 +161,10 @@ class BatchMethod(Method):
         rate = torch.tensor(schedule.rate, device=progress.device)
         update = self.updates(net, rate)
         keep_freed_memory()
-        step = RepeatedStep(lambda: update(*(batches.next() for _ in range(self.batches_per_step))), progress.device)
+        step = RepeatedStep(
+            lambda: update(*(batches.next() for _ in range(self.batches_per_step))),
+            progress.device,
+        )
         for _ in range(progress.epochs):
             batches.draw()
             net.train()
