@@ -71,7 +71,8 @@ def import_archive(
 ) -> None:
     """Import the public feature archive from a folder or zip PATH, verified against the splits.
 
-    Each feature set is stored whole or not at all.
+    Each feature set is stored whole or not at all. What is installed already is left as it is: the same command goes
+    on where it was interrupted.
     """
     from avbench.harness.features.archive import find_sets, read_set
     from avbench.harness.features.archive_files import opened
@@ -88,11 +89,18 @@ def import_archive(
             raise DataError(
                 f"{path}: the wanted feature sets are not there, only {', '.join(str(s.track) for s in there)}"
             )
+        installed = [] if force else [found.track for found in chosen if found.track in store.tracks()]
+        if installed:
+            names = ", ".join(map(str, installed))
+            click.echo(f"{names}: installed already and left as they are; --force replaces them", err=True)
         with _progress() as report:
             stored = [
                 _store(store, read_set(found, allow_missing=allow_missing, report=report), force, report)
                 for found in chosen
+                if found.track not in installed
             ]
+    if not stored:
+        return
     click.echo(_table([_row(store, manifest) for manifest in stored]))
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,6 +13,7 @@ from numpy.typing import NDArray
 
 from avbench.harness.errors import DataError
 from avbench.harness.features.archive_files import LITTER, READ_ERRORS, reading
+from avbench.harness.features.archive_lists import list_differences, refuse_other_prompts, spelling
 from avbench.harness.features.classfile import read_features, read_ids
 from avbench.harness.features.draft import (
     ClipGroup,
@@ -141,6 +140,11 @@ def read_set(found: ArchiveSet, *, allow_missing: bool = False, report: Report =
             if ids:
                 groups.append(ClipGroup(part, owner, ids, partial(_read_both, heard, seen, ids)))
     problems += differences(split, groups, found.folder)
+    if found.lists is not None:
+        refuse_other_prompts(split, _entries(found.lists, "_w2v_class_names.csv"))
+        for part in PARTS:
+            told = list_differences(split, part, [group for group in groups if group.part == part], found.lists)
+            (notes if split.parts[part].digest is None else problems).extend(told)
     vectors = _label_vectors(found, split)
     unit_vectors_checked(vectors, split, f"{track}: label vectors")
     return Draft(
@@ -212,32 +216,15 @@ def _label_vectors(found: ArchiveSet, split: Split) -> NDArray[np.float32]:
             by_prompt = read_label_vectors(stream.read(MAX_BYTES + 1), where)
     except READ_ERRORS as error:
         raise DataError(f"{where}: cannot be read ({error})") from None
-    exact = split.dataset == "vggsound"
-    known = {prompt if exact else prompt.lower(): vector for prompt, vector in by_prompt.items()}
+    known = {spelling(split, prompt): vector for prompt, vector in by_prompt.items()}
     if len(known) < len(by_prompt):
         raise DataError(f"{where}: prompts that differ only in case")
-    if found.lists is not None:
-        _refuse_other_prompts(found.lists, split)
     vectors = np.full((len(split.classes), TEXT_DIMENSION), np.nan, np.float32)
     for c in split.classes:
-        vector = known.get(c.prompt if exact else c.prompt.lower())
+        vector = known.get(spelling(split, c.prompt))
         if vector is None:
             continue
         if len(vector) != TEXT_DIMENSION:
             raise DataError(f"{where}: label vectors of {len(vector)} dimensions, expected {TEXT_DIMENSION}")
         vectors[c.id] = vector
     return vectors
-
-
-def _refuse_other_prompts(lists: Traversable, split: Split) -> None:
-    """The archive's mapping table, where there is one, must pair the classes with the split's prompts."""
-    for table in _entries(lists, "_w2v_class_names.csv"):
-        try:
-            with reading(table) as stream:
-                rows = list(csv.DictReader(io.TextIOWrapper(stream, "utf-8", newline="")))
-            pairs = [(split.find(row["original"].strip()), row["manual"].strip()) for row in rows]
-        except (*READ_ERRORS, csv.Error, TypeError, AttributeError) as error:
-            raise DataError(f"{table}: not the table of class names and prompts ({error})") from None
-        other = [f"{c.name}: {prompt!r}, not {c.prompt!r}" for c, prompt in pairs if prompt != c.prompt]
-        if other:
-            raise DataError(f"{table}: other prompts than the split's for {len(other)} classes ({sample(other)})")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import errno
 import os
 import re
@@ -169,6 +170,11 @@ def test_other_prompts_in_the_mapping_table(genuine: Path, spelling: str, tmp_pa
         table.write_text(table.read_text().replace("Weight Lifting", "Lifting"))
         with pytest.raises(DataError, match="CleanAndJerk: 'Lifting', not 'Weight Lifting'"):
             read_set(find_sets(folder)[1])
+        table.write_text("original,manual\ncleanandjerk,weight lifting\n")
+        assert read_set(find_sets(folder)[1]).warnings == ()
+        table.write_text("original,manual\nSkiing,Skiing\nFlying,Flying\n")
+        with pytest.raises(DataError, match=r"1 classes that the data set does not have \(Flying\)"):
+            read_set(find_sets(folder)[1])
         table.write_text("a,b\n1,2\n")
         with pytest.raises(DataError, match=r"ucf_w2v_class_names\.csv: not the table"):
             read_set(find_sets(folder)[1])
@@ -183,8 +189,17 @@ def test_a_clip_taken_for_another_is_noticed(genuine: Path, tmp_path: Path) -> N
             ids = file["video_urls"][:]
             ids[np.argmin(ids)] = b"v_Archery_g99_c99"
             file["video_urls"][:] = ids
-    with pytest.raises(DataError, match=r"val_seen: the ids of the 353 clips are not those of the split \(digest"):
+    with pytest.raises(DataError, match=r"val_seen: the ids of the 353 clips are not those of the split \(digest") as e:
         import_all(copy, tmp_path / "store")
+    assert str(e.value).splitlines()[2] == (
+        "  val_seen: against the archive's own list of videos, 1 clips are missing (v_Archery_g01_c06) and "
+        "1 clips are not in it (v_Archery_g99_c99)"
+    )
+    table = copy / "UCF" / "class-split" / "main_split" / "stage_1_val_seen.csv"
+    table.write_text(table.read_text().replace("g01_c06", "g01_c07"))
+    with pytest.raises(DataError) as e:
+        import_all(copy, tmp_path / "store")
+    assert "own list" not in str(e.value), "a list that the split's digest does not confirm is no evidence"
     shutil.rmtree(copy)
 
 
@@ -308,10 +323,28 @@ def test_vggsound(tmp_path: Path, request: pytest.FixtureRequest) -> None:
     (manifest,) = import_all(archive, tmp_path / "store")
     assert manifest.warnings == ()
     assert Store(tmp_path / "store").verify(Track("vggsound", "cls")) == ()
+    check_video_lists(archive)
     path = next(archive.rglob("audio/*/child speech, kid speaking.h5"))
     path.rename(path.with_stem("Child speech, kid speaking"))
     with pytest.raises(DataError, match=r"unknown vggsound class .* Did you mean 'child speech, kid speaking'"):
         import_all(archive, tmp_path / "store", force=True, allow_missing=True)
+
+
+def check_video_lists(archive: Path) -> None:
+    """The archive's own list is believed where the split has no digest, and what it tells is no defect."""
+    split = load_split("vggsound", "cls")
+    lists = archive / "VGGSound" / "class-split" / "cls_split"
+    lists.mkdir(parents=True)
+    rows = [(f"train-{c.id}-{i}", c.name) for c in split.classes_of("train") for i in range(CLIPS)]
+    with (lists / "stage_1_train.csv").open("w", newline="") as stream:
+        csv.writer(stream).writerows([("filename", "label"), *rows[1:], ("else", rows[0][1])])
+    (found,) = find_sets(archive)
+    told = "train: against the archive's own list of videos, 1 clips are missing (else) and 1 clips are not in it (%s)"
+    assert read_set(found).notes == (told % rows[0][0],)
+    (lists / "stage_1_train.csv").write_text("filename\nelse\n")
+    with pytest.raises(DataError, match=r"stage_1_train\.csv: not a list of videos"):
+        read_set(found)
+    shutil.rmtree(lists.parent)
 
 
 # ---- what nothing forgives --------------------------------------------------------------------------------------
