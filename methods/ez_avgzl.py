@@ -11,6 +11,7 @@ from avbench.harness.data import Classes, Clips, TrainingSet
 from avbench.harness.hookspecs import hookimpl
 from avbench.harness.method import Difference, Method, MethodInfo
 from avbench.harness.options import EpochOptions, Preset
+from avbench.harness.tracks import DEMO
 from avbench.methods.training import Batch, BatchMethod, Dims
 
 if TYPE_CHECKING:
@@ -151,6 +152,12 @@ class EZAVGZLOptions(EpochOptions):
 
     presets: ClassVar[tuple[Preset, ...]] = (
         *(Preset(dict(zip(NAMES + LOSSES, values, strict=True)), *track) for track, values in TRACKS.items()),
+        # Small enough to end soon on a laptop: few steps need a larger rate and less dropout.
+        Preset(
+            {"epochs": 6, "batches_per_epoch": 30, "batch_size": 32, "learning_rate": 5e-4, "layers": 1}
+            | dict.fromkeys(("dropout_encoder", "dropout_token", "dropout_transformer"), 0.1),
+            features=DEMO,
+        ),
     )
 
 
