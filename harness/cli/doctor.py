@@ -48,7 +48,7 @@ def doctor(as_json: bool) -> None:
 def _versions() -> Iterator[Finding]:
     yield Finding("avbench", "ok", version("avbench"))
     yield Finding("python", "ok", platform.python_version())
-    for name in ("torch", "numpy", "pydantic", "h5py", "safetensors", "scipy"):
+    for name in ("torch", "numpy", "pydantic", "h5py", "safetensors"):
         yield Finding(name, "ok", version(name))
 
 

@@ -101,9 +101,9 @@ def run(
     tracks = choose_tracks(datasets, tuple(dict.fromkeys(features)))
     given = dict(_parse_option(text) for text in option)
 
-    # OpenMP threads spin before they sleep. On a busy machine their default makes a step many times slower; a shorter
-    # spin does not slow an idle one (benchmarks/train_step.py). Read when torch is loaded.
-    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+    # OpenMP threads spin before they sleep. On a busy machine their default makes a step many times slower; a short
+    # spin costs an idle one little (benchmarks/train_step.py). Read when torch is loaded.
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     from avbench.harness.jobs import choose_device, execute_all
     from avbench.harness.plugins import plugins
     from avbench.harness.results import ResultsFolder
