@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
 from pydantic import Field
@@ -37,6 +38,11 @@ class MDIIOptions(EpochOptions):
         "absolute",
         description="What ranks a clip's features: size of the gradient of the loss, the signed gradient (the paper's "
         "literal wording), or size of gradient times feature.",
+    )
+    gradient_of: Literal["raw", "masked"] = Field(
+        "raw",
+        description="Features that the gradient is taken for: as extracted, so through their masks too (eq. 8), or "
+        "masked (open).",
     )
     visual_share: float = Field(0.5, gt=0, lt=1, description="Weight beta of the visual posterior in the mixture.")
     temperature: float = Field(
@@ -96,6 +102,11 @@ def pseudo_mask(gradient: Tensor, features: Tensor, masked_share: float, salienc
     return torch.zeros_like(features).scatter_(1, ranked.topk(kept, dim=1).indices, 1.0)
 
 
+def apply(masks: Mapping[str, Tensor], features: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """Features (N, d) by branch times their masks; as they are without masks."""
+    return {x: f * masks[x] for x, f in features.items()} if masks else features
+
+
 class MDII(BatchMethod):
     info = MethodInfo(
         slug="mdii",
@@ -117,13 +128,14 @@ class MDII(BatchMethod):
             Difference("public code", "promised nowhere", "none: everything marked open is a default of ours"),
             Difference("sign of the gradients", "top-k of g", "none", "saliency"),
             Difference("masked share", "share of masked elements; figure 2 starts at 0", "none", "masked_share"),
+            Difference("features of the gradients", "v and a, of which eq. 8 is read as raw", "none", "gradient_of"),
             Difference("scores under calibrated stacking", "not mentioned", "none", "score"),
         ),
         notes=(
             "There is no public code. Open in the paper, with our default: attention over one token per modality; "
             "linear maps into it; AVCA's heads, widths, sampler, schedule and weight decay; sigmoid masks; gradients "
-            "with respect to the raw features, of the first forward pass; the norm of L_M not squared; both posteriors "
-            "receive the distillation gradient; masks are applied in the test; unseen classes extend the softmax.",
+            "of the one forward pass of the step; the norm of L_M not squared; both posteriors receive the "
+            "distillation gradient; masks are applied in the test; unseen classes extend the softmax.",
             "Without masks (table 3) the features enter as they are.",
             "The mixture depends on which classes enter the softmax; for ZSL it is not renormalised.",
         ),
@@ -156,42 +168,46 @@ class MDII(BatchMethod):
         parts["embed_text"] = embedding(dims.text)
         return parts
 
-    def posteriors(
-        self, net: nn.ModuleDict, audio: Tensor, visual: Tensor, vectors: Tensor
-    ) -> tuple[Posteriors, dict[str, Tensor]]:
-        """Posteriors of clips (N, Da), (N, Dv) over classes (C, Dt), and the masks by branch, where there are any."""
+    def masks(self, net: nn.ModuleDict, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Soft masks of features (N, d) by branch; empty without masks."""
+        return {x: net[f"mask_{x}"](f) for x, f in features.items()} if self.options.masks else {}
+
+    def posteriors(self, net: nn.ModuleDict, features: Mapping[str, Tensor], vectors: Tensor) -> Posteriors:
+        """Posteriors of clips over classes (C, Dt), from masked features (N, d) by branch."""
         import torch
 
-        features = {"audio": audio, "visual": visual}
-        masks = {x: net[f"mask_{x}"](f) for x, f in features.items()} if self.options.masks else {}
-        entered = [net[f"enter_{x}"](f * masks[x] if masks else f) for x, f in features.items()]
-        positions = net["positions"](torch.arange(2, device=audio.device))
-        attended = net["attention"](torch.stack(entered) + positions[:, None])
+        entered = torch.stack([net[f"enter_{x}"](f) for x, f in features.items()])
+        positions = net["positions"](torch.arange(2, device=entered.device))
+        attended = net["attention"](entered + positions[:, None])
         labels = net["embed_text"](vectors).T / self.options.temperature
         branches = (net[f"embed_{x}"](token) @ labels for x, token in zip(features, attended.unbind(0), strict=True))
-        return Posteriors(*(logits.log_softmax(1) for logits in branches)), masks
+        return Posteriors(*(logits.log_softmax(1) for logits in branches))
 
     def loss(self, net: nn.ModuleDict, batch: Batch) -> Tensor:
         import torch
 
         o = self.options
-        inputs = {"audio": batch.audio.detach(), "visual": batch.visual.detach()}
-        for features in inputs.values():
-            features.requires_grad_(o.masks)
-        posteriors, masks = self.posteriors(net, inputs["audio"], inputs["visual"], batch.classes)
+        raw = {"audio": batch.audio.detach(), "visual": batch.visual.detach()}
+        for features in raw.values():
+            features.requires_grad_(o.masks and o.gradient_of == "raw")
+        masks = self.masks(net, raw)
+        masked = apply(masks, raw)
+        posteriors = self.posteriors(net, masked, batch.classes)
         total = classification = classification_loss(posteriors.mixture(o.visual_share), batch.labels)
         if o.distillation:
             total = total + o.distillation_weight * posteriors.mutual_divergence()
-        if o.masks:
-            gradients = torch.autograd.grad(classification, list(inputs.values()), retain_graph=True)
-            for (branch, features), gradient in zip(inputs.items(), gradients, strict=True):
+        if masks:
+            explained = raw if o.gradient_of == "raw" else masked
+            gradients = torch.autograd.grad(classification, list(explained.values()), retain_graph=True)
+            for (branch, features), gradient in zip(explained.items(), gradients, strict=True):
                 target = pseudo_mask(gradient, features.detach(), o.masked_share, o.saliency)
                 distance = (masks[branch] - target).square().sum(1).add(1e-12).sqrt().mean()
                 total = total + o.mask_weight * distance
         return total
 
     def scores(self, net: nn.ModuleDict, clips: Clips, classes: Classes) -> Tensor:
-        posteriors, _ = self.posteriors(net, clips.audio, clips.visual, classes.vectors)
+        raw = {"audio": clips.audio, "visual": clips.visual}
+        posteriors = self.posteriors(net, apply(self.masks(net, raw), raw), classes.vectors)
         log_probability = posteriors.mixture(self.options.visual_share)
         return log_probability if self.options.score == "log-probability" else log_probability.exp()
 

@@ -10,6 +10,7 @@ from simulated_training import SimulatedProgress, fitted, simulated_training
 from torch import Tensor
 from torch.nn.functional import kl_div
 
+from avbench.harness.tracks import Track
 from avbench.methods.mdii import MDII, MDIIOptions, Posteriors, classification_loss, pseudo_mask
 from avbench.methods.training import Batch, Dims
 
@@ -81,22 +82,27 @@ def network(**options: object) -> tuple[MDII, torch.nn.ModuleDict]:
     return method, torch.nn.ModuleDict(method.build(SIZES)).train()
 
 
-def test_the_whole_loss_from_its_parts() -> None:
-    """The gradients of the pseudo masks are those of L_CLS with respect to the raw features, through the masks too."""
-    method, net = network()
+@pytest.mark.parametrize("gradient_of", ["raw", "masked"])
+def test_the_whole_loss_from_its_parts(gradient_of: str) -> None:
+    """The gradient of L_CLS with respect to the raw features goes through the masks too."""
+    method, net = network(gradient_of=gradient_of)
     b = batch()
-    audio, visual = b.audio.clone().requires_grad_(), b.visual.clone().requires_grad_()
-    p, masks = method.posteriors(net, audio, visual, b.classes)
+    raw = {"audio": b.audio.clone().requires_grad_(), "visual": b.visual.clone().requires_grad_()}
+    masks = method.masks(net, raw)
+    masked = {x: features * masks[x] for x, features in raw.items()}
+    for features in masked.values():
+        features.retain_grad()
+    p = method.posteriors(net, masked, b.classes)
     cls = classification_loss(p.mixture(0.5), b.labels)
     cls.backward(retain_graph=True)  # type: ignore[no-untyped-call]
     expected = cls + p.mutual_divergence()
-    for mask, x in ((masks["audio"], audio), (masks["visual"], visual)):
-        assert x.grad is not None
-        for i in range(len(x)):
-            order = x.grad[i].abs().argsort(descending=True)[:461]
+    for x, mask in masks.items():
+        gradient = {"raw": raw, "masked": masked}[gradient_of][x].grad
+        assert gradient is not None
+        for i in range(len(mask)):
             target = torch.zeros(512)
-            target[order] = 1
-            expected = expected + 0.5 * (mask[i] - target).norm() / len(x)
+            target[gradient[i].abs().argsort(descending=True)[:461]] = 1
+            expected = expected + 0.5 * (mask[i] - target).norm() / len(mask)
     assert method.loss(net, b).item() == pytest.approx(expected.item(), rel=1e-5)
 
 
@@ -136,3 +142,22 @@ def test_restricting_the_candidates_changes_the_mixture() -> None:
     plain = MDII(options.model_copy(update={"score": "probability"}))
     plain.load_state(method.state())
     torch.testing.assert_close(plain.predict(train.clips, train.classes), scores.exp())
+
+
+PRESETS = {
+    # masked_share, dropout_attention, dropout_embedding (card, section 4)
+    "ucf": (0.1, 0.2, 0.3),
+    "activitynet": (0.1, 0.2, 0.2),
+    "vggsound": (0.2, 0.0, 0.0),
+}
+
+
+@pytest.mark.parametrize("features", ["main", "cls"])
+@pytest.mark.parametrize("protocol", ["aligned", "as-published"])
+@pytest.mark.parametrize("dataset", PRESETS)
+def test_presets_are_the_cards(dataset: str, protocol: str, features: str) -> None:
+    o = MDIIOptions.effective(Track(dataset, features), protocol)
+    assert isinstance(o, MDIIOptions)
+    assert (o.masked_share, o.dropout_attention, o.dropout_embedding) == PRESETS[dataset]
+    assert (o.learning_rate, o.weight_decay, o.batch_size, o.batches_per_epoch, o.epochs) == (1e-3, 1e-5, 256, 500, 50)
+    assert (o.distillation_weight, o.mask_weight, o.visual_share, o.temperature) == (1.0, 0.5, 0.5, 1.0)
