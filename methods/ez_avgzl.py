@@ -20,7 +20,13 @@ if TYPE_CHECKING:
 PAIRS = 2**15
 """Pairs of clip and class that are scored at once: bounds memory, and what is at work stays in the cache."""
 
-RANKING: JsonDict = {"semantics": "ranking", "growth": 2.0, "optimisation_rate": 0.01, "ranking_triples": 40}
+RANKING: JsonDict = {
+    "semantics": "ranking",
+    "ranking_triples": 40,
+    "growth": 2.0,
+    "optimisation_rate": 0.01,
+    "optimisation_steps": 200,
+}
 """Options with which those of the ranking loss matter, soon enough for a test."""
 TCAF: JsonDict = {"alignment": False}
 
@@ -96,6 +102,7 @@ class EZAVGZLOptions(EpochOptions):
         1.25,
         ge=1,
         le=1000,
+        examples=[1.0, 1.1, 1.5, 2.0],
         description="Stop the optimisation when the mean cosine distance to the nearest class has grown by this factor "
         "(open: table 8 shows 1.24; at convergence the meaning is lost). A factor out of reach: take all steps.",
     )

@@ -266,7 +266,7 @@ def alternatives(slug: str, name: str, given: Mapping[str, Any]) -> list[Any]:
     elif isinstance(value, int):
         others = [value // 2, 2 * value]
     elif isinstance(value, float):
-        others = [2 * value, value / 2, value + 0.1, value / 100, 100 * value]
+        others = [2 * value, value / 2, value + 0.1, value / 100, 100 * value, *(field.examples or [])]
     else:
         kinds = (field.annotation, *get_args(field.annotation))
         others = [v for kind in kinds if get_origin(kind) is Literal for v in get_args(kind)] + (field.examples or [])
