@@ -90,16 +90,16 @@ def _store() -> Iterator[Finding]:
     low = free < LOW_DISK
     advice = "VGGSound needs about 2 GB for 'main' features and 4 GB for 'cls' while importing" if low else ""
     yield Finding("disk", "note" if low else "ok", f"{free / 2**30:.1f} GiB free at the store", advice)
-    try:
-        manifests = Store().list()
-    except DataError as error:
-        yield Finding("features", "problem", str(error), "run 'avbench data verify'")
-        return
-    for m in manifests:
-        clips = sum(m.counts.values())
-        text = f"{m.dataset}/{m.features}: {clips:,} clips" + (f"; {len(m.warnings)} warnings" if m.warnings else "")
+    store = Store()
+    for track in store.tracks():
+        try:
+            m = store.manifest(track)
+        except DataError as error:
+            yield Finding("features", "problem", str(error), f"'avbench data remove {track}', then import it again")
+            continue
+        text = f"{track}: {sum(m.counts.values()):,} clips" + (f"; {len(m.warnings)} warnings" if m.warnings else "")
         yield Finding("features", "note" if m.warnings else "ok", text)
-    if not manifests:
+    if not store.tracks():
         yield Finding(
             "features",
             "note",
