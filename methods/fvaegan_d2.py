@@ -52,8 +52,11 @@ class FVAEGANOptions(EpochOptions):
     presets: ClassVar[tuple[Preset, ...]] = (
         Preset({"batches_per_epoch": 1, "critic_steps": 1}, protocol="as-published"),
         Preset({"synthetic": 10_000, "classifier_batch_size": 10_000}, dataset="vggsound"),
-        # The demo must end soon: few steps, so the reconstruction has to teach the generator.
-        Preset({"epochs": 4, "synthetic": 60, "classifier_batch_size": 250}, features="demo"),
+        # The demo has about ten clips per class and must end soon: few steps, so reconstruction teaches the generator.
+        Preset(
+            {"epochs": 5, "synthetic": 15, "classifier_batch_size": 100, "classifier_learning_rate": 1e-2},
+            features="demo",
+        ),
         Preset(
             {"batches_per_epoch": 100, "critic_steps": 1, "adversarial_weight": 10.0, "learning_rate": 2e-3},
             features="demo",
