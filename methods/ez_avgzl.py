@@ -282,9 +282,10 @@ class EZAVGZL(BatchMethod):
         if not self.options.alignment:
             return tcaf_loss(net, tokens, classes, batch.labels)
         logits = net["similarity"](tokens, net["query"](classes)) / self.options.temperature
-        if self.options.contrast == "batch":  # each class counts as often as it was drawn
-            logits = logits + one_hot(batch.labels, len(classes)).sum(0).log()
-        return cross_entropy(logits, batch.labels)
+        if self.options.contrast == "training-classes":
+            return cross_entropy(logits, batch.labels)
+        log_counts = one_hot(batch.labels, len(classes)).sum(0).log()  # a class counts as often as it was drawn
+        return cross_entropy(logits + log_counts, batch.labels) + log_counts[batch.labels].mean()
 
     def scores(self, net: nn.ModuleDict, clips: Clips, classes: Classes) -> Tensor:
         import torch
