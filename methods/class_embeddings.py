@@ -5,7 +5,6 @@ Imports torch. Class counts are small, so everything is computed for all classes
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -16,6 +15,7 @@ from torch.nn import functional
 
 from avbench.harness.data import Classes
 from avbench.harness.errors import DataError
+from avbench.methods.class_keys import class_keys
 
 Distance = Literal["cosine", "l2", "l1"]
 Semantics = Literal["proximity", "ranking"]
@@ -139,22 +139,17 @@ class NamedVectors(nn.Module):
     """Unit vectors of classes that are found again by name. Both buffers are saved with the network."""
 
     keys: Tensor
-    """The first 64 bits of each name's SHA-256, (C,) int64: a state holds tensors only."""
+    """(C,) int64."""
     vectors: Tensor
     """(C, F)."""
 
     def __init__(self, names: Sequence[str], vectors: Tensor) -> None:
         super().__init__()
-        self.register_buffer("keys", _keys(names).to(vectors.device))
+        self.register_buffer("keys", class_keys(names).to(vectors.device))
         self.register_buffer("vectors", vectors)
 
     def forward(self, classes: Classes) -> Tensor:
         """Vectors (C, F) of classes: the stored ones, and for an unknown name its own normalised label vector."""
-        same = _keys(classes.names).to(self.keys.device)[:, None] == self.keys
+        same = class_keys(classes.names).to(self.keys.device)[:, None] == self.keys
         own = functional.normalize(classes.vectors, dim=1)
         return torch.where(same.any(1, keepdim=True), self.vectors[same.int().argmax(1)], own)
-
-
-def _keys(names: Sequence[str]) -> Tensor:
-    digests = (hashlib.sha256(name.encode()).digest() for name in names)
-    return torch.tensor([int.from_bytes(digest[:8], "little", signed=True) for digest in digests])
