@@ -82,21 +82,21 @@ class EZAVGZLOptions(EpochOptions):
         le=100,
         description="Margin of the ranking loss (table 9). Differences between distances rarely exceed 0.5, so "
         "margins of 0.5 and 1 have the same gradients.",
-        json_schema_extra={"no_effect": "only with semantics=ranking", "effect_with": RANKING},
+        json_schema_extra={"no_effect": "the proximity loss has no margin", "effect_with": RANKING},
     )
     ranking_triples: int = Field(
         65_536,
         ge=1,
         le=100_000_000,
-        description="Triples of classes drawn for the ranking loss in each step (open: the paper's own number); "
-        "where there are not more, all are used, each once.",
-        json_schema_extra={"no_effect": "only with semantics=ranking", "effect_with": RANKING},
+        description="Triples of classes drawn for the ranking loss in each step (open); where there are "
+        "not more, all are used, each once.",
+        json_schema_extra={"no_effect": "the proximity loss has no triples", "effect_with": RANKING},
     )
     printed_sums: bool = Field(
         False,
         description="Sums over classes and triples in the losses of class embeddings, as eqs. 1 to 3 print, instead of "
         "means. Ranking then outweighs separation by (C - 1)(C - 2) and draws the classes together.",
-        json_schema_extra={"no_effect": "without semantics=ranking it scales the whole loss", "effect_with": RANKING},
+        json_schema_extra={"no_effect": "with semantics=proximity it scales the whole loss", "effect_with": RANKING},
     )
     growth: float = Field(
         1.25,
@@ -147,14 +147,14 @@ class EZAVGZLOptions(EpochOptions):
         ge=0,
         lt=1,
         description="Dropout of TCaF's projection of clips.",
-        json_schema_extra={"no_effect": "only with alignment=false", "effect_with": TCAF},
+        json_schema_extra={"no_effect": "with alignment nothing is projected so", "effect_with": TCAF},
     )
     dropout_label: float = Field(
         0.1,
         ge=0,
         lt=1,
         description="Dropout of TCaF's projection of label vectors.",
-        json_schema_extra={"no_effect": "only with alignment=false", "effect_with": TCAF},
+        json_schema_extra={"no_effect": "with alignment nothing is projected so", "effect_with": TCAF},
     )
 
     presets: ClassVar[tuple[Preset, ...]] = (
@@ -199,7 +199,9 @@ class EZAVGZL(BatchMethod):
         notes=(
             "There is no public code; this is written from the paper. What is open there is marked in the options. "
             "Also open, with our default: a linear map takes label vectors of another width to 300; optimisation runs "
-            "anew in each stage; weights start as PyTorch draws them; layers of the cross-attention block.",
+            "anew in each stage; weights start as PyTorch draws them; the cross-attention block is a pre-norm layer.",
+            "Table 8 of the paper agrees with the released label vectors only in their permuted order, so its numbers "
+            "were made with other classes' vectors (protocol as-published).",
             "The fused tokens (class, audio, visual) are all keys: with a single key attention would not depend on the "
             "class. A linear layer on clip and class would rank the classes alike for every clip.",
             "On averaged features each modality is one token; visual features are normalised over the features, audio "
