@@ -161,19 +161,21 @@ def reduce_scores(
         )
     scores = scores.detach().float()
     columns = [np.flatnonzero(mask), np.flatnonzero(~mask)]
-    best = [scores[:, torch.from_numpy(side).to(scores.device)].max(dim=1) for side in columns]
-    finite = torch.isfinite(scores).all().reshape(1)
-    bits = [part for side in best for part in (side.values.view(torch.int32), side.indices.int())]
-    packed = torch.cat([*bits, finite.int()]).cpu().numpy()
-    if not packed[-1]:
+    best = [scores.index_select(1, torch.from_numpy(side).to(scores.device)).max(dim=1) for side in columns]
+    # NaN and infinity show in a largest or in the lowest score: no pass over the matrix for them alone.
+    floats = [*(side.values for side in best), scores.amin(dim=1)]
+    bits = [*(part.view(torch.int32) for part in floats), *(side.indices.int() for side in best)]
+    packed = torch.cat(bits).cpu().numpy().reshape(len(bits), -1)
+    read, (seen_index, unseen_index) = packed[: len(floats)].view(np.float32), packed[len(floats) :]
+    if not np.isfinite(read).all():
         raise _not_finite(scores, ids)
-    seen_score, seen_index, unseen_score, unseen_index = packed[:-1].reshape(4, -1)
+    seen_score, unseen_score, _ = read
     return Evidence(
         label=truth,
         seen_class=ids[columns[0]][seen_index],
-        seen_score=seen_score.view(np.float32),
+        seen_score=seen_score,
         unseen_class=ids[columns[1]][unseen_index],
-        unseen_score=unseen_score.view(np.float32),
+        unseen_score=unseen_score,
         seen_classes=ids[columns[0]],
         unseen_classes=ids[columns[1]],
     )
