@@ -31,7 +31,13 @@ class FVAEGANOptions(EpochOptions):
     """Section numbers refer to the method's card."""
 
     batch_size: int = Field(64, ge=2, le=65_536, description="Clips per batch.")
-    critic_steps: int = Field(5, ge=1, le=100, description="Critic steps per step of generator and encoder.")
+    critic_steps: int = Field(
+        5,
+        ge=1,
+        le=100,
+        description="Critic steps, each on a batch of its own, per step of generator and encoder. An epoch's batches "
+        "are rounded up to a multiple.",
+    )
     gradient_penalty: float = Field(10.0, gt=0, le=1e3, description="Weight of the critics' gradient penalty.")
     adversarial_weight: float = Field(1e5, gt=0, le=1e6, description="Weight of the critic in the generator's loss.")
     d2_weight: float = Field(
@@ -74,7 +80,7 @@ class FVAEGANOptions(EpochOptions):
         # The demo must end soon: in so few steps it is the reconstruction that teaches the generator, not the critic.
         Preset(
             {
-                "epochs": 6,
+                "epochs": 5,
                 "batches_per_epoch": 100,
                 "critic_steps": 1,
                 "adversarial_weight": 10.0,
@@ -124,14 +130,20 @@ class FVAEGAN(BatchMethod):
                 "not stated",
                 "a second one on unseen classes; here the one classifier's scores are restricted to them",
             ),
+            Difference(
+                "range of the generator",
+                "not stated",
+                "sigmoid, which takes features as non-negative; its outputs start at a norm of 16, real ones have 1",
+            ),
+            Difference("width of the generator", "not stated", "512; options for 4096 exist but have no effect"),
             Difference("cls features", "not run", "sizes fixed to 1024; here they follow the features"),
         ),
         notes=(
             "As published the generator gets 50 updates, one an epoch, and U and ZSL stay at chance: printed ZSL is "
             "11.11 on UCF, with 9 classes. The protocol aligned trains as evidently meant: 500 batches, 5 to 1.",
             "The classifier is fitted when a new set of candidate classes is to be scored, so after every epoch: real "
-            "training features of trained classes, synthetic ones of the others. On VGGSound that is 690,000 synthetic "
-            "features, 2.8 GB. The saved state holds the training features, because later candidates need them.",
+            "training features of trained classes, synthetic ones of the others (vggsound/main: 690,000, or 2.8 GB). "
+            "The saved state holds the training features, because later candidates need them.",
         ),
     )
     Options = FVAEGANOptions
