@@ -66,6 +66,20 @@ def test_the_loop_takes_every_batch_of_every_epoch() -> None:
     assert method.parameters() == 49 * 300
 
 
+def test_a_step_may_take_several_batches_and_an_epoch_is_rounded_up() -> None:
+    taken: list[list[Tensor]] = []
+
+    class Turns(Linear):
+        batches_per_step = 3  # type: ignore[assignment]
+
+        def updates(self, net: nn.ModuleDict, rate: Tensor):  # type: ignore[no-untyped-def]
+            return lambda *batches: taken.append([b.audio for b in batches])
+
+    fitted(Turns(OPTIONS), simulated_training(), SimulatedProgress(epochs=2))
+    assert [len(batches) for batches in taken] == [3] * 6
+    assert not torch.equal(taken[0][0], taken[0][1])
+
+
 def test_the_rate_falls_on_the_plateau_only() -> None:
     rates: list[float] = []
 
