@@ -3,5 +3,16 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
+
+import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(scope="session")
+def avbench_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A wheel of this checkout, built once per test process."""
+    from fresh_environment import ROOT, build_wheel
+
+    return build_wheel(ROOT, tmp_path_factory.mktemp("wheel"))
