@@ -36,6 +36,12 @@ class MethodError(AvbenchError):
     exit_code = 5
 
 
+class PluginError(AvbenchError):
+    """A package that came through the plugin door and cannot be used as it is."""
+
+    exit_code = 5
+
+
 def unknown(kind: str, name: str, known: Iterable[str]) -> UsageError:
     """The error for a misspelt name, with a suggestion: ``unknown method 'avac': did you mean 'avca'? Known: ...``"""
     names = sorted(known)

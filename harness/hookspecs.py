@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import pluggy
 
 if TYPE_CHECKING:
+    import click
+
+    from avbench.harness.features.source import FeatureSource
     from avbench.harness.method import Method
+    from avbench.harness.observers import RunObserver
+    from avbench.harness.records import RunRecord
+    from avbench.harness.site_page import SitePage
     from avbench.harness.variants import Variant
 
 hookspec = pluggy.HookspecMarker("avbench")
@@ -22,3 +29,24 @@ def avbench_methods() -> list[type[Method]]:  # type: ignore[empty-body]
 @hookspec
 def avbench_variants() -> list[Variant]:  # type: ignore[empty-body]
     """Return named variants of methods, of this package's or of others, that ``avbench run --variant`` accepts."""
+
+
+@hookspec
+def avbench_feature_sources() -> list[FeatureSource]:  # type: ignore[empty-body]
+    """Return sources of features beside the local store, whose tracks ``avbench run --features`` accepts."""
+
+
+@hookspec
+def avbench_run_observers() -> list[type[RunObserver]]:  # type: ignore[empty-body]
+    """Return classes of observers, told when a run starts, after each epoch and when it is finished, that
+    ``avbench run --observe`` chooses from."""
+
+
+@hookspec
+def avbench_commands() -> list[click.Command]:  # type: ignore[empty-body]
+    """Return commands to stand beside the built-in ones, such as ``avbench <name>``."""
+
+
+@hookspec
+def avbench_site_pages(records: Sequence[RunRecord]) -> list[SitePage]:  # type: ignore[empty-body]
+    """Return pages to add to the leaderboard site, made from the records whose numbers were verified."""

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 import queue
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 from multiprocessing.queues import Queue
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from avbench.harness.errors import AvbenchError, UsageError
+from avbench.harness.protocol import EpochDone
 from avbench.harness.records import RunRecord
 from avbench.harness.results import ResultsFolder
 from avbench.harness.runs import PlannedRun, RunListener, execute
@@ -20,7 +23,7 @@ from avbench.harness.runs import PlannedRun, RunListener, execute
 if TYPE_CHECKING:
     import torch
 
-Event = tuple[int, int, int, int, float]
+Event = tuple[int, EpochDone]
 _events: Queue[Event] | None = None
 
 
@@ -45,27 +48,35 @@ def choose_device(name: str) -> torch.device:
 
 
 def execute_all(
-    runs: Sequence[PlannedRun], results: ResultsFolder, device: torch.device, jobs: int, listener: RunListener
+    runs: Sequence[PlannedRun],
+    results: ResultsFolder,
+    device: torch.device,
+    jobs: int,
+    listener: RunListener,
+    observe: Sequence[str] = (),
 ) -> Iterator[tuple[int, RunRecord]]:
-    """Execute runs and give each record, with the index of its run, as soon as it is stored."""
+    """Execute runs and give each record, with the index of its run, as soon as it is stored.
+
+    ``observe``: names of the observers that watch each run, in the process that executes it.
+    """
     if jobs == 1 or len(runs) == 1:
         for index, run in enumerate(runs):
-            yield index, execute(run, results, device, lambda *event, i=index: listener(i, *event))
+            yield index, execute(run, results, device, partial(listener, index), observe)
         return
     if device.type != "cpu":
         raise UsageError("--jobs runs processes on the CPU; on CUDA use --jobs 1")
-    yield from _in_processes(runs, results, min(jobs, len(runs)), listener)
+    yield from _in_processes(runs, results, min(jobs, len(runs)), listener, observe)
 
 
 def _in_processes(
-    runs: Sequence[PlannedRun], results: ResultsFolder, jobs: int, listener: RunListener
+    runs: Sequence[PlannedRun], results: ResultsFolder, jobs: int, listener: RunListener, observe: Sequence[str]
 ) -> Iterator[tuple[int, RunRecord]]:
     context = multiprocessing.get_context("spawn")
     events: Queue[Event] = context.Queue()
     threads = max(1, (os.cpu_count() or 1) // jobs)
     pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_start_worker, initargs=(events, threads))
     try:
-        waiting = {pool.submit(_work, index, run, results.root): index for index, run in enumerate(runs)}
+        waiting = {pool.submit(_work, index, run, results.root, observe): index for index, run in enumerate(runs)}
         while waiting:
             done, _ = wait(waiting, timeout=0.1, return_when=FIRST_COMPLETED)
             for event in _drain(events):
@@ -100,13 +111,14 @@ def _start_worker(events: Queue[Event], threads: int) -> None:
 
     global _events
     _events = events
+    logging.getLogger("avbench.plugins").setLevel(logging.ERROR)  # the parent named the broken ones
     torch.set_num_threads(threads)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides; finished runs are stored by then
 
 
-def _work(index: int, run: PlannedRun, root: Path) -> RunRecord:
+def _work(index: int, run: PlannedRun, root: Path, observe: Sequence[str]) -> RunRecord:
     import torch
 
     assert _events is not None
     events = _events
-    return execute(run, ResultsFolder(root), torch.device("cpu"), lambda *event: events.put((index, *event)))
+    return execute(run, ResultsFolder(root), torch.device("cpu"), lambda done: events.put((index, done)), observe)

@@ -88,8 +88,20 @@ class Result:
     """Wall time of stage 1 and of stage 2 with the test."""
 
 
-EpochListener = Callable[[int, int, int, float], None]
-"""Called with stage (1 or 2), epochs done, epochs in all, validation HM in percent."""
+@dataclass(frozen=True)
+class EpochDone:
+    """News of a run: an epoch and its validation are done."""
+
+    stage: int
+    """1 or 2."""
+    epoch: int
+    """Epochs done in this stage."""
+    epochs: int
+    """Epochs that this stage has at most."""
+    validation: Epoch
+
+
+EpochListener = Callable[[EpochDone], None]
 
 
 def run_two_stages(
@@ -99,7 +111,7 @@ def run_two_stages(
     *,
     epochs: int,
     seed: int,
-    listener: EpochListener = lambda *_: None,
+    listener: EpochListener = lambda _: None,
 ) -> Result:
     """Stage 1 chooses epoch and offset on validation; stage 2 trains afresh on train + validation and is tested once.
 
@@ -178,7 +190,7 @@ class _Fit:
                 self.validation.branch_evidence(method, trained=self.stage) if self.protocol.averaged_offset else {}
             )
             self.evidence = {"": combined, **branches}
-        self.listener(self.stage.number, len(self.history), self.epochs, epoch.HM)
+        self.listener(EpochDone(self.stage.number, len(self.history), self.epochs, epoch))
         return epoch.HM
 
     def _validate(self, evidence: Evidence, *, stacking: bool) -> Epoch:

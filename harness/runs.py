@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 from avbench.harness.environment import environment, peak_memory_bytes
 from avbench.harness.errors import UsageError, unknown
 from avbench.harness.features.sources import feature_manifest, load_features
+from avbench.harness.observers import Observers
 from avbench.harness.options import EpochOptions, Options
 from avbench.harness.plugins import Registered, plugins
-from avbench.harness.protocol import PROTOCOLS, EpochListener, Result, run_two_stages
+from avbench.harness.protocol import PROTOCOLS, EpochDone, EpochListener, Result, run_two_stages
 from avbench.harness.records import (
     Capabilities,
     Configuration,
@@ -114,9 +115,16 @@ def configuration(
 
 
 def execute(
-    planned: PlannedRun, results: ResultsFolder, device: torch.device, listener: EpochListener = lambda *_: None
+    planned: PlannedRun,
+    results: ResultsFolder,
+    device: torch.device,
+    listener: EpochListener = lambda _: None,
+    observe: Sequence[str] = (),
 ) -> RunRecord:
-    """Do one run and store its record. An exception becomes a stored failure; Ctrl-C stores nothing."""
+    """Do one run and store its record. An exception becomes a stored failure; Ctrl-C stores nothing.
+
+    ``observe``: names of the observers that watch the run.
+    """
     import torch
 
     _make_deterministic()
@@ -126,8 +134,15 @@ def execute(
     registered = plugins().method(c.method)
     started, start = datetime.now(UTC).isoformat(timespec="seconds"), perf_counter()
     outcome, failure, evidence, seconds = None, None, None, (0.0, 0.0)
+    observers = Observers([plugins().observer(name)() for name in observe], device)
+    observers.started(planned, results.root)
+
+    def epoch_done(done: EpochDone) -> None:
+        listener(done)
+        observers.epoch(done)
+
     try:
-        result = _run(registered, c, device, listener)
+        result = _run(registered, c, device, epoch_done)
         evidence = pack_evidence(result.evidence)
         outcome, seconds = _outcome(result, evidence), result.seconds
     except Exception as error:
@@ -159,6 +174,7 @@ def execute(
         failure=failure,
     )
     results.save(record, evidence)
+    observers.finished(record)
     return record
 
 
@@ -201,5 +217,5 @@ def _make_deterministic() -> None:
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
-RunListener = Callable[[int, int, int, int, float], None]
-"""Called with the index of the run, stage, epochs done, epochs in all, validation HM in percent."""
+RunListener = Callable[[int, EpochDone], None]
+"""Called with the index of the run and its news."""

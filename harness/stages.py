@@ -18,6 +18,7 @@ from avbench.harness.evidence import Evidence, reduce_scores
 from avbench.harness.features.featureset import FeatureSet
 from avbench.harness.method import Method, Progress
 from avbench.harness.protocol import Protocol
+from avbench.harness.random_state import random_state_kept
 from avbench.splits import SplitClass
 
 CHUNK = 8192
@@ -96,7 +97,7 @@ class StageData:
         """Ask for scores chunk by chunk: unlabelled clips in an uninformative order. Random state is left as it was."""
         classes = self.classes(self.candidates, trained=(trained or self).seen)
         scores: dict[str, list[Tensor]] = {}
-        with _random_state_kept(self.device):
+        with random_state_kept(self.device):
             for rows in torch.split(self.order, CHUNK):
                 clips = Clips(self.features.audio[rows], self.features.visual[rows])
                 with _guarded(method, "predict", clips.audio, clips.visual, classes.vectors, classes.trained):
@@ -132,16 +133,6 @@ def stage_data(features: FeatureSet, protocol: Protocol, *, stage: Literal[1, 2]
     order = order[torch.randperm(len(order), generator=torch.Generator().manual_seed(stage))]
     labels = features.class_id.cpu()[order]
     return StageData(stage, features, vectors, seen, unseen, order.to(features.audio.device), labels)
-
-
-@contextmanager
-def _random_state_kept(device: torch.device) -> Iterator[None]:
-    """Restore the global generators of torch, NumPy and Python afterwards."""
-    python, numpy = random.getstate(), np.random.get_state()
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        yield
-    random.setstate(python)
-    np.random.set_state(numpy)
 
 
 @contextmanager

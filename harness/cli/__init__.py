@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import click
 
@@ -13,23 +13,53 @@ from avbench.harness.errors import AvbenchError
 # name -> (module:attribute, one-line help). Help is kept here so that `avbench --help` imports no command.
 COMMANDS = {
     "run": ("avbench.harness.cli.run:run", "Train and evaluate methods under the fixed protocol."),
-    "methods": ("avbench.harness.cli.methods:methods", "List and show methods."),
+    "methods": ("avbench.harness.cli.methods:methods", "List, show, make and check methods."),
     "data": ("avbench.harness.cli.data:data", "Import, verify and remove features."),
     "splits": ("avbench.harness.cli.splits:splits", "List and show split definitions."),
     "results": ("avbench.harness.cli.results:results", "List, show and tabulate results."),
     "leaderboard": ("avbench.harness.cli.leaderboard:leaderboard", "Build, look at and publish the static site."),
+    "plugins": ("avbench.harness.cli.plugins:plugins", "List plugins."),
     "doctor": ("avbench.harness.cli.doctor:doctor", "Check the installation and say what to do next."),
 }
 
 
-@click.group(cls=LazyGroup, commands_by_path=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
+class Root(LazyGroup):
+    """The built-in commands, and after them those of plugins, which load only when they are needed."""
+
+    def more_commands(self) -> Mapping[str, click.Command]:
+        from avbench.harness.plugins import plugins
+
+        return plugins().commands
+
+
+@click.group(cls=Root, commands_by_path=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--strict-plugins",
+    is_flag=True,
+    envvar="AVBENCH_STRICT_PLUGINS",
+    help="Fail when any plugin fails, instead of leaving it out with a warning.",
+)
 @click.version_option(package_name="avbench")
-def cli() -> None:
+def cli(strict_plugins: bool) -> None:
     """The fair, fast, reproducible leaderboard for audio-visual generalised zero-shot learning."""
+    if strict_plugins:
+        _require_sound_plugins()
+
+
+@cli.result_callback()
+def _after(_result: object, strict_plugins: bool) -> None:
+    if strict_plugins:  # a plugin may also fail later than when it is loaded
+        _require_sound_plugins()
+
+
+def _require_sound_plugins() -> None:
+    from avbench.harness.plugins import plugins
+
+    plugins().require_sound()
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and exit: 0 done, 1 failed, 2 usage, 3 data, 4 record, 5 method, 130 interrupted."""
+    """Run the command line and exit: 0 done, 1 failed, 2 usage, 3 data, 4 record, 5 plugin, 130 interrupted."""
     try:
         cli.main(args=arguments, standalone_mode=False)
     except click.ClickException as error:

@@ -17,12 +17,16 @@ class LazyGroup(click.Group):
         super().__init__(*args, **kwargs)
         self.commands_by_path = commands_by_path
 
+    def more_commands(self) -> Mapping[str, click.Command]:
+        """Commands that are known only when asked for."""
+        return self.commands
+
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return [*self.commands_by_path, *super().list_commands(ctx)]
+        return [*self.commands_by_path, *self.more_commands()]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in self.commands_by_path:
-            return super().get_command(ctx, cmd_name)
+            return self.more_commands().get(cmd_name)
         module, _, attribute = self.commands_by_path[cmd_name][0].partition(":")
         command = getattr(importlib.import_module(module), attribute)
         assert isinstance(command, click.Command)
@@ -32,7 +36,7 @@ class LazyGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         name = args[0]
-        if name not in self.list_commands(ctx) and not name.startswith("-"):
+        if self.get_command(ctx, name) is None and not name.startswith("-"):
             close = difflib.get_close_matches(name, self.list_commands(ctx), n=1)
             hint = f" Did you mean {close[0]!r}?" if close else ""
             ctx.fail(f"No such command {name!r}.{hint}")
@@ -40,9 +44,7 @@ class LazyGroup(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         rows = [(name, text) for name, (_, text) in self.commands_by_path.items()]
-        for name in super().list_commands(ctx):
-            command = super().get_command(ctx, name)
-            if command is not None and not command.hidden:
-                rows.append((name, command.get_short_help_str()))
+        more = self.more_commands().items()
+        rows += [(name, command.get_short_help_str()) for name, command in more if not command.hidden]
         with formatter.section("Commands"):
             formatter.write_dl(rows)

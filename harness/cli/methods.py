@@ -25,10 +25,6 @@ def methods() -> None:
 def list_methods(as_json: bool) -> None:
     """One row per installed method."""
     found = plugins()
-    for broken in found.broken:
-        click.echo(
-            f"warning: plugin {broken.entry_point!r} of {broken.distribution} does not load: {broken.reason}", err=True
-        )
     rows = [_summary(r) for r in found.methods.values()]
     if as_json:
         click.echo(json.dumps(rows, indent=1))

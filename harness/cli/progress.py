@@ -10,6 +10,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from avbench.harness.protocol import EpochDone
 from avbench.harness.records import RunRecord
 from avbench.harness.runs import PlannedRun
 
@@ -38,13 +39,13 @@ class RunProgress:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self._bars.stop()
 
-    def epoch(self, index: int, stage: int, done: int, total: int, hm: float) -> None:
+    def epoch(self, index: int, done: EpochDone) -> None:
         """An epoch of a run is done."""
-        key = (index, stage)
+        key = (index, done.stage)
         if key not in self._tasks:
-            text = f"{self._runs[index]}, stage {stage}"
-            self._tasks[key] = self._bars.add_task(text, total=total, detail="")
-        self._bars.update(self._tasks[key], completed=done, detail=f"validation HM {hm:.2f}")
+            text = f"{self._runs[index]}, stage {done.stage}"
+            self._tasks[key] = self._bars.add_task(text, total=done.epochs, detail="")
+        self._bars.update(self._tasks[key], completed=done.epoch, detail=f"validation HM {done.validation.HM:.2f}")
 
     def finished(self, index: int, record: RunRecord) -> None:
         """A run is stored."""

@@ -60,6 +60,7 @@ def read_config(ctx: click.Context, _param: click.Parameter, path: Path | None) 
 @click.option(
     "--results", default="results", show_default=True, type=click.Path(path_type=Path), help="Results folder."
 )
+@click.option("--observe", multiple=True, metavar="NAME", help="Observer of the runs, such as tensorboard.")
 @click.option("--fresh", is_flag=True, help="Repeat runs that are finished already.")
 @click.option("--json", "as_json", is_flag=True, help="Print the records as JSON.")
 @click.option(
@@ -83,6 +84,7 @@ def run(
     device: str,
     jobs: int,
     results: Path,
+    observe: Sequence[str],
     fresh: bool,
     as_json: bool,
 ) -> None:
@@ -109,6 +111,9 @@ def run(
     from avbench.harness.results import ResultsFolder
     from avbench.harness.runs import plan
 
+    watching = tuple(dict.fromkeys(observe))
+    for name in watching:
+        plugins().observer(name)
     names = list(plugins().methods) if "all" in method else list(dict.fromkeys(method))
     seed_values = tuple(range(seeds)) if seeds else tuple(dict.fromkeys(seed)) or (0,)
     planned = plan(names, tracks, dict.fromkeys(protocol), seed_values, given, tuple(dict.fromkeys(variant)))
@@ -125,7 +130,7 @@ def run(
     if todo:
         chosen = choose_device(device)
         with RunProgress(todo) as progress:
-            for index, record in execute_all(todo, folder, chosen, jobs, progress.epoch):
+            for index, record in execute_all(todo, folder, chosen, jobs, progress.epoch, watching):
                 records[waiting[index]] = record
                 progress.finished(index, record)
     done = [r for r in records if r is not None]
@@ -150,11 +155,12 @@ def choose_tracks(datasets: Sequence[str], features: Sequence[str]) -> list[Trac
     if set(features) == {DEMO}:
         return [Track(d, DEMO) for d in datasets]
 
+    from avbench.harness.features.sources import foreign_tracks
     from avbench.harness.features.store import Store
 
     installed = Store().tracks()
     if features:
-        known = {DEMO, "main", "cls"} | {t.features for t in installed}
+        known = {DEMO, "main", "cls"} | {t.features for t in (*installed, *foreign_tracks())}
         for name in features:
             if name not in known:
                 raise unknown("feature set", name, known)

@@ -15,10 +15,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from avbench.harness.features.assemble import feature_set
 from avbench.harness.features.demo_text import label_vectors
 from avbench.harness.features.featureset import FeatureSet
-from avbench.harness.features.hashing import content_hash
-from avbench.harness.features.manifest import Manifest
 from avbench.harness.tracks import DEMO, Track
 from avbench.splits import PARTS, Split, load_split
 
@@ -56,45 +55,34 @@ def demo(dataset: str, seed: int = 0) -> FeatureSet:
     Label vectors have unit norm; clips are non-negative, with a norm of about one in each modality. The same seed gives
     the same bits on every machine. Raises SplitError for an unknown data set.
     """
-    import torch
-
     split = load_split(dataset, "main")
     vectors = label_vectors(split)
-    class_id, rows = _clips(split)
+    class_id, counts = _clips(split)
     bits = np.random.PCG64(np.random.SeedSequence([seed, zlib.crc32(dataset.encode())]))
-    arrays: dict[str, NDArray[np.generic]] = {
-        "audio": _simulate(AUDIO, vectors, class_id, bits),
-        "visual": _simulate(VISUAL, vectors, class_id, bits),
-        "class_id": class_id,
-        "vectors": vectors,
-    }
-    manifest = Manifest(
-        dataset=dataset,
-        features=DEMO,
-        partition="main",
-        audio_dim=AUDIO.width,
-        visual_dim=VISUAL.width,
-        text_dim=vectors.shape[1],
-        counts={part: span.stop - span.start for part, span in rows.items()},
-        content_hash=content_hash(arrays),
+    return feature_set(
+        Track(dataset, DEMO),
+        split,
+        counts=counts,
+        class_id=class_id,
+        audio=_simulate(AUDIO, vectors, class_id, bits),
+        visual=_simulate(VISUAL, vectors, class_id, bits),
+        vectors=vectors,
         source=f"simulated audio and visual features (seed {seed}); label vectors by all-MiniLM-L6-v2",
         simulated=True,
     )
-    tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
-    return FeatureSet(Track(dataset, DEMO), split, manifest, rows=rows, **tensors)
 
 
-def _clips(split: Split) -> tuple[NDArray[np.int64], dict[str, slice]]:
-    """Class ids of all clips, (N,), part after part and class after class, and the rows of each part."""
+def _clips(split: Split) -> tuple[NDArray[np.int64], dict[str, int]]:
+    """Class ids of all clips, (N,), part after part and class after class, and the clips of each part."""
     ids: list[int] = []
-    rows = {}
+    counts = {}
     for part in PARTS:
         start = len(ids)
         for c in split.classes_of(part):
             videos = c.videos[part]
             ids += [c.id] * max(MIN_CLIPS, round(CLIP_SHARE * (UNKNOWN_CLIPS if videos is None else videos)))
-        rows[part] = slice(start, len(ids))
-    return np.array(ids, dtype=np.int64), rows
+        counts[part] = len(ids) - start
+    return np.array(ids, dtype=np.int64), counts
 
 
 def _simulate(

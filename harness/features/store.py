@@ -24,6 +24,7 @@ from pydantic import ValidationError
 
 from avbench.harness.atomic import writing
 from avbench.harness.errors import DataError, UsageError, unknown
+from avbench.harness.features.assemble import CHUNK, misplaced, part_rows
 from avbench.harness.features.draft import (
     ClipGroup,
     Draft,
@@ -37,6 +38,7 @@ from avbench.harness.features.draft import (
 from avbench.harness.features.featureset import FeatureSet
 from avbench.harness.features.hashing import content_hash
 from avbench.harness.features.manifest import STORE_VERSION, Manifest
+from avbench.harness.features.source import FeatureSource
 from avbench.harness.features.tensorfile import HASH, Layout, TensorFile
 from avbench.harness.tracks import Track
 from avbench.splits import DATASETS, PARTS, Split, load_split
@@ -49,8 +51,6 @@ NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
 SPARE_DISK = 64 * 2**20
 LEFTOVER_SECONDS = 24 * 3600
 MAX_ID_BYTES = 255
-CHUNK = 4096
-"""Rows looked at at once in a check."""
 
 
 def home() -> Path:
@@ -62,7 +62,7 @@ def home() -> Path:
     return user_data_path("avbench")
 
 
-class Store:
+class Store(FeatureSource):
     """The feature sets under ``<root>/<dataset>/<features>.safetensors`` and ``.json``."""
 
     def __init__(self, root: Path | None = None) -> None:
@@ -213,7 +213,8 @@ class Store:
             raise DataError(f"{path}: does not belong to its manifest; {again}")
         ids = tensors.pop("video_id")
         rows = part_rows(manifest.counts)
-        _refuse_misplaced(path, tensors["class_id"].numpy(), rows, split)
+        if part := misplaced(tensors["class_id"].numpy(), rows, split):
+            raise DataError(f"{path}: {part} holds clips of classes that do not belong there; {again}")
         return FeatureSet(track, split, manifest, rows=rows, **tensors), ids
 
 
@@ -222,12 +223,6 @@ def how_to_get(track: Track) -> str:
     if track.features in ("main", "cls"):
         return "'avbench data import PATH' takes them from the public feature archive"
     return f"'avbench data add {track.features} --dataset {track.dataset} ...' stores your own"
-
-
-def part_rows(counts: Mapping[str, int]) -> dict[str, slice]:
-    """The rows of each part, one part after the other."""
-    ends = np.cumsum([counts[part] for part in PARTS]).tolist()
-    return {part: slice(end - counts[part], end) for part, end in zip(PARTS, ends, strict=True)}
 
 
 def _manifest(draft: Draft, found: str) -> Manifest:
@@ -280,14 +275,6 @@ def _fits(tensors: Mapping[str, Tensor], manifest: Manifest, split: Split) -> bo
         "video_id": ("torch.uint8", (count, *width)),
     }
     return {name: (str(t.dtype), tuple(t.shape)) for name, t in tensors.items()} == expected
-
-
-def _refuse_misplaced(path: Path, class_id: NDArray[np.int64], rows: Mapping[str, slice], split: Split) -> None:
-    """No clip may stand in a part that its class has no place in: above all, no unseen class in training."""
-    for part, members in rows.items():
-        allowed = [c.id for c in split.classes_of(part)]
-        if not np.isin(class_id[members], allowed).all():
-            raise DataError(f"{path}: {part} holds clips of classes that do not belong there; import it again")
 
 
 def _refuse_unusable(track: Track, group: ClipGroup, name: str, features: NDArray[np.float32], width: int) -> None:

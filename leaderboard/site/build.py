@@ -25,6 +25,7 @@ from avbench.leaderboard.site.pages import (
     downloads,
     home,
     methods,
+    more,
     papers,
     rejected,
 )
@@ -66,7 +67,7 @@ def _everything(site: Site, url: str | None) -> Iterator[Page | File]:
     for name in ASSETS:
         yield File(f"assets/{name}", (resources.files("avbench.leaderboard.site") / "assets" / name).read_text("utf-8"))
     yield File(".nojekyll", "")
-    for room in (home, boards, averages, demo, methods, datasets, papers, defects, rejected, downloads):
+    for room in (home, boards, averages, demo, methods, datasets, papers, defects, rejected, downloads, more):
         yield from room.pages(site)
     yield from exports.files(site)
     yield from feed.files(site, url)

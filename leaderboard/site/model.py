@@ -11,6 +11,7 @@ from avbench.harness.method import MethodInfo
 from avbench.harness.plugins import Registered, plugins
 from avbench.harness.presets import changed_options
 from avbench.harness.records import RunRecord
+from avbench.harness.site_page import SitePage
 from avbench.leaderboard.averages import AverageBoard, average_boards
 from avbench.leaderboard.boards import Board, FeatureGroup, build_boards
 from avbench.leaderboard.claims import Anomaly, PublishedMethod, claims, published_methods, trusted_features
@@ -82,6 +83,8 @@ class Site:
     boards: tuple[RankedBoard, ...]
     averages: tuple[AverageBoard, ...]
     methods: Mapping[str, MethodEntry]
+    more: tuple[SitePage, ...] = ()
+    """Pages of installed packages."""
 
     @property
     def real(self) -> tuple[RankedBoard, ...]:
@@ -112,7 +115,7 @@ def site_of(gate: Gate) -> Site:
     )
     slugs = {r.configuration.method for r in gate.sound} | set(published_methods()) | set(plugins().methods)
     methods = {s: MethodEntry(s, plugins().methods.get(s), published_methods().get(s)) for s in sorted(slugs)}
-    return Site(gate, ranked, average_boards(boards), methods)
+    return Site(gate, ranked, average_boards(boards), methods, tuple(plugins().site_pages(gate.sound)))
 
 
 def started(record: RunRecord) -> str:

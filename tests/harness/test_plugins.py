@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import click
 import pytest
-from simulated_features import Ridge
+from click.testing import CliRunner
+from simulated_features import Ridge, simulated_features
 
 from avbench.harness import hookspecs, plugins
-from avbench.harness.errors import UsageError
+from avbench.harness.cli import cli
+from avbench.harness.errors import DataError, PluginError, UsageError
+from avbench.harness.features import sources
+from avbench.harness.features.assemble import HASHED, check
+from avbench.harness.features.featureset import FeatureSet
+from avbench.harness.features.hashing import content_hash
+from avbench.harness.features.source import FeatureSource
 from avbench.harness.hookspecs import hookimpl
-from avbench.harness.method import Method
+from avbench.harness.observers import RunObserver
 from avbench.harness.plugins import Plugins, load_plugins
+from avbench.harness.records import RunRecord
+from avbench.harness.site_page import SitePage
+from avbench.harness.tracks import Track
 from avbench.harness.variants import Variant
 
 
@@ -31,9 +44,10 @@ class Package:
         self.name = "plugin"
 
 
-def module(methods: Callable[[], Any], **others: Any) -> ModuleType:
+def module(methods: Callable[[], Any] | None = None, **others: Any) -> ModuleType:
     made = ModuleType("simulated_plugin")
-    made.avbench_methods = hookimpl(methods)  # type: ignore[attr-defined]
+    if methods:
+        made.avbench_methods = hookimpl(methods)  # type: ignore[attr-defined]
     for name, value in others.items():
         setattr(made, name, value)
     return made
@@ -84,23 +98,182 @@ def test_a_broken_plugin_is_named_and_costs_nothing_else(bad: Callable[[], Any],
     assert reason in found.broken[0].reason
 
 
+class SimulatedSource(FeatureSource):
+    """One simulated feature set, with its true hash."""
+
+    def __init__(self, features: FeatureSet | None = None) -> None:
+        features = features or simulated_features()
+        tensors = {name: getattr(features, name) for name in HASHED}
+        manifest = features.manifest.model_copy(update={"content_hash": content_hash(tensors)})
+        self.features = replace(features, manifest=manifest)
+
+    def tracks(self) -> list[Track]:
+        return [self.features.track]
+
+    def load(self, track: Track) -> FeatureSet:
+        return self.features
+
+
 HALF = Variant("ridge", "half", {"strength": 0.5}, "a-paper", "table-1")
 DOUBLE = Variant("ridge", "half", {"strength": 2.0}, "a-paper", "table-2")
 
 
 def test_a_package_may_bring_variants_only() -> None:
-    def no_methods() -> list[type[Method]]:
-        return []
-
-    def package(name: str, *variants: object) -> Package:
-        return Package(name, lambda: module(no_methods, avbench_variants=hookimpl(lambda: list(variants))))
-
-    found = load(package("good", HALF), package("differing", DOUBLE), package("untyped", "half"), package("same", HALF))
-    assert found.variants == (HALF, HALF)
+    given = {"good": HALF, "differing": DOUBLE, "untyped": "half", "same": HALF}
+    found = load(*(brings(name, "avbench_variants", variant) for name, variant in given.items()))
+    assert found.variants == [HALF, HALF]
     reasons = {b.distribution: b.reason for b in found.broken}
     assert reasons.keys() == {"differing", "untyped"}
     assert "'half' of method 'ridge' is given twice" in reasons["differing"]
     assert "list of Variant" in reasons["untyped"]
+
+
+def brings(name: str, hook: str, *values: object) -> Package:
+    """A package with one hook."""
+    return Package(name, lambda: module(**{hook: hookimpl(lambda: list(values))}))
+
+
+class Watcher(RunObserver):
+    name = "watcher"
+
+
+@click.command("greet")
+def greet() -> None:
+    """Say hello."""
+    click.echo("hello")
+
+
+@click.command("run")
+def clash() -> None:
+    """Named like a built-in one."""
+
+
+@pytest.mark.parametrize(
+    ("hook", "good", "bad", "reason"),
+    [
+        ("avbench_run_observers", Watcher, Watcher(), "subclasses of RunObserver"),
+        ("avbench_run_observers", Watcher, Watcher, "'watcher' is already registered"),
+        ("avbench_commands", greet, len, "list of Command"),
+        ("avbench_commands", greet, greet, "'greet' is already registered"),
+        ("avbench_commands", greet, clash, "has a command 'run' of its own"),
+        ("avbench_commands", greet, click.Command(None), "without a name"),
+        ("avbench_feature_sources", SimulatedSource(), SimulatedSource, "list of FeatureSource"),
+    ],
+)
+def test_what_a_hook_may_return(hook: str, good: object, bad: object, reason: str) -> None:
+    found = load(brings("good", hook, good), brings("bad", hook, bad))
+    assert [p.distribution for p in found.loaded] == ["good"]
+    assert found.loaded[0].hooks == (hook,)
+    assert reason in found.broken[0].reason
+
+
+def test_a_plugin_brings_all_or_nothing() -> None:
+    found = load(Package("half", lambda: module(lambda: [Ridge], avbench_commands=hookimpl(lambda: "none"))))
+    assert not found.methods
+    assert "avbench_commands must return a list, not 'none'" in found.broken[0].reason
+
+
+def test_a_broken_plugin_is_warned_of_once_and_strictly_refused(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = load(Package("good", lambda: module(lambda: [Ridge])), Package("bad", _import_error))
+    assert [r.getMessage() for r in caplog.records] == [
+        "warning: plugin 'plugin' of bad is left out: ImportError: no such library"
+    ]
+    monkeypatch.setattr(plugins, "plugins", lambda: found)
+    runner = CliRunner()
+    assert runner.invoke(cli, ["splits", "list"]).exit_code == 0
+    strict = runner.invoke(cli, ["--strict-plugins", "splits", "list"])
+    assert isinstance(strict.exception, PluginError)
+    assert strict.exception.exit_code == 5
+    assert "plugin 'plugin' of bad" in str(strict.exception)
+    by_environment = runner.invoke(cli, ["splits", "list"], env={"AVBENCH_STRICT_PLUGINS": "1"})
+    assert isinstance(by_environment.exception, PluginError)
+
+
+def test_commands_of_plugins_stand_beside_the_built_in_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plugins, "plugins", lambda: load(brings("polite", "avbench_commands", greet)))
+    runner = CliRunner()
+    assert runner.invoke(cli, ["greet"]).output == "hello\n"
+    assert "greet        Say hello." in runner.invoke(cli, ["--help"]).output
+    assert "Did you mean 'greet'?" in runner.invoke(cli, ["gret"]).output
+
+
+def test_plugins_are_listed_with_their_hooks_and_faults(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = load(brings("polite", "avbench_commands", greet), Package("bad", _import_error))
+    monkeypatch.setattr("avbench.harness.cli.plugins.load", lambda: found)
+    rows = json.loads(CliRunner().invoke(cli, ["plugins", "list", "--json"]).output)
+    assert rows[0]["hooks"] == ["avbench_commands"]
+    assert (rows[1]["distribution"], rows[1]["error"]) == ("bad", "ImportError: no such library")
+
+
+def test_features_of_a_source_are_found_and_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    good, lying = SimulatedSource(), SimulatedSource(simulated_features("ucf", seed=1))
+    lying.features = replace(lying.features, audio=lying.features.audio + 1)
+    for source in (good, lying):
+        found = load(brings("features", "avbench_feature_sources", source))
+        monkeypatch.setattr(plugins, "plugins", lambda found=found: found)
+        sources.load_features.cache_clear()
+        track = source.features.track
+        assert sources.feature_manifest(track) == source.features.manifest
+        if source is good:
+            assert sources.load_features(track) is good.features
+        else:
+            with pytest.raises(DataError, match="content hash"):
+                sources.load_features(track)
+    sources.load_features.cache_clear()
+
+
+def test_two_sources_of_one_track_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = load(
+        brings("one", "avbench_feature_sources", SimulatedSource()),
+        brings("two", "avbench_feature_sources", SimulatedSource()),
+    )
+    monkeypatch.setattr(plugins, "plugins", lambda: found)
+    with pytest.raises(DataError, match="two packages bring these features"):
+        sources.foreign_tracks()
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda f: replace(f, audio=f.audio.double()), "audio is torch.float64"),
+        (lambda f: replace(f, visual=f.visual[:-1]), "visual is torch.float32"),
+        (lambda f: replace(f, class_id=f.class_id.flip(0)), "train holds clips of classes that do not belong there"),
+        (lambda f: replace(f, audio=f.audio.log()), "audio holds NaN"),
+        (lambda f: replace(f, rows={**f.rows, "train": slice(0, 1)}), "rows are not ordered by part"),
+        (lambda f: replace(f, track=Track("ucf", "main")), "the feature set calls itself ucf/main"),
+    ],
+)
+def test_features_that_a_run_cannot_trust(change: Callable[[FeatureSet], FeatureSet], reason: str) -> None:
+    features = simulated_features()
+    with pytest.raises(DataError, match=reason):
+        check(change(features), features.track)
+
+
+def _raise(records: Sequence[RunRecord]) -> list[SitePage]:
+    raise RuntimeError(f"{len(records)} records")
+
+
+def test_a_page_that_fails_costs_only_itself() -> None:
+    page = SitePage("extra", "Extra", "<p>more</p>")
+
+    def pages(name: str, hook: Callable[..., object]) -> Package:
+        return Package(name, lambda: module(avbench_site_pages=hookimpl(hook)))
+
+    found = load(pages("good", lambda records: [page]), pages("bad", _raise), pages("twice", lambda records: [page]))
+    assert not found.broken
+    assert found.site_pages([]) == [page]
+    assert [b.reason for b in found.broken] == [
+        "RuntimeError: 0 records",
+        "PluginError: site page 'extra' is already registered",
+    ]
+
+
+@pytest.mark.parametrize("slug", ["../up", "a/b", "", "Upper", "index.html"])
+def test_a_page_stays_in_its_folder(slug: str) -> None:
+    with pytest.raises(ValueError, match="slug"):
+        SitePage(slug, "title", "body")
 
 
 def test_an_unknown_method_gets_a_suggestion() -> None:
@@ -136,10 +309,13 @@ def test_every_hook_has_one_sentence() -> None:
     for name, hook in vars(hookspecs).items():
         if name.startswith("avbench_"):
             assert hook.__doc__
-            assert hook.__doc__.strip().count(".") == 1, name
+            assert hook.__doc__.strip().endswith("."), name
+            assert hook.__doc__.count(".") == 1, name
 
 
-@pytest.mark.parametrize("command", [["--help"], ["methods", "list"], ["methods", "show", "avca"], ["splits", "list"]])
+@pytest.mark.parametrize(
+    "command", [["--help"], ["methods", "list"], ["methods", "show", "avca"], ["splits", "list"], ["plugins", "list"]]
+)
 def test_listings_do_not_import_torch(command: list[str]) -> None:
     code = f"""
 import sys

@@ -245,7 +245,7 @@ def test_a_changed_byte_is_found(tensor: str, store: Store) -> None:
     path.write_bytes(content)
     found = store.verify(TRACK)
     if tensor == "class_id":
-        assert re.search("train holds clips of classes that do not belong there; import it again", found[0])
+        assert re.search("train holds clips of classes that do not belong there; 'avbench data remove", found[0])
         with pytest.raises(DataError, match="train holds clips of classes that do not belong there"):
             store.load(TRACK)
     else:

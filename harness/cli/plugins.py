@@ -1,0 +1,37 @@
+"""``avbench plugins``: which packages came through the plugin door, and what they bring."""
+
+from __future__ import annotations
+
+import json
+
+import click
+from tabulate import tabulate
+
+from avbench.harness.plugins import plugins as load
+
+
+@click.group()
+def plugins() -> None:
+    """List plugins."""
+
+
+@plugins.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def list_plugins(as_json: bool) -> None:
+    """One row per plugin: distribution, entry point, hooks that it implements, and what is wrong with it."""
+    found = load()
+    rows = [
+        {"distribution": p.distribution, "version": p.version, "plugin": p.entry_point, "hooks": p.hooks, "error": None}
+        for p in found.loaded
+    ] + [
+        {"distribution": b.distribution, "version": None, "plugin": b.entry_point, "hooks": (), "error": b.reason}
+        for b in found.broken
+    ]
+    if as_json:
+        click.echo(json.dumps(rows, indent=1))
+        return
+    table = [
+        [r["distribution"], r["version"], r["plugin"], ", ".join(r["hooks"] or ()), r["error"] or "ok"] for r in rows
+    ]
+    headers = ["distribution", "version", "plugin", "hooks", "state"]
+    click.echo(tabulate(table, headers=headers, maxcolwidths=[None, None, None, 50, 60]))
