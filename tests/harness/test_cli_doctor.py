@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import pluggy
 import pytest
 from click.testing import CliRunner
 from simulated_archive import made_up
@@ -59,7 +58,7 @@ def test_features_with_warnings_and_broken_ones_are_named(tmp_path: Path) -> Non
 
 
 def test_a_broken_plugin_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
-    world = Plugins(pluggy.PluginManager("avbench"), {}, (Broken("stranger", "strange", "ImportError: no luck"),))
+    world = Plugins(broken=[Broken("stranger", "strange", "ImportError: no luck")])
     monkeypatch.setattr(plugins, "plugins", lambda: world)
     code, findings = doctor()
     assert code == 1

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pluggy
 import pytest
 import torch
 from simulated_features import Ridge, simulated_features
@@ -58,7 +57,7 @@ def simulated_world(monkeypatch: pytest.MonkeyPatch) -> None:
         return features.manifest
 
     methods = {m.info.slug: Registered(m, "tests", "1.0") for m in (Ridge, Fails, Interrupted)}
-    world = Plugins(pluggy.PluginManager("avbench"), methods, ())
+    world = Plugins(methods=methods)
     monkeypatch.setattr(runs, "plugins", lambda: world)
     monkeypatch.setattr(runs, "load_features", load)
     monkeypatch.setattr(runs, "feature_manifest", manifest)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from simulated_features import Ridge, simulated_features
 
-from avbench.harness import plugins, runs
+from avbench.harness import runs
 from avbench.harness.errors import MethodError, UsageError
 from avbench.harness.plugins import Plugins, Registered
 from avbench.harness.results import ResultsFolder
@@ -49,7 +49,7 @@ def test_a_bad_file_is_refused(lines: list[str], message: str) -> None:
 def world(monkeypatch: pytest.MonkeyPatch) -> Plugins:
     features = simulated_features()
     methods = {"ridge": Registered(Ridge, "tests", "1.0")}
-    found = Plugins(plugins.load_plugins([]).manager, methods, (), (STRONG, WEAK, AGAIN))
+    found = Plugins(methods=methods, variants=[STRONG, WEAK, AGAIN])
     monkeypatch.setattr(runs, "plugins", lambda: found)
     monkeypatch.setattr(runs, "load_features", lambda _: features)
     monkeypatch.setattr(runs, "feature_manifest", lambda _: features.manifest)

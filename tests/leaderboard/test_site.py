@@ -8,6 +8,7 @@ import json
 import xml.etree.ElementTree as ET
 from itertools import pairwise
 from pathlib import Path
+from types import ModuleType
 from urllib.parse import unquote, urlsplit
 
 import pytest
@@ -15,7 +16,9 @@ from simulated_results import simulated_run, store
 from simulated_site import METHODS, UCF, Document, results
 
 from avbench.harness.errors import UsageError
+from avbench.harness.plugins import Loaded, Plugins
 from avbench.harness.results import ResultsFolder
+from avbench.harness.site_page import SitePage
 from avbench.leaderboard.claims import claims, papers
 from avbench.leaderboard.site import build_site
 from avbench.leaderboard.site.files import MANIFEST, hashes
@@ -304,3 +307,20 @@ def test_many_records_are_checked_in_processes_with_the_same_result(
     monkeypatch.setattr("avbench.leaderboard.site.gate.FEW", 4)
     build_site(folder, tmp_path / "two", processes=2)
     assert hashes(tmp_path / "one") == hashes(tmp_path / "two")
+
+
+def test_pages_of_packages_stand_in_the_frame_and_on_the_front_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plugin = ModuleType("simulated_plugin")
+    plugin.avbench_site_pages = lambda records: [  # type: ignore[attr-defined]
+        SitePage("counts", "Counts", f"<p id='counts'>{len(records)} runs</p>")
+    ]
+    found = Plugins(loaded=[Loaded("counting", "1.0", "pages", plugin, ("avbench_site_pages",))])
+    monkeypatch.setattr("avbench.leaderboard.site.model.plugins", lambda: found)
+    build_site(store(tmp_path / "results", [simulated_run("ale", UCF, "aligned", 0, 0.5)]), tmp_path / "out")
+    page = Document((tmp_path / "out" / "more" / "counts.html").read_text("utf-8"))
+    assert "counts" in page.ids
+    assert "../index.html" in page.links
+    assert "<p id='counts'>1 runs</p>" in (tmp_path / "out" / "more" / "counts.html").read_text("utf-8")
+    assert "more/counts.html" in Document((tmp_path / "out" / "index.html").read_text("utf-8")).links
