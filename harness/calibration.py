@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -68,8 +69,12 @@ class Area:
     """How well the margin tells seen from unseen clips; None where there is no rightly classified clip on one side."""
 
 
+@lru_cache(maxsize=4)
 def curve(evidence: Evidence, *, allow_empty: bool = False) -> SeenUnseenCurve:
-    """The seen-unseen curve: mean class accuracies over the joint search space for every real offset."""
+    """The seen-unseen curve: mean class accuracies over the joint search space for every real offset.
+
+    The last few are kept, so that offset, area and plots of one evidence share theirs.
+    """
     weights = class_weights(evidence, allow_empty=allow_empty)[evidence.class_row]
     seen, unseen = evidence.seen_class == evidence.label, evidence.unseen_class == evidence.label
     counted = seen | unseen
@@ -108,8 +113,12 @@ def grid_offset(evidence: Evidence, grid: Sequence[float] = GRID, *, allow_empty
 
     Where a margin equals an offset the lower class id wins, as in :func:`avbench.harness.accuracy.predict`.
     """
-    accuracies = [mean_class_accuracy(evidence, predict(evidence, offset), allow_empty=allow_empty) for offset in grid]
-    hm = np.array([harmonic_mean(seen, unseen) for seen, unseen in accuracies])
+    whole = curve(evidence, allow_empty=allow_empty)
+    entry = np.searchsorted(whole.thresholds, grid)
+    hm = whole.hm[entry]
+    for tied in np.flatnonzero(np.isin(grid, whole.thresholds)):
+        predicted = predict(evidence, grid[int(tied)])
+        hm[tied] = harmonic_mean(*mean_class_accuracy(evidence, predicted, allow_empty=allow_empty))
     best = _first_best(hm)
     return Offset(float(grid[best]), float(hm[best]))
 

@@ -77,9 +77,11 @@ class Evidence:
             ("seen_class", self.seen_classes),
             ("unseen_class", self.unseen_classes),
         ):
-            strangers = np.setdiff1d(getattr(self, name), space)
-            if strangers.size:
-                raise RecordError(f"evidence: {name} holds class ids outside its search space: {_listed(strangers)}.")
+            ids = getattr(self, name)
+            known = np.isin(ids, space)
+            if not known.all():
+                strangers = _listed(np.unique(ids[~known]))
+                raise RecordError(f"evidence: {name} holds class ids outside its search space: {strangers}.")
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """The seven arrays by name, ready to be stored."""
@@ -161,15 +163,11 @@ def reduce_scores(
         )
     scores = scores.detach().float()
     columns = [np.flatnonzero(mask), np.flatnonzero(~mask)]
-    best = [scores.index_select(1, torch.from_numpy(side).to(scores.device)).max(dim=1) for side in columns]
-    # NaN and infinity show in a largest or in the lowest score: no pass over the matrix for them alone.
-    floats = [*(side.values for side in best), scores.amin(dim=1)]
-    bits = [*(part.view(torch.int32) for part in floats), *(side.indices.int() for side in best)]
-    packed = torch.cat(bits).cpu().numpy().reshape(len(bits), -1)
-    read, (seen_index, unseen_index) = packed[: len(floats)].view(np.float32), packed[len(floats) :]
-    if not np.isfinite(read).all():
+    best = _best_on_host if scores.device.type == "cpu" else _best_on_device
+    (seen_score, unseen_score, total), (seen_index, unseen_index) = best(scores, columns)
+    # NaN and infinity show in sums, which are cheap. So may the sum of large scores: then a closer look decides.
+    if not np.isfinite(total).all() and not bool(torch.isfinite(scores).all()):
         raise _not_finite(scores, ids)
-    seen_score, unseen_score, _ = read
     return Evidence(
         label=truth,
         seen_class=ids[columns[0]][seen_index],
@@ -179,6 +177,30 @@ def reduce_scores(
         seen_classes=ids[columns[0]],
         unseen_classes=ids[columns[1]],
     )
+
+
+def _best_on_host(scores: Tensor, sides: Sequence[NDArray[np.intp]]) -> tuple[Sequence[Floats], Sequence[Any]]:
+    """Each clip's best score of both sides, the sum of all scores, and each clip's best columns; the first of equals.
+
+    The search is NumPy's, which on a CPU is several times as fast as torch's maximum with indices.
+    """
+    import torch
+
+    parts = [scores.index_select(1, torch.from_numpy(side)).numpy() for side in sides]
+    columns = [part.argmax(axis=1) for part in parts]
+    values = [part[np.arange(len(part)), column] for part, column in zip(parts, columns, strict=True)]
+    return [*values, scores.sum().numpy()], columns
+
+
+def _best_on_device(scores: Tensor, sides: Sequence[NDArray[np.intp]]) -> tuple[Sequence[Floats], Sequence[Any]]:
+    """The same, with a sum for each clip, worked out on the device of the scores and read back in one copy."""
+    import torch
+
+    best = [scores.index_select(1, torch.from_numpy(side).to(scores.device)).max(dim=1) for side in sides]
+    floats = [*(side.values for side in best), scores.sum(dim=1)]
+    bits = [*(part.view(torch.int32) for part in floats), *(side.indices.int() for side in best)]
+    packed = torch.cat(bits).cpu().numpy().reshape(len(bits), -1)
+    return [*packed[: len(floats)].view(np.float32)], [*packed[len(floats) :]]
 
 
 def _on_host(values: Tensor | Sequence[Any] | NDArray[Any]) -> Any:

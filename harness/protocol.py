@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from avbench.harness.calibration import Offset, exact_offset, grid_offset
 from avbench.harness.errors import MethodError
 from avbench.harness.evidence import Evidence
-from avbench.harness.metrics import Metrics, evaluate
+from avbench.harness.metrics import Metrics, evaluate, harmonic_mean, mean_class_accuracy, predict
 from avbench.harness.results import TEST, VALIDATION
 
 if TYPE_CHECKING:
@@ -196,8 +196,8 @@ class _Fit:
     def _validate(self, evidence: Evidence, *, stacking: bool) -> Epoch:
         """Metrics at the best offset, or at 0 for methods whose scores are final."""
         offset = self.protocol.find_offset(evidence, allow_empty=self.allow_empty).value if stacking else 0.0
-        metrics = evaluate(evidence, offset, allow_empty=self.allow_empty)
-        return Epoch(metrics.S, metrics.U, metrics.HM, offset)
+        seen, unseen = mean_class_accuracy(evidence, predict(evidence, offset), allow_empty=self.allow_empty)
+        return Epoch(seen, unseen, harmonic_mean(seen, unseen), offset)
 
     def chosen_offset(self) -> tuple[float, dict[str, float]]:
         """The offset of the best epoch, and the branch optima it is the mean of (none for most methods)."""

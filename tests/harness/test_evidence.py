@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from simulated_scores import ScoreTable, score_tables
 
 from avbench.harness.errors import MethodError, RecordError
-from avbench.harness.evidence import Evidence, reduce_scores
+from avbench.harness.evidence import Evidence, _best_on_device, _best_on_host, reduce_scores
 
 PER_CLIP = ("label", "seen_class", "seen_score", "unseen_class", "unseen_score")
 
@@ -88,7 +88,19 @@ def test_scores_that_differ_only_beyond_float32_are_ties() -> None:
     assert reduce_scores(scores, [0, 1, 2], [True, True, False], [1]).seen_class.tolist() == [0]
 
 
+@settings(max_examples=50, deadline=None)
+@given(score_tables())
+def test_host_and_device_find_the_same_best_classes(table: ScoreTable) -> None:
+    scores, seen = torch.tensor(table.scores, dtype=torch.float32), np.array(table.seen)
+    sides = [np.flatnonzero(seen), np.flatnonzero(~seen)]
+    (host, columns), (device, same_columns) = (best(scores, sides) for best in (_best_on_host, _best_on_device))
+    for one, other in zip([*host[:2], *columns], [*device[:2], *same_columns], strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert host[2] == pytest.approx(device[2].sum())
+
+
 def test_device_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("avbench.harness.evidence._best_on_host", _best_on_device)
     reads: list[str] = []
     for name in ("cpu", "item", "tolist", "__bool__", "__int__", "__float__"):
         original = getattr(torch.Tensor, name)
