@@ -1,0 +1,1 @@
+"""A new package with a method of its own, written from templates."""
