@@ -1,4 +1,4 @@
-"""Executing many runs: one after the other, or in parallel processes on the CPU."""
+"""Executing many runs: one after the other, in parallel processes on the CPU, or in turn on one GPU."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 import multiprocessing
 import os
 import queue
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
@@ -22,6 +22,8 @@ from avbench.harness.runs import PlannedRun, RunListener, execute
 
 if TYPE_CHECKING:
     import torch
+
+    from avbench.harness.company import Pause
 
 Event = tuple[int, EpochDone]
 _events: Queue[Event] | None = None
@@ -63,8 +65,14 @@ def execute_all(
         for index, run in enumerate(runs):
             yield index, execute(run, results, device, partial(listener, index), observe)
         return
-    if device.type != "cpu":
-        raise UsageError("--jobs runs processes on the CPU; on CUDA use --jobs 1")
+    if device.type == "cuda":
+        from avbench.harness.company import Company
+
+        def call(index: int, run: PlannedRun) -> Callable[[Pause], RunRecord]:
+            return lambda pause: execute(run, results, device, partial(listener, index), observe, pause)
+
+        yield from Company[RunRecord](device, jobs).results([call(*numbered) for numbered in enumerate(runs)])
+        return
     yield from _in_processes(runs, results, min(jobs, len(runs)), listener, observe)
 
 

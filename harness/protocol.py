@@ -112,17 +112,20 @@ def run_two_stages(
     epochs: int,
     seed: int,
     listener: EpochListener = lambda _: None,
+    pause: Callable[[], None] = lambda: None,
 ) -> Result:
     """Stage 1 chooses epoch and offset on validation; stage 2 trains afresh on train + validation and is tested once.
 
-    ``make`` gives a fresh method. ``features`` are on the device of the run. Raises :class:`MethodError` when the
-    method breaks its contract.
+    ``make`` gives a fresh method. ``features`` are on the device of the run. ``pause`` is called at the end of each
+    epoch, before its validation is waited for: there another run may take its turn.
+
+    Raises :class:`MethodError` when the method breaks its contract.
     """
     from avbench.harness.stages import stage_data
 
     start = perf_counter()
     stage_1 = stage_data(features, protocol, stage=1)
-    fit_1 = _Fit(stage_1, stage_1, protocol, epochs, seed, listener)
+    fit_1 = _Fit(stage_1, stage_1, protocol, epochs, seed, listener, pause)
     fit_1.run(make())
     best = fit_1.best
     offset, branch_offsets = fit_1.chosen_offset()
@@ -130,7 +133,7 @@ def run_two_stages(
 
     stage_2 = stage_data(features, protocol, stage=2)
     method = make()
-    _Fit(stage_2, stage_1, protocol, best + 1, seed, listener).run(method)
+    _Fit(stage_2, stage_1, protocol, best + 1, seed, listener, pause).run(method)
     test = stage_2.evidence(method)
     return Result(
         metrics=evaluate(test, offset, allow_empty=features.incomplete),
@@ -162,9 +165,10 @@ class _Fit:
         epochs: int,
         seed: int,
         listener: EpochListener,
+        pause: Callable[[], None],
     ) -> None:
         self.stage, self.validation, self.protocol, self.listener = stage, validation, protocol, listener
-        self.epochs, self.seed, self.device = epochs, seed, stage.device
+        self.epochs, self.seed, self.device, self.pause = epochs, seed, stage.device, pause
         self.allow_empty = stage.features.incomplete
         self.history: list[Epoch] = []
         self.best = 0
@@ -179,6 +183,7 @@ class _Fit:
     def epoch_done(self, method: Method) -> float:
         if len(self.history) >= self.epochs:
             raise MethodError(f"{method.info.slug}.fit reported more epochs than the {self.epochs} it was given")
+        self.pause()
         combined = self.validation.evidence(method, trained=self.stage)
         epoch = self._validate(combined, stacking=method.info.calibrated_stacking)
         self.history.append(epoch)

@@ -120,10 +120,11 @@ def execute(
     device: torch.device,
     listener: EpochListener = lambda _: None,
     observe: Sequence[str] = (),
+    pause: Callable[[], None] = lambda: None,
 ) -> RunRecord:
     """Do one run and store its record. An exception becomes a stored failure; Ctrl-C stores nothing.
 
-    ``observe``: names of the observers that watch the run.
+    ``observe``: names of the observers that watch the run. ``pause``: see :func:`run_two_stages`.
     """
     import torch
 
@@ -142,7 +143,7 @@ def execute(
         observers.epoch(done)
 
     try:
-        result = _run(registered, c, device, epoch_done)
+        result = _run(registered, c, device, epoch_done, pause)
         evidence = pack_evidence(result.evidence)
         outcome, seconds = _outcome(result, evidence), result.seconds
     except Exception as error:
@@ -178,7 +179,9 @@ def execute(
     return record
 
 
-def _run(registered: Registered, c: Configuration, device: torch.device, listener: EpochListener) -> Result:
+def _run(
+    registered: Registered, c: Configuration, device: torch.device, listener: EpochListener, pause: Callable[[], None]
+) -> Result:
     options = registered.method.Options.model_validate(c.options)
     return run_two_stages(
         lambda: registered.method(options),
@@ -187,6 +190,7 @@ def _run(registered: Registered, c: Configuration, device: torch.device, listene
         epochs=_epochs(options),
         seed=c.seed,
         listener=listener,
+        pause=pause,
     )
 
 

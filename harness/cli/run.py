@@ -56,7 +56,7 @@ def read_config(ctx: click.Context, _param: click.Parameter, path: Path | None) 
     "--variant", "variant", multiple=True, help="Named variant of the method; may be repeated. An option given wins."
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:<number>.")
-@click.option("--jobs", default=1, show_default=True, type=click.IntRange(1, 256), help="Parallel processes (CPU).")
+@click.option("--jobs", default=1, show_default=True, type=click.IntRange(1, 256), help="Runs at once.")
 @click.option(
     "--results", default="results", show_default=True, type=click.Path(path_type=Path), help="Results folder."
 )

@@ -283,7 +283,6 @@ def test_every_variant_of_the_paper_can_be_run() -> None:
 
 
 @pytest.mark.cuda
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("similarity", ["cosine", "norm-product", "distance"])
 def test_the_loss_can_be_captured(method: type[Alignment], similarity: str) -> None:

@@ -13,8 +13,6 @@ from simulated_training import SimulatedProgress, fitted, on_cuda, simulated_tra
 from avbench.methods import steps
 from avbench.methods.avca import AVCA, AVCAOptions
 
-needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-
 
 def test_on_cpu_every_call_is_one_plain_step() -> None:
     calls: list[int] = []
@@ -37,7 +35,6 @@ def trained_on_cuda(**options: Any) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.cuda
-@needs_cuda
 def test_the_captured_graph_trains_like_plain_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     no_dropout = {"dropout_encoder": 0.0, "dropout_projection": 0.0, "dropout_decoder": 0.0}
     graphed = trained_on_cuda(**no_dropout)
@@ -49,14 +46,12 @@ def test_the_captured_graph_trains_like_plain_steps(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.cuda
-@needs_cuda
 def test_same_seed_same_bits_on_cuda() -> None:
     first, second = trained_on_cuda(), trained_on_cuda()
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
 @pytest.mark.cuda
-@needs_cuda
 def test_random_numbers_differ_from_replay_to_replay() -> None:
     from avbench.methods.blocks import dropout_mask
 
