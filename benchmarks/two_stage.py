@@ -64,9 +64,7 @@ class Row:
 
 def avbench_run(features: FeatureSet, options: AVCAOptions, protocol: str) -> Cost:
     with deterministic():
-        done = run_two_stages(
-            lambda: AVCA(options), features, PROTOCOLS[protocol], epochs=options.epochs, seed=SEED
-        )
+        done = run_two_stages(lambda: AVCA(options), features, PROTOCOLS[protocol], epochs=options.epochs, seed=SEED)
     return Cost(sum(done.seconds), options.epochs + done.epochs)
 
 
