@@ -20,7 +20,7 @@ COMMANDS = (
     ["methods", "list"],
     ["splits", "list"],
     ["data", "status"],
-    ["results", "list"],
+    ["plugins", "list"],
     ["run", "--help"],
 )
 BUDGET = 0.3
