@@ -14,14 +14,11 @@ import sys
 from dataclasses import asdict
 
 import torch
-from step_timing import measure
+from step_timing import batch_method, measure, ucf_options
 from tabulate import tabulate
 
 from avbench.harness.errors import UsageError
-from avbench.harness.options import EpochOptions
 from avbench.harness.plugins import plugins
-from avbench.harness.tracks import Track
-from avbench.methods.training import BatchMethod
 
 
 def main() -> None:
@@ -40,17 +37,15 @@ def main() -> None:
     rows = []
     for slug in arguments.method or plugins().methods:
         try:
-            kind = plugins().method(slug).method
+            kind = batch_method(slug)
         except UsageError as error:
             parser.error(str(error))
-        if not issubclass(kind, BatchMethod):
+        if kind is None:
             print(f"{slug}: left out, it takes no training steps on batches", file=sys.stderr)
             continue
         given = {"batch_size": arguments.batch_size} if arguments.batch_size else {}
-        options = kind.Options.effective(Track("ucf", "main"), "aligned", given)
-        assert isinstance(options, EpochOptions)
         device = torch.device(arguments.device)
-        rows.append(measure(slug, kind, options, arguments.repetitions, arguments.steps, device))
+        rows.append(measure(slug, kind, ucf_options(kind, **given), arguments.repetitions, arguments.steps, device))
     if arguments.json:
         print(json.dumps([asdict(row) for row in rows], indent=2))
         return

@@ -10,6 +10,7 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 from matrix_products import MatrixProducts
@@ -18,6 +19,8 @@ from torch import Tensor, nn
 from avbench.harness.data import Classes, Clips, TrainingSet
 from avbench.harness.method import Method
 from avbench.harness.options import EpochOptions
+from avbench.harness.plugins import plugins
+from avbench.harness.tracks import Track
 from avbench.methods.steps import RepeatedStep
 from avbench.methods.training import BatchMethod
 
@@ -72,8 +75,8 @@ class Row:
     gflop: float
 
 
-def simulated_training(device: torch.device, unseen: int = 0, classes: int = 30, clips: int = 3174) -> TrainingSet:
-    """Noise of the size of UCF's first stage with main features; with ``unseen`` classes, those are shown."""
+def simulated_training(device: torch.device, unseen: int, classes: int, clips: int) -> TrainingSet:
+    """Noise with the widths of main features; with ``unseen`` classes, those are shown."""
     generator = torch.Generator().manual_seed(0)
 
     def draw(*shape: int) -> Tensor:
@@ -91,11 +94,34 @@ def simulated_training(device: torch.device, unseen: int = 0, classes: int = 30,
     )
 
 
+def ucf_options(kind: type[BatchMethod], **given: int) -> EpochOptions:
+    """The preset of ucf/main under the protocol aligned."""
+    options = kind.Options.effective(Track("ucf", "main"), "aligned", given)
+    assert isinstance(options, EpochOptions)
+    return options
+
+
+def batch_method(slug: str) -> type[BatchMethod] | None:
+    """A registered method, if it trains on batches. Raises :class:`UsageError` for a misspelt name."""
+    kind = plugins().method(slug).method
+    return kind if issubclass(kind, BatchMethod) else None
+
+
 def measure(
-    name: str, kind: type[BatchMethod], options: EpochOptions, repetitions: int, steps: int, device: torch.device
+    name: str,
+    kind: type[BatchMethod],
+    options: EpochOptions,
+    repetitions: int,
+    steps: int,
+    device: torch.device,
+    classes: int = 30,
+    clips: int = 3174,
 ) -> Row:
-    """Record the products of one step, then time epochs of ``steps`` steps, and products, in turn."""
-    train = simulated_training(device, unseen=12 if kind.info.uses_unseen_names else 0)
+    """Record the products of one step, then time epochs of ``steps`` steps, and products, in turn.
+
+    The training set has by default the size of UCF's first stage.
+    """
+    train = simulated_training(device, 12 if kind.info.uses_unseen_names else 0, classes, clips)
     batches = kind(options).batches_per_step
     products = recorded_products(kind(options.model_copy(update={"batches_per_epoch": batches})), train)
     watch = Stopwatch(repetitions + WARM_UP, steps, device, RepeatedStep(products.alone(device), device))
@@ -119,18 +145,23 @@ def measure(
 
 def recorded_products(method: BatchMethod, train: TrainingSet) -> MatrixProducts:
     """The matrix products of the one step that the method takes, without those of its preparation."""
-    products, updates = MatrixProducts(), method.updates
+    products = MatrixProducts()
+
+    def recorded(update: Callable[..., None], *batches: object) -> None:
+        with products:
+            update(*batches)
+
+    fit_with_steps(recorded, method, train)
+    return products
+
+
+def fit_with_steps(around: Callable[..., None], method: BatchMethod, train: TrainingSet) -> None:
+    """Fit for one epoch, in which ``around`` is called for each step with the step's function and its batches."""
+    updates = method.updates
 
     def watched(net: nn.ModuleDict, rate: Tensor) -> Callable[..., None]:
-        update = updates(net, rate)
-
-        def recorded(*batches: object) -> None:
-            with products:
-                update(*batches)
-
-        return recorded
+        return partial(around, updates(net, rate))
 
     setattr(method, "updates", watched)  # noqa: B010 (mypy refuses to assign to a method)
     torch.manual_seed(0)
     method.fit(train, Stopwatch(1, 1, train.labels.device, lambda: None))
-    return products

@@ -1,0 +1,90 @@
+"""What a whole two-stage run of a method costs: time and peak memory, in a process of its own."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+
+import torch
+from simulated_track import simulated_track
+from step_timing import ucf_options
+from two_stage import SEED, UCF, deterministic
+
+from avbench.harness.plugins import plugins
+from avbench.harness.protocol import PROTOCOLS, run_two_stages
+from avbench.methods.training import BatchMethod
+
+MB = 1e6
+AVBENCH = [sys.executable, "-c", "from avbench.harness.cli import main; main()"]
+
+
+@dataclass(frozen=True)
+class RunCost:
+    """One two-stage run on ucf/main."""
+
+    seconds: float
+    epochs: int
+    """Trained and validated, in both stages together."""
+    peak_mb: float
+    """Largest memory of the process; on CUDA, of the allocator."""
+    added_mb: float
+    """What the run adds at its peak to the process that holds the features."""
+
+
+def run_cost(slug: str, epochs: int, batches: int, device: str, threads: int) -> RunCost:
+    """One run, measured in a fresh process."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=context) as pool:
+        return pool.submit(_run, slug, epochs, batches, device, threads).result()
+
+
+def _run(slug: str, epochs: int, batches: int, device_name: str, threads: int) -> RunCost:
+    torch.set_num_threads(threads)
+    device = torch.device(device_name)
+    kind = plugins().method(slug).method
+    assert issubclass(kind, BatchMethod)
+    options = ucf_options(kind, epochs=epochs, batches_per_epoch=batches)
+    features = simulated_track(UCF).to(device)
+    forget_peak(device)
+    before = peak_mb(device)
+    with deterministic():
+        done = run_two_stages(lambda: kind(options), features, PROTOCOLS["aligned"], epochs=epochs, seed=SEED)
+    peak = peak_mb(device)
+    return RunCost(sum(done.seconds), epochs + done.epochs, peak, peak - before)
+
+
+def peak_mb(device: torch.device) -> float:
+    """Peak memory since :func:`forget_peak`; on the CPU, resident memory of this process (Linux)."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / MB
+    lines = Path("/proc/self/status").read_text("ascii").splitlines()
+    return next(int(line.split()[1]) * 1024 / MB for line in lines if line.startswith("VmHWM:"))
+
+
+def forget_peak(device: torch.device) -> None:
+    """Let the peak be the present memory. (``ru_maxrss`` cannot forget, and begins with the parent's memory.)"""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    else:
+        Path("/proc/self/clear_refs").write_text("5", "ascii")
+
+
+def command_seconds(
+    method: str, *, seeds: int, jobs: int, epochs: int, batches: int, device: str, threads: int | None = None
+) -> float:
+    """Wall time of one `avbench run` on the demo of UCF, with its start. ``threads``: None leaves the choice to it."""
+    with tempfile.TemporaryDirectory() as results:
+        command = [*AVBENCH, "run", "--method", method, "--dataset", "ucf", "--features", "demo"]
+        command += ["--seeds", str(seeds), "--jobs", str(jobs), "--device", device, "--results", results]
+        command += ["-p", f"epochs={epochs}", "-p", f"batches_per_epoch={batches}"]
+        environment = {**os.environ, **({"OMP_NUM_THREADS": str(threads)} if threads else {})}
+        start = perf_counter()
+        subprocess.run(command, check=True, capture_output=True, env=environment)
+        return perf_counter() - start
