@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
 from avbench.harness.data import Classes, Clips, TrainingSet
@@ -43,8 +43,12 @@ class MethodInfo:
     generative: bool = False
     calibrated_stacking: bool = True
     """False: the method's scores are final, the offset is fixed at 0."""
+    scores_depend_on_candidates: bool = False
+    """The score of a class may depend on which other classes are candidates, as with a classifier fitted on them."""
     differences: tuple[Difference, ...] = ()
     notes: tuple[str, ...] = ()
+    expected_failures: Mapping[str, str] = field(default_factory=dict)
+    """Checks of ``avbench methods check`` that the method is known to fail: name of the check -> reason."""
 
 
 class Progress(Protocol):

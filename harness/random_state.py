@@ -1,4 +1,4 @@
-"""Keeping the global random generators as they were, around code that must not move them. Imports torch when used."""
+"""The global random generators: seeding them, and keeping them as they were. Imports torch when used."""
 
 from __future__ import annotations
 
@@ -11,6 +11,15 @@ import numpy as np
 
 if TYPE_CHECKING:
     import torch
+
+
+def seed_generators(seed: int) -> None:
+    """Seed the global generators of torch, NumPy and Python, as before every fit."""
+    import torch
+
+    torch.manual_seed(seed)
+    np.random.seed(seed)
+    random.seed(seed)
 
 
 @contextmanager

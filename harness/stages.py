@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -18,7 +16,7 @@ from avbench.harness.evidence import Evidence, reduce_scores
 from avbench.harness.features.featureset import FeatureSet
 from avbench.harness.method import Method, Progress
 from avbench.harness.protocol import Protocol
-from avbench.harness.random_state import random_state_kept
+from avbench.harness.random_state import random_state_kept, seed_generators
 from avbench.splits import SplitClass
 
 CHUNK = 8192
@@ -77,9 +75,7 @@ class StageData:
     def fit(self, method: Method, progress: Progress) -> None:
         """Seed every generator, fit, and check that the method left its inputs alone."""
         train = self.training_set(unseen_names=method.info.uses_unseen_names)
-        torch.manual_seed(progress.seed)
-        np.random.seed(progress.seed)
-        random.seed(progress.seed)
+        seed_generators(progress.seed)
         with _guarded(method, "fit", train.clips.audio, train.clips.visual, train.labels, train.classes.vectors):
             method.fit(train, progress)
 
@@ -103,7 +99,7 @@ class StageData:
                 with _guarded(method, "predict", clips.audio, clips.visual, classes.vectors, classes.trained):
                     answer = call(clips, classes)
                 for name, part in answer.items():
-                    scores.setdefault(name, []).append(_checked(method, part, clips, classes))
+                    scores.setdefault(name, []).append(checked_scores(method, part, clips, classes))
         return {name: self._reduce(torch.cat(parts)) for name, parts in sorted(scores.items())}
 
     def _reduce(self, scores: Tensor) -> Evidence:
@@ -149,8 +145,11 @@ def _guarded(method: Method, what: str, *inputs: Tensor) -> Iterator[None]:
         raise MethodError(f"{method.info.slug}.{what} changed its input in place; work on a copy")
 
 
-def _checked(method: Method, scores: object, clips: Clips, classes: Classes) -> Tensor:
-    """The scores of one call, if they are what the contract asks for (NaN is refused where they are reduced)."""
+def checked_scores(method: Method, scores: object, clips: Clips, classes: Classes) -> Tensor:
+    """The scores of one call, if they are what the contract asks for (NaN is refused where they are reduced).
+
+    Raises :class:`MethodError` for a wrong type, shape, dtype or device.
+    """
     slug, shape = method.info.slug, (len(clips), len(classes))
     if not isinstance(scores, Tensor):
         raise MethodError(f"{slug}.predict returned {type(scores).__name__}, not a tensor")

@@ -9,10 +9,10 @@ from typing import Any
 
 import click
 import pytest
-from simulated_training import SimulatedProgress, fitted, simulated_training
 
 from avbench.harness.cli import cli
 from avbench.harness.method import Method
+from avbench.harness.testing.simulated import SimulatedProgress, fitted, simulated_training
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")

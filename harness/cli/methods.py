@@ -10,14 +10,20 @@ from typing import Any
 import click
 from tabulate import tabulate
 
+from avbench.harness.cli.lazy import LazyGroup
 from avbench.harness.errors import MethodError
 from avbench.harness.options import Options, Preset
 from avbench.harness.plugins import Registered, plugins
 
+LATER = {
+    "new": ("avbench.harness.cli.methods_new:new", "Write a package with a method of your own."),
+    "check": ("avbench.harness.cli.methods_check:check", "Check that a method keeps the contract."),
+}
 
-@click.group()
+
+@click.group(cls=LazyGroup, commands_by_path=LATER)
 def methods() -> None:
-    """List and show methods."""
+    """List, show, make and check methods."""
 
 
 @methods.command("list")

@@ -7,12 +7,18 @@ from typing import Any
 import pytest
 import torch
 from plain_layers import PlainBlock
-from simulated_training import SimulatedProgress, fitted, simulated_classes, simulated_clips, simulated_training
 from torch import Tensor, nn
 from torch.nn import functional
 
 from avbench.harness.data import Clips
 from avbench.harness.errors import UsageError
+from avbench.harness.testing.simulated import (
+    SimulatedProgress,
+    fitted,
+    simulated_classes,
+    simulated_clips,
+    simulated_training,
+)
 from avbench.harness.tracks import Track
 from avbench.methods.avca import AVCA, AVCAOptions
 from avbench.methods.training import Batch, Dims

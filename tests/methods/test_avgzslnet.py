@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 import torch
 from plain_layers import assert_same_after_a_step, plain
-from simulated_training import simulated_classes
 from torch import Tensor, nn
 
 from avbench.harness.data import Classes, Clips
 from avbench.harness.protocol import PROTOCOLS
+from avbench.harness.testing.simulated import simulated_classes
 from avbench.harness.tracks import Track
 from avbench.methods.avgzslnet import AVGZSLNet, AVGZSLNetOptions
 from avbench.methods.training import Batch, Dims

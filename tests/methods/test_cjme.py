@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import torch
 from plain_layers import assert_same_after_a_step, plain
-from simulated_training import simulated_classes
 from torch import Tensor, nn
 
 from avbench.harness.data import Clips
+from avbench.harness.testing.simulated import simulated_classes
 from avbench.harness.tracks import Track
 from avbench.methods.cjme import CJME, CJMEOptions
 from avbench.methods.training import Batch, Dims

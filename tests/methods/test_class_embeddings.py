@@ -10,12 +10,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from simulated_training import simulated_classes
 from torch import Tensor
 from torch.nn.functional import normalize
 
 from avbench.harness.data import Classes
 from avbench.harness.errors import DataError
+from avbench.harness.testing.simulated import simulated_classes
 from avbench.methods.class_embeddings import (
     ClassOptimisation,
     Distance,

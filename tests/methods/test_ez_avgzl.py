@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 import torch
-from simulated_training import fitted, simulated_classes, simulated_training
 from torch import Tensor, nn
 
 from avbench.harness.data import Classes, Clips, TrainingSet
 from avbench.harness.errors import MethodError
 from avbench.harness.plugins import plugins
+from avbench.harness.testing.simulated import fitted, simulated_classes, simulated_training
 from avbench.harness.tracks import Track
 from avbench.methods import ez_avgzl
 from avbench.methods.class_embeddings import nearest_distance

@@ -7,12 +7,18 @@ from typing import Any
 
 import pytest
 import torch
-from simulated_training import SimulatedProgress, fitted, simulated_classes, simulated_clips, simulated_training
 from torch import Tensor, nn
 
 from avbench.harness.data import Classes, Clips, TrainingSet
 from avbench.harness.errors import MethodError
 from avbench.harness.method import Method
+from avbench.harness.testing.simulated import (
+    SimulatedProgress,
+    fitted,
+    simulated_classes,
+    simulated_clips,
+    simulated_training,
+)
 from avbench.harness.tracks import Track
 from avbench.methods import softmax
 from avbench.methods.fvaegan_d2 import FVAEGAN, FVAEGANOptions

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 import torch
-from simulated_training import fitted, simulated_classes, simulated_training
 from torch import Tensor, nn
 
 from avbench.harness.errors import UsageError
+from avbench.harness.testing.simulated import fitted, simulated_classes, simulated_training
 from avbench.harness.tracks import Track
 from avbench.leaderboard.claims import claims
 from avbench.methods.avca import AVCA, AVCAOptions

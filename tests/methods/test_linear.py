@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 import torch
-from simulated_training import SimulatedProgress, fitted, simulated_classes, simulated_training
 from torch import Tensor, nn
 
 from avbench.harness.data import Classes, Clips
+from avbench.harness.testing.simulated import SimulatedProgress, fitted, simulated_classes, simulated_training
 from avbench.harness.tracks import Track
 from avbench.methods.ale import ALE, ALEOptions
 from avbench.methods.apn import APN, APNOptions

@@ -6,10 +6,10 @@ import math
 
 import pytest
 import torch
-from simulated_training import SimulatedProgress, fitted, simulated_training
 from torch import Tensor
 from torch.nn.functional import kl_div
 
+from avbench.harness.testing.simulated import SimulatedProgress, fitted, simulated_training
 from avbench.harness.tracks import Track
 from avbench.methods.mdii import MDII, MDIIOptions, Posteriors, classification_loss, pseudo_mask
 from avbench.methods.training import Batch, Dims

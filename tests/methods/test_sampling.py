@@ -6,9 +6,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from simulated_training import simulated_training
 
 from avbench.harness.errors import DataError
+from avbench.harness.testing.simulated import simulated_training
 from avbench.methods.batches import EpochBatches
 from avbench.methods.sampling import BalancedSampler
 

@@ -14,20 +14,20 @@ import pytest
 import torch
 from pydantic import ValidationError
 from safetensors.torch import load, save
-from simulated_training import (
-    SimulatedProgress,
-    fitted,
-    on_cuda,
-    simulated_classes,
-    simulated_clips,
-    simulated_training,
-)
 from torch import Tensor, nn
 
 from avbench.harness.data import Classes, Clips, TrainingSet
 from avbench.harness.method import Method
 from avbench.harness.plugins import plugins
 from avbench.harness.protocol import PROTOCOLS
+from avbench.harness.testing.simulated import (
+    SimulatedProgress,
+    fitted,
+    moved,
+    simulated_classes,
+    simulated_clips,
+    simulated_training,
+)
 from avbench.harness.tracks import DEMO, Track
 from avbench.methods.training import Batch, BatchMethod, Dims
 from avbench.splits import DATASETS
@@ -246,7 +246,7 @@ def test_it_trains_on_cuda(slug: str) -> None:
     states = []
     for _ in range(2):
         method = made(slug, batches_per_epoch=8)
-        train = on_cuda(shown(small_training(), method))
+        train = moved(shown(small_training(), method), torch.device("cuda"))
         fitted(method, train, SimulatedProgress(epochs=2, device=torch.device("cuda")))
         scores = method.predict(train.clips, train.classes)
         assert scores.is_cuda

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 import torch
-from simulated_training import SimulatedProgress, fitted, on_cuda, simulated_training
 
+from avbench.harness.testing.simulated import SimulatedProgress, fitted, moved, simulated_training
 from avbench.methods import steps
 from avbench.methods.avca import AVCA, AVCAOptions
 
@@ -31,7 +31,9 @@ def trained_on_cuda(**options: Any) -> dict[str, torch.Tensor]:
     """The state after two epochs of eight steps, five of them replayed in the first."""
     given = {"batches_per_epoch": 8, "batch_size": 32, "reference_batch_norm": True, **options}
     progress = SimulatedProgress(epochs=2, device=torch.device("cuda"))
-    return fitted(AVCA(AVCAOptions.model_validate(given)), on_cuda(simulated_training()), progress).state()
+    return fitted(
+        AVCA(AVCAOptions.model_validate(given)), moved(simulated_training(), torch.device("cuda")), progress
+    ).state()
 
 
 @pytest.mark.cuda

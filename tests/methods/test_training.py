@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import pytest
 import torch
-from simulated_training import (
+from torch import Tensor, nn
+
+from avbench.harness.data import Classes, Clips
+from avbench.harness.errors import MethodError
+from avbench.harness.options import EpochOptions
+from avbench.harness.testing.simulated import (
     SimulatedProgress,
     fitted,
     simulated_classes,
     simulated_clips,
     simulated_training,
 )
-from torch import Tensor, nn
-
-from avbench.harness.data import Classes, Clips
-from avbench.harness.errors import MethodError
-from avbench.harness.options import EpochOptions
 from avbench.methods.avca import AVCA, AVCAOptions
 from avbench.methods.training import Batch, BatchMethod, Dims
 

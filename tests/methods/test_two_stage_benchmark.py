@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 import torch
-from simulated_training import simulated_classes
 from torch import Tensor, nn
 
 from avbench.harness.data import Classes, Clips
+from avbench.harness.testing.simulated import simulated_classes
 from avbench.methods.avca import AVCA, AVCAOptions
 from avbench.methods.blocks import Block
 from avbench.methods.training import Batch, Dims

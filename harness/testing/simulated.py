@@ -1,0 +1,141 @@
+"""Small simulated training sets, and a stand-in for the harness's side of a fit. Imports torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from avbench.harness.data import Classes, Clips, TrainingSet
+from avbench.harness.method import Method
+from avbench.harness.random_state import seed_generators
+
+M = TypeVar("M", bound=Method)
+
+
+def simulated_classes(count: int, text: int = 300, trained: int | None = None, seed: int = 0) -> Classes:
+    """``count`` classes with random unit label vectors, the first ``trained`` of them (default: all) trained.
+
+    A class's vector depends on its row and the seed only.
+    """
+    rows = [torch.randn(text, generator=torch.Generator().manual_seed(1000 * seed + c)) for c in range(count)]
+    vectors = torch.nn.functional.normalize(torch.stack(rows), dim=1)
+    names = tuple(f"class {i}" for i in range(count))
+    return Classes(names, names, vectors, torch.arange(count) < (count if trained is None else trained))
+
+
+def simulated_clips(
+    classes: Classes, labels: Tensor, audio: int = 32, visual: int = 48, noise: float = 0.5, seed: int = 0
+) -> Clips:
+    """Clips whose features are a fixed random linear map of their class's label vector, plus noise."""
+    maps, draws = torch.Generator().manual_seed(7), torch.Generator().manual_seed(seed)
+    vectors = classes.vectors[labels]
+
+    def view(size: int) -> Tensor:
+        signal = vectors @ torch.randn(vectors.shape[1], size, generator=maps)
+        return signal + noise * torch.randn(len(labels), size, generator=draws)
+
+    return Clips(view(audio), view(visual))
+
+
+def simulated_training(
+    classes: int = 6, clips_per_class: int = 20, audio: int = 32, visual: int = 48, text: int = 300, seed: int = 0
+) -> TrainingSet:
+    """A training set whose class ``c`` has ``clips_per_class + c`` clips."""
+    known = simulated_classes(classes, text)
+    labels = torch.cat([torch.full((clips_per_class + c,), c) for c in range(classes)])
+    return TrainingSet(simulated_clips(known, labels, audio, visual, seed=seed), labels, known)
+
+
+def chosen(classes: Classes, rows: Tensor) -> Classes:
+    """Some classes, in the order of ``rows`` (int64)."""
+    return Classes(
+        names=tuple(classes.names[i] for i in rows.tolist()),
+        prompts=tuple(classes.prompts[i] for i in rows.tolist()),
+        vectors=classes.vectors[rows],
+        trained=classes.trained[rows],
+    )
+
+
+@dataclass(frozen=True)
+class Task:
+    """An easy task: features are a fixed linear map of the label vector, plus noise. Trained classes come first."""
+
+    trained: int = 6
+    unseen: int = 3
+    clips: int = 48
+    """Training clips, spread over the trained classes."""
+    audio: int = 512
+    visual: int = 512
+    text: int = 300
+
+    @property
+    def candidates(self) -> Classes:
+        """Trained and unseen classes."""
+        return simulated_classes(self.trained + self.unseen, self.text, self.trained)
+
+    @property
+    def labels(self) -> Tensor:
+        """Labels (N,) of the training clips."""
+        return torch.arange(self.clips) * self.trained // self.clips
+
+    def training_set(self, *, unseen_names: bool) -> TrainingSet:
+        """What a method gets to see; the unseen classes only where it declares that it uses them."""
+        classes, rows = self.candidates, torch.arange(self.trained + self.unseen)
+        return TrainingSet(
+            clips=simulated_clips(classes, self.labels, self.audio, self.visual),
+            labels=self.labels,
+            classes=chosen(classes, rows[: self.trained]),
+            unseen=chosen(classes, rows[self.trained :]) if unseen_names else None,
+        )
+
+    def evaluated(self, labels: Tensor, seed: int = 1) -> Clips:
+        """Other clips of the classes with these rows in :attr:`candidates`."""
+        return simulated_clips(self.candidates, labels, self.audio, self.visual, seed=seed)
+
+
+def moved(train: TrainingSet, device: torch.device) -> TrainingSet:
+    """A copy in the memory of a device."""
+    return TrainingSet(
+        moved_clips(train.clips, device),
+        train.labels.to(device, copy=True),
+        moved_classes(train.classes, device),
+        moved_classes(train.unseen, device) if train.unseen else None,
+    )
+
+
+def moved_clips(clips: Clips, device: torch.device) -> Clips:
+    """A copy in the memory of a device."""
+    return Clips(clips.audio.to(device, copy=True), clips.visual.to(device, copy=True))
+
+
+def moved_classes(classes: Classes, device: torch.device) -> Classes:
+    """A copy in the memory of a device."""
+    vectors, trained = (tensor.to(device, copy=True) for tensor in (classes.vectors, classes.trained))
+    return replace(classes, vectors=vectors, trained=trained)
+
+
+@dataclass
+class SimulatedProgress:
+    """The harness's side of a fit: a number of epochs, and a function that measures the method after each."""
+
+    epochs: int = 1
+    seed: int = 0
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    measure: Callable[[Method], float] = lambda method: 0.0
+    hms: list[float] = field(default_factory=list)
+
+    def epoch_done(self, method: Method) -> float:
+        self.hms.append(self.measure(method))
+        return self.hms[-1]
+
+
+def fitted(method: M, train: TrainingSet, progress: SimulatedProgress | None = None) -> M:
+    """Seed the global generators as the harness does and fit."""
+    progress = progress or SimulatedProgress()
+    seed_generators(progress.seed)
+    method.fit(train, progress)
+    return method

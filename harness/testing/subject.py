@@ -1,0 +1,189 @@
+"""The method under examination: small fits of it, made once and shared by the checks. Imports torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, TypeVar
+
+import torch
+from pydantic import ValidationError
+from torch import Tensor
+
+from avbench.harness.data import Classes, Clips, TrainingSet
+from avbench.harness.method import Method
+from avbench.harness.options import Options
+from avbench.harness.random_state import random_state_kept, seed_generators
+from avbench.harness.stages import checked_scores
+from avbench.harness.testing.check import CheckFailedError
+from avbench.harness.testing.simulated import Task, moved, moved_classes, moved_clips
+from avbench.harness.testing.surroundings import Watch, watched
+from avbench.harness.tracks import DEMO, Track
+
+T = TypeVar("T")
+
+CPU = torch.device("cpu")
+BUDGET: Mapping[str, int] = {"epochs": 2, "batches_per_epoch": 3, "batch_size": 16}
+"""Values of shared options that end a fit at once; a method that has no such option, or refuses a value, goes without.
+They hold beside the method's own presets for demo features."""
+
+
+@dataclass
+class CheckProgress:
+    """The harness's side of a fit: after each epoch it asks for scores, as a run does on the validation clips."""
+
+    epochs: int
+    given_seed: int
+    device: torch.device
+    clips: Clips
+    classes: Classes
+    interrupt: bool = False
+    """Whether the first epoch ends as if the user had pressed Ctrl-C."""
+    epochs_done: int = 0
+    seed_was_read: bool = False
+
+    @property
+    def seed(self) -> int:
+        self.seed_was_read = True
+        return self.given_seed
+
+    def epoch_done(self, method: Method) -> float:
+        self.epochs_done += 1
+        if self.interrupt:
+            raise KeyboardInterrupt
+        with random_state_kept(self.device):
+            scores = method.predict(moved_clips(self.clips, self.device), moved_classes(self.classes, self.device))
+        hits = scores.argmax(1) == torch.arange(len(self.clips), device=self.device)
+        return float(100 * hits.float().mean())
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A fitted method, and what was seen while it was fitted and asked for scores."""
+
+    method: Method
+    task: Task
+    progress: CheckProgress
+    watches: list[Watch] = field(default_factory=list)
+    """One of the fit, and one of each request for scores."""
+
+    def answers(self, clips: Clips, classes: Classes) -> dict[str, Tensor]:
+        """Scores and, where the method has them, those of its branches, from copies of the inputs.
+
+        Raises :class:`CheckFailedError` for an exception of the method, scores of a wrong kind, or NaN.
+        """
+        device, method = self.progress.device, self.method
+        clips, classes = moved_clips(clips, device), moved_classes(classes, device)
+        with watched() as watch:
+            self.watches.append(watch)
+            answers = {
+                "": called("predict", lambda: method.predict(clips, classes)),
+                **called("predict_branches", lambda: method.predict_branches(clips, classes)),
+            }
+        scores = {name: checked_scores(method, answer, clips, classes) for name, answer in answers.items()}
+        for name, table in scores.items():
+            if not bool(table.isfinite().all()):
+                raise CheckFailedError(f"predict gave NaN or infinite scores{f' for branch {name}' if name else ''}")
+        return scores
+
+    def scores(self, clips: Clips, classes: Classes) -> Tensor:
+        """Scores (N, C), under the conditions of :meth:`answers`."""
+        return self.answers(clips, classes)[""]
+
+    @cached_property
+    def clips(self) -> Clips:
+        """Clips that were not trained on: 27 of the candidate classes in turn."""
+        return self.task.evaluated(torch.arange(27) % (self.task.trained + self.task.unseen))
+
+    @cached_property
+    def own_answers(self) -> dict[str, Tensor]:
+        """The answers for :attr:`clips` and the task's candidates."""
+        return self.answers(self.clips, self.task.candidates)
+
+    @cached_property
+    def state(self) -> dict[str, Tensor]:
+        """A copy of the fitted state. Raises :class:`CheckFailedError` where it is no dictionary of tensors."""
+        state = called("state", self.method.state)
+        if not isinstance(state, dict) or not all(isinstance(tensor, Tensor) for tensor in state.values()):
+            raise CheckFailedError("state() must return a dictionary of tensors by name")
+        return {name: tensor.detach().clone() for name, tensor in state.items()}
+
+
+class Subject:
+    """A class of methods, and its fits."""
+
+    def __init__(self, kind: type[Method]) -> None:
+        self.kind = kind
+        self._fits: dict[tuple[Any, ...], Fit] = {}
+
+    @cached_property
+    def small(self) -> dict[str, Any]:
+        """Option values with which a fit ends soon."""
+        values = self.kind.Options.preset_values(Track("ucf", DEMO), "aligned")
+        for name, value in BUDGET.items():
+            if name in self.kind.Options.model_fields and self.valid({**values, name: value}):
+                values[name] = value
+        return values
+
+    def options(self, given: Mapping[str, Any] | None = None) -> Options:
+        """Small options with the given values. Raises :class:`pydantic.ValidationError` for a value out of bounds."""
+        return self.kind.Options.model_validate({**self.small, **(given or {})})
+
+    def valid(self, values: Mapping[str, Any]) -> bool:
+        """Whether the method's options take these values."""
+        try:
+            self.kind.Options.model_validate(values)
+        except ValidationError:
+            return False
+        return True
+
+    def made(self, given: Mapping[str, Any] | None = None) -> Method:
+        """A method that is not fitted."""
+        options = self.options(given)
+        return called("the constructor", lambda: self.kind(options))
+
+    def fit(self, task: Task | None = None, *, seed: int = 0, options: Mapping[str, Any] | None = None) -> Fit:
+        """A fit on a task (default: :class:`Task` as it is), made once."""
+        key = (task, seed, tuple(sorted((options or {}).items())))
+        if key not in self._fits:
+            self._fits[key] = self.new_fit(task, seed=seed, options=options)
+        return self._fits[key]
+
+    def new_fit(
+        self,
+        task: Task | None = None,
+        *,
+        seed: int = 0,
+        options: Mapping[str, Any] | None = None,
+        device: torch.device = CPU,
+        train: TrainingSet | None = None,
+        interrupt: bool = False,
+    ) -> Fit:
+        """A fit that no other check sees. ``train``: what it gets to see instead of the task's training set.
+
+        Raises :class:`CheckFailedError` for an exception of the method.
+        """
+        task, method = task or Task(), self.made(options)
+        train = train or moved(task.training_set(unseen_names=self.kind.info.uses_unseen_names), device)
+        rows = torch.arange(task.trained + task.unseen)
+        progress = CheckProgress(
+            epochs=getattr(method.options, "epochs", 1),
+            given_seed=seed,
+            device=device,
+            clips=task.evaluated(rows, seed=2),
+            classes=task.candidates,
+            interrupt=interrupt,
+        )
+        with watched() as watch:
+            seed_generators(seed)
+            called("fit", lambda: method.fit(train, progress))
+        return Fit(method, task, progress, [watch])
+
+
+def called(what: str, call: Callable[[], T]) -> T:
+    """The result of a call of the method. Raises :class:`CheckFailedError` for its exception."""
+    try:
+        return call()
+    except Exception as error:
+        raise CheckFailedError(f"{what} raised {type(error).__name__}: {error}") from error
