@@ -109,6 +109,7 @@ class FVAEGAN(BatchMethod):
 }""",
         generative=True,
         calibrated_stacking=False,
+        scores_depend_on_candidates=True,
         differences=(
             Difference(
                 "amount of training", "50 epochs", "the loop ends after one batch an epoch", "batches_per_epoch"
@@ -183,7 +184,7 @@ class FVAEGAN(BatchMethod):
     def prepare(self, net: nn.ModuleDict, train: TrainingSet) -> None:
         from avbench.methods.softmax import KeptFeatures
 
-        features = _joined(train.clips.audio, train.clips.visual)
+        features = _joined(train.clips.audio.float(), train.clips.visual.float())
         net["real"] = KeptFeatures(features, train.labels, train.classes.names)
 
     @property

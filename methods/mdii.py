@@ -124,6 +124,7 @@ class MDII(BatchMethod):
   year   = {2023},
   note   = {Submission without public code}
 }""",
+        scores_depend_on_candidates=True,
         differences=(
             Difference("public code", "promised nowhere", "none: everything marked open is a default of ours"),
             Difference("sign of the gradients", "top-k of g", "none", "saliency"),

@@ -94,6 +94,7 @@ def _summary(registered: Registered) -> dict[str, Any]:
         "uses_unseen_names": info.uses_unseen_names,
         "generative": info.generative,
         "calibrated_stacking": info.calibrated_stacking,
+        "scores_depend_on_candidates": info.scores_depend_on_candidates,
         "distribution": registered.distribution,
         "version": registered.version,
     }
@@ -105,6 +106,7 @@ def _marks(summary: dict[str, Any]) -> str:
         "uses unseen names": summary["uses_unseen_names"],
         "generative": summary["generative"],
         "no calibrated stacking": not summary["calibrated_stacking"],
+        "scores depend on the candidates": summary["scores_depend_on_candidates"],
     }
     return ", ".join(name for name, holds in marks.items() if holds)
 

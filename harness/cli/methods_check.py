@@ -63,4 +63,4 @@ def _examined(examination: Examination, checks: Sequence[Check]) -> Report:
             bars.update(task, description=one.name)
             results.append(examination.result(one))
             bars.advance(task)
-    return Report(examination.name, tuple(results))
+    return Report(examination.method.info.slug, tuple(results))

@@ -2,19 +2,99 @@
 
 from __future__ import annotations
 
+import importlib.util
+import json
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
+from functools import cache
 
+from avbench.harness.errors import UsageError, unknown
 from avbench.harness.method import Method, MethodInfo
-from avbench.harness.testing.check import CheckFailedError
+from avbench.harness.options import Options
+from avbench.harness.protocol import PROTOCOLS
+from avbench.harness.testing.check import CheckFailedError, NotApplicableError
 from avbench.harness.testing.subject import Subject
+from avbench.harness.tracks import DEMO, Track
+from avbench.splits import DATASETS
+
+TORCH_FOUND = 3
+"""Exit status of a process that found torch imported."""
 
 
 def metadata_complete(subject: Subject) -> None:
-    info = getattr(subject.kind, "info", None)
-    if not isinstance(info, MethodInfo):
-        raise CheckFailedError(f"{subject.kind.__name__}.info is not a MethodInfo")
+    info = subject.kind.info
     _refuse([*_text_faults(info), *_bibtex_faults(info), *_difference_faults(subject.kind)])
+
+
+def options_documented(subject: Subject) -> None:
+    kind = subject.kind.Options
+    if not (isinstance(kind, type) and issubclass(kind, Options)):
+        raise CheckFailedError(f"{subject.kind.__name__}.Options is not a subclass of avbench.harness.options.Options")
+    if kind.model_config.get("frozen") is not True or kind.model_config.get("extra") != "forbid":
+        raise CheckFailedError("model_config of the options must keep frozen=True and extra='forbid'")
+    _refuse([f"option {name}: {fault}" for name in kind.model_fields for fault in _option_faults(kind, name)])
+
+
+def presets_valid(subject: Subject) -> None:
+    kind = subject.kind.Options
+    presets = [preset for base in kind.__mro__ for preset in base.__dict__.get("presets", ())]
+    for preset in presets:
+        if preset.dataset not in (None, *DATASETS):
+            raise unknown("data set of a preset,", str(preset.dataset), DATASETS)
+        if preset.protocol not in (None, *PROTOCOLS):
+            raise unknown("protocol of a preset,", str(preset.protocol), PROTOCOLS)
+        for name in preset.values:
+            if name not in kind.model_fields:
+                raise unknown("option in a preset,", name, kind.model_fields)
+    features = {"main", "cls", DEMO} | {preset.features for preset in presets if preset.features}
+    for track in (Track(dataset, name) for dataset in DATASETS for name in sorted(features)):
+        for protocol in PROTOCOLS:
+            try:
+                kind.effective(track, protocol)
+            except UsageError as error:
+                raise CheckFailedError(f"the preset values for {track}, {protocol}, are refused: {error}") from None
+
+
+def torch_free_import(subject: Subject) -> None:
+    module = subject.kind.__module__
+    if module == "__main__" or importlib.util.find_spec(module) is None:
+        raise NotApplicableError(f"the module {module!r} cannot be imported by its name")
+    _import_alone(module)
+
+
+@cache
+def _import_alone(module: str) -> None:
+    """Import a module in a process of its own."""
+    code = (
+        "import importlib, json, sys; sys.path[:] = json.loads(sys.argv[2]); "
+        f"importlib.import_module(sys.argv[1]); sys.exit({TORCH_FOUND} * ('torch' in sys.modules))"
+    )
+    arguments = [sys.executable, "-c", code, module, json.dumps(sys.path)]
+    done = subprocess.run(arguments, check=False, capture_output=True, text=True)
+    if done.returncode == TORCH_FOUND:
+        raise CheckFailedError(f"importing {module} imports torch")
+    if done.returncode:
+        raise CheckFailedError(f"importing {module} fails: {done.stderr.strip().splitlines()[-1]}")
+
+
+def _option_faults(kind: type[Options], name: str) -> Iterator[str]:
+    schema = kind.model_json_schema()["properties"][name]
+    if not schema.get("description", "").endswith("."):
+        yield "its description is missing or does not end with a full stop"
+    for part in schema.get("anyOf", [schema]):
+        if part.get("type") in ("integer", "number") and "enum" not in part:
+            found = part.keys() | schema.keys()
+            if not found & {"minimum", "exclusiveMinimum"}:
+                yield "it has no lower bound"
+            if not found & {"maximum", "exclusiveMaximum"}:
+                yield "it has no upper bound"
+    if "effect_with" in schema and not schema.get("no_effect"):
+        yield "effect_with goes with a reason, no_effect"
+    for other in schema.get("effect_with", {}):
+        if other not in kind.model_fields:
+            yield f"effect_with names {other!r}, which is no option"
 
 
 def _refuse(faults: list[str]) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
-from avbench.harness.errors import unknown
+from avbench.harness.errors import MethodError, unknown
 from avbench.harness.method import Method, MethodInfo
 from avbench.harness.testing.catalogue import CHECKS
 from avbench.harness.testing.check import Check, CheckFailedError, NotApplicableError, Outcome, Result
@@ -20,14 +20,17 @@ BY_NAME = {check.name: check for check in CHECKS}
 
 
 class Examination:
-    """All checks of one method. Each is carried out once; they share their fits."""
+    """All checks of one method. Each is carried out once; they share their fits.
+
+    Raises :class:`MethodError` for a class without ``info``, :class:`UsageError` for an expected failure of a check
+    that does not exist.
+    """
 
     def __init__(self, method: type[Method], expected_failures: Mapping[str, str] | None = None) -> None:
-        info = getattr(method, "info", None)
-        declared = info.expected_failures if isinstance(info, MethodInfo) else {}
+        if not isinstance(getattr(method, "info", None), MethodInfo):
+            raise MethodError(f"{method.__name__}.info must be a MethodInfo: without it there is nothing to check")
         self.method = method
-        self.name = info.slug if isinstance(info, MethodInfo) else method.__name__
-        self.expected = {**declared, **(expected_failures or {})}
+        self.expected = {**method.info.expected_failures, **(expected_failures or {})}
         selected(self.expected)
         self._results: dict[str, Result] = {}
 
@@ -55,8 +58,11 @@ class Examination:
         for name in check.needs:
             if self.result(BY_NAME[name]).outcome is not Outcome.PASSED:
                 return Outcome.SKIPPED, f"needs {name}, which did not pass"
+        from avbench.harness.testing.surroundings import one_thread
+
         try:
-            check(self._subject)
+            with one_thread():
+                check(self._subject)
         except CheckFailedError as failure:
             return Outcome.FAILED, str(failure)
         except NotApplicableError as reason:
@@ -102,4 +108,4 @@ def check_method(
     Raises :class:`UsageError` for an unknown name of a check.
     """
     examined = Examination(method, expected_failures)
-    return Report(examined.name, tuple(examined.run(selected(only))))
+    return Report(method.info.slug, tuple(examined.run(selected(only))))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,7 +15,7 @@ from torch import Tensor
 from avbench.harness.data import Classes, Clips, TrainingSet
 from avbench.harness.method import Method
 from avbench.harness.options import Options
-from avbench.harness.random_state import random_state_kept, seed_generators
+from avbench.harness.random_state import random_state_kept
 from avbench.harness.stages import checked_scores
 from avbench.harness.testing.check import CheckFailedError
 from avbench.harness.testing.simulated import Task, moved, moved_classes, moved_clips
@@ -29,33 +30,37 @@ BUDGET: Mapping[str, int] = {"epochs": 2, "batches_per_epoch": 3, "batch_size": 
 They hold beside the method's own presets for demo features."""
 
 
-@dataclass
 class CheckProgress:
-    """The harness's side of a fit: after each epoch it asks for scores, as a run does on the validation clips."""
+    """The harness's side of a fit: after each epoch it asks for scores, as a run does on the validation clips.
 
-    epochs: int
-    given_seed: int
-    device: torch.device
-    clips: Clips
-    classes: Classes
-    interrupt: bool = False
-    """Whether the first epoch ends as if the user had pressed Ctrl-C."""
-    epochs_done: int = 0
-    seed_was_read: bool = False
+    With ``interrupt`` the first epoch ends as if the user had pressed Ctrl-C.
+    """
+
+    def __init__(
+        self, options: Options, task: Task, seed: int, device: torch.device, *, interrupt: bool = False
+    ) -> None:
+        self.epochs: int = getattr(options, "epochs", 1)
+        self.device = device
+        self.epochs_done = 0
+        self.seed_was_read = False
+        self._seed = seed
+        self._interrupt = interrupt
+        self._classes = task.candidates
+        self._clips = task.evaluated(torch.arange(len(self._classes)), seed=2)
 
     @property
     def seed(self) -> int:
         self.seed_was_read = True
-        return self.given_seed
+        return self._seed
 
     def epoch_done(self, method: Method) -> float:
         self.epochs_done += 1
-        if self.interrupt:
+        if self._interrupt:
             raise KeyboardInterrupt
+        clips, classes = moved_clips(self._clips, self.device), moved_classes(self._classes, self.device)
         with random_state_kept(self.device):
-            scores = method.predict(moved_clips(self.clips, self.device), moved_classes(self.classes, self.device))
-        hits = scores.argmax(1) == torch.arange(len(self.clips), device=self.device)
-        return float(100 * hits.float().mean())
+            best = method.predict(clips, classes).argmax(1)
+        return float(100 * (best == torch.arange(len(classes), device=self.device)).float().mean())
 
 
 @dataclass(frozen=True)
@@ -68,14 +73,16 @@ class Fit:
     watches: list[Watch] = field(default_factory=list)
     """One of the fit, and one of each request for scores."""
 
-    def answers(self, clips: Clips, classes: Classes) -> dict[str, Tensor]:
+    def answers(self, clips: Clips, classes: Classes, *, seed: int = 0) -> dict[str, Tensor]:
         """Scores and, where the method has them, those of its branches, from copies of the inputs.
+
+        ``seed``: that of the global generators.
 
         Raises :class:`CheckFailedError` for an exception of the method, scores of a wrong kind, or NaN.
         """
         device, method = self.progress.device, self.method
         clips, classes = moved_clips(clips, device), moved_classes(classes, device)
-        with watched() as watch:
+        with watched(seed) as watch:
             self.watches.append(watch)
             answers = {
                 "": called("predict", lambda: method.predict(clips, classes)),
@@ -103,6 +110,10 @@ class Fit:
 
     @cached_property
     def state(self) -> dict[str, Tensor]:
+        """A copy of the fitted state as it was when this was first asked for."""
+        return self.current_state()
+
+    def current_state(self) -> dict[str, Tensor]:
         """A copy of the fitted state. Raises :class:`CheckFailedError` where it is no dictionary of tensors."""
         state = called("state", self.method.state)
         if not isinstance(state, dict) or not all(isinstance(tensor, Tensor) for tensor in state.values()):
@@ -121,10 +132,15 @@ class Subject:
     def small(self) -> dict[str, Any]:
         """Option values with which a fit ends soon."""
         values = self.kind.Options.preset_values(Track("ucf", DEMO), "aligned")
-        for name, value in BUDGET.items():
-            if name in self.kind.Options.model_fields and self.valid({**values, name: value}):
-                values[name] = value
-        return values
+        return values | self.affordable(BUDGET, values)
+
+    def affordable(self, budget: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+        """What the options take of a budget beside some values."""
+        taken: dict[str, Any] = {}
+        for name, value in budget.items():
+            if name in self.kind.Options.model_fields and self.valid({**values, **taken, name: value}):
+                taken[name] = value
+        return taken
 
     def options(self, given: Mapping[str, Any] | None = None) -> Options:
         """Small options with the given values. Raises :class:`pydantic.ValidationError` for a value out of bounds."""
@@ -145,7 +161,7 @@ class Subject:
 
     def fit(self, task: Task | None = None, *, seed: int = 0, options: Mapping[str, Any] | None = None) -> Fit:
         """A fit on a task (default: :class:`Task` as it is), made once."""
-        key = (task, seed, tuple(sorted((options or {}).items())))
+        key = (task, seed, str(sorted((options or {}).items())))
         if key not in self._fits:
             self._fits[key] = self.new_fit(task, seed=seed, options=options)
         return self._fits[key]
@@ -158,7 +174,6 @@ class Subject:
         options: Mapping[str, Any] | None = None,
         device: torch.device = CPU,
         train: TrainingSet | None = None,
-        interrupt: bool = False,
     ) -> Fit:
         """A fit that no other check sees. ``train``: what it gets to see instead of the task's training set.
 
@@ -166,19 +181,19 @@ class Subject:
         """
         task, method = task or Task(), self.made(options)
         train = train or moved(task.training_set(unseen_names=self.kind.info.uses_unseen_names), device)
-        rows = torch.arange(task.trained + task.unseen)
-        progress = CheckProgress(
-            epochs=getattr(method.options, "epochs", 1),
-            given_seed=seed,
-            device=device,
-            clips=task.evaluated(rows, seed=2),
-            classes=task.candidates,
-            interrupt=interrupt,
-        )
-        with watched() as watch:
-            seed_generators(seed)
+        progress = CheckProgress(method.options, task, seed, device)
+        with watched(seed) as watch:
             called("fit", lambda: method.fit(train, progress))
         return Fit(method, task, progress, [watch])
+
+    def interrupted_fit(self) -> Watch | None:
+        """What was seen during a fit that the user interrupts when the first epoch ends; None where none ends."""
+        task, method = Task(), self.made()
+        train = task.training_set(unseen_names=self.kind.info.uses_unseen_names)
+        progress = CheckProgress(method.options, task, seed=0, device=CPU, interrupt=True)
+        with watched(progress.seed) as watch, contextlib.suppress(KeyboardInterrupt):
+            called("fit", lambda: method.fit(train, progress))
+        return watch if progress.epochs_done else None
 
 
 def called(what: str, call: Callable[[], T]) -> T:

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from avbench.harness.random_state import random_state_kept
+from avbench.harness.random_state import random_state_kept, seed_generators
 
 # audit event -> places of the addresses, or of the paths, among its arguments
 CONNECTING = {
@@ -63,12 +63,24 @@ class Watch:
 
 
 @contextmanager
-def watched() -> Iterator[Watch]:
-    """Run code in an empty working folder, watch it, and put settings and random generators back afterwards."""
+def one_thread() -> Iterator[None]:
+    """Let torch compute in one thread: on tiny tensors, and beside other processes, more are many times slower."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
+def watched(seed: int) -> Iterator[Watch]:
+    """Seed the global generators, run code in an empty working folder, watch it, and put everything back."""
     _install()
     watch, device = Watch(), torch.device("cuda" if torch.cuda.is_available() else "cpu")
     before = _settings()
     with random_state_kept(device), tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        seed_generators(seed)
         generators = _generators()
         bytecode, sys.dont_write_bytecode = sys.dont_write_bytecode, True
         _watches.append((watch, os.path.realpath(folder)))
