@@ -34,7 +34,10 @@ def test_it_is_listed_with_where_it_comes_from(environment: FreshEnvironment) ->
 
 def test_it_passes_the_checks(environment: FreshEnvironment) -> None:
     report = json.loads(environment.run("avbench", "methods", "check", "eszsl", "--json").stdout)
-    assert json.dumps(report).count('"passed"') > 3, report
+    outcomes = {check["name"]: check["outcome"] for check in report["checks"]}
+    assert outcomes["beats-chance"] == outcomes["state-restored"] == "passed"
+    # The same result for every seed is no fault of a method that draws nothing at random.
+    assert set(outcomes.values()) == {"passed", "skipped"}, report
 
 
 def test_its_own_tests_pass(environment: FreshEnvironment, tmp_path: Path) -> None:
