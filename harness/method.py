@@ -81,6 +81,9 @@ class Method(ABC):
 
     info: ClassVar[MethodInfo]
     Options: ClassVar[type[BaseOptions]] = BaseOptions
+    takes_few_bits: ClassVar[bool] = False
+    """``fit`` takes clips as float16 or bfloat16, where a run holds them so (``--feature-dtype``). Otherwise it is
+    given a float32 copy. ``predict`` is given float32 in any case."""
 
     def __init__(self, options: BaseOptions) -> None:
         self.options = options

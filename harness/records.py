@@ -7,7 +7,16 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from avbench.harness.errors import RecordError
 from avbench.harness.tracks import Track
@@ -43,6 +52,20 @@ class ProtocolVersion(Part):
     version: int = Field(ge=1)
 
 
+class Numerics(Part):
+    """How numbers are held and multiplied. What differs from float32 is an option of a run, never a default."""
+
+    precision: Literal["float32", "tf32", "bfloat16"] = "float32"
+    """Of matrix products: full float32, TensorFloat-32 (CUDA), or bfloat16 by automatic casting."""
+    feature_dtype: Literal["float32", "float16", "bfloat16"] = "float32"
+    """How audio and visual features are held in the memory of the device; a method gets float32 all the same."""
+
+    @property
+    def changed(self) -> dict[str, str]:
+        """What differs from the default."""
+        return {name: str(value) for name, value in self if value != type(self).model_fields[name].default}
+
+
 class Configuration(Part):
     """Everything that decides a result. Equal configurations are the same run."""
 
@@ -56,6 +79,15 @@ class Configuration(Part):
     split_fingerprint: Sha256
     protocol: ProtocolVersion
     seed: int = Field(ge=0, lt=2**32)
+    numerics: Numerics = Numerics()
+
+    @model_serializer(mode="wrap")
+    def _without_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Default numerics are left out: a run with them has the identity that it had before there was a choice."""
+        content: dict[str, Any] = handler(self)
+        if not self.numerics.changed:
+            del content["numerics"]
+        return content
 
     @property
     def track(self) -> Track:

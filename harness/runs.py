@@ -8,12 +8,14 @@ import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from avbench.harness.environment import environment, peak_memory_bytes
 from avbench.harness.errors import UsageError, unknown
 from avbench.harness.features.sources import feature_manifest, load_features
+from avbench.harness.numerics import products
 from avbench.harness.observers import Observers
 from avbench.harness.options import EpochOptions, Options
 from avbench.harness.plugins import Registered, plugins
@@ -24,6 +26,7 @@ from avbench.harness.records import (
     Failure,
     Measured,
     Metrics,
+    Numerics,
     Outcome,
     Plugin,
     ProtocolVersion,
@@ -37,6 +40,11 @@ from avbench.splits import load_split
 
 if TYPE_CHECKING:
     import torch
+
+    from avbench.harness.features.featureset import FeatureSet
+
+
+DEFAULT = Numerics()
 
 
 @dataclass(frozen=True)
@@ -59,6 +67,7 @@ def plan(
     seeds: Sequence[int],
     given: Mapping[str, Any] | None = None,
     variants: Sequence[str] = (),
+    numerics: Numerics = DEFAULT,
 ) -> list[PlannedRun]:
     """Every combination, track by track; without ``variants``, the methods as they are.
 
@@ -75,7 +84,7 @@ def plan(
         if name not in PROTOCOLS:
             raise unknown("protocol", name, PROTOCOLS)
     runs = (
-        PlannedRun(configuration(method, track, protocol, seed, options), variant)
+        PlannedRun(configuration(method, track, protocol, seed, options, numerics), variant)
         for track in tracks
         for method, variant, options in chosen
         for protocol in protocols
@@ -88,7 +97,12 @@ def plan(
 
 
 def configuration(
-    registered: Registered, track: Track, protocol: str, seed: int, given: Mapping[str, Any]
+    registered: Registered,
+    track: Track,
+    protocol: str,
+    seed: int,
+    given: Mapping[str, Any],
+    numerics: Numerics,
 ) -> Configuration:
     """The full configuration of one run, identity included."""
     info = registered.info
@@ -111,6 +125,7 @@ def configuration(
         split_fingerprint=load_split(track.dataset, manifest.partition).fingerprint,
         protocol=ProtocolVersion(name=protocol, version=PROTOCOLS[protocol].version),
         seed=seed,
+        numerics=numerics,
     )
 
 
@@ -183,15 +198,24 @@ def _run(
     registered: Registered, c: Configuration, device: torch.device, listener: EpochListener, pause: Callable[[], None]
 ) -> Result:
     options = registered.method.Options.model_validate(c.options)
-    return run_two_stages(
-        lambda: registered.method(options),
-        load_features(c.track).to(device),
-        PROTOCOLS[c.protocol.name],
-        epochs=_epochs(options),
-        seed=c.seed,
-        listener=listener,
-        pause=pause,
-    )
+    with products(c.numerics, device):
+        return run_two_stages(
+            lambda: registered.method(options),
+            _held(load_features(c.track), device, c.numerics.feature_dtype),
+            PROTOCOLS[c.protocol.name],
+            epochs=_epochs(options),
+            seed=c.seed,
+            listener=listener,
+            pause=pause,
+        )
+
+
+@lru_cache(maxsize=1)
+def _held(features: FeatureSet, device: torch.device, dtype: str) -> FeatureSet:
+    """The features in the memory of a device. Runs that follow each other, or take turns, share one copy."""
+    import torch
+
+    return features.to(device, getattr(torch, dtype))
 
 
 def _epochs(options: Options) -> int:

@@ -61,12 +61,16 @@ class StageData:
             trained=torch.tensor([c.id in known for c in members], device=self.device),
         )
 
-    def training_set(self, *, unseen_names: bool) -> TrainingSet:
-        """The clips of the training parts; the unseen classes' names and vectors only where they are declared."""
+    def training_set(self, *, unseen_names: bool, few_bits: bool = False) -> TrainingSet:
+        """The clips of the training parts; the unseen classes' names and vectors only where they are declared.
+
+        ``few_bits``: features held in fewer bits than float32 are given as they are held.
+        """
         rows = slice(0, self.features.rows[TRAINED[self.number][-1]].stop)
+        clips = Clips(self.features.audio[rows], self.features.visual[rows])
         ids = torch.tensor([c.id for c in self.seen], device=self.device)
         return TrainingSet(
-            clips=Clips(self.features.audio[rows], self.features.visual[rows]),
+            clips=clips if few_bits else Clips(clips.audio.float(), clips.visual.float()),
             labels=torch.searchsorted(ids, self.features.class_id[rows]),
             classes=self.classes(self.seen, trained=self.seen),
             unseen=self.classes(self.unseen, trained=()) if unseen_names else None,
@@ -74,7 +78,7 @@ class StageData:
 
     def fit(self, method: Method, progress: Progress) -> None:
         """Seed every generator, fit, and check that the method left its inputs alone."""
-        train = self.training_set(unseen_names=method.info.uses_unseen_names)
+        train = self.training_set(unseen_names=method.info.uses_unseen_names, few_bits=method.takes_few_bits)
         seed_generators(progress.seed)
         with _guarded(method, "fit", train.clips.audio, train.clips.visual, train.labels, train.classes.vectors):
             method.fit(train, progress)
@@ -95,7 +99,7 @@ class StageData:
         scores: dict[str, list[Tensor]] = {}
         with random_state_kept(self.device):
             for rows in torch.split(self.order, CHUNK):
-                clips = Clips(self.features.audio[rows], self.features.visual[rows])
+                clips = Clips(self.features.audio[rows].float(), self.features.visual[rows].float())
                 with _guarded(method, "predict", clips.audio, clips.visual, classes.vectors, classes.trained):
                     answer = call(clips, classes)
                 for name, part in answer.items():

@@ -63,11 +63,13 @@ class Series:
     variant: str | None
     changes: str
     """Options that differ from the presets, as ``name=value`` text; a hash of all options where presets are unknown."""
+    numerics: str = ""
+    """Precision and dtype that differ from float32, as ``name=value`` text."""
 
     @property
     def label(self) -> str:
         """The method, with what was changed."""
-        what = self.variant or self.changes
+        what = ", ".join(filter(None, (self.variant or self.changes, self.numerics)))
         return f"{self.method} ({what})" if what else self.method
 
 
@@ -96,8 +98,8 @@ class RerunRow:
 
     @property
     def preset(self) -> bool:
-        """The options are known to be the presets of the track and protocol."""
-        return self.overrides is not None and not self.overrides
+        """The options are known to be the presets of the track and protocol, and the numerics are the default."""
+        return self.overrides is not None and not self.overrides and not self.first.configuration.numerics.changed
 
     @property
     def capabilities(self) -> Capabilities:
@@ -146,7 +148,8 @@ class RerunRow:
             changes = f"options {hashlib.sha256(canonical_json(c.options).encode()).hexdigest()[:8]}"
         else:
             changes = ", ".join(f"{name}={canonical_json(value)}" for name, value in sorted(self.overrides.items()))
-        return Series(c.method, c.protocol.name, c.protocol.version, c.plugin, self.first.variant, changes)
+        numerics = ", ".join(f"{name}={value}" for name, value in c.numerics.changed.items())
+        return Series(c.method, c.protocol.name, c.protocol.version, c.plugin, self.first.variant, changes, numerics)
 
 
 @dataclass(frozen=True)

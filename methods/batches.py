@@ -37,8 +37,8 @@ class EpochBatches:
         self.position += 1
         labels = _gather(self.train.labels, rows)
         return Batch(
-            audio=_gather(self.train.clips.audio, rows),
-            visual=_gather(self.train.clips.visual, rows),
+            audio=_gather(self.train.clips.audio, rows).float(),
+            visual=_gather(self.train.clips.visual, rows).float(),
             labels=labels,
             vectors=_gather(self.train.classes.vectors, labels),
             classes=self.train.classes.vectors,

@@ -108,7 +108,7 @@ class Block(nn.Module):
         self.momentum = momentum
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.linear(x)
+        x = self.linear(x).float()  # statistics are float32 in any precision of the product
         return self._normalise_by_batch(x) if self.training else self._normalise_by_running(x)
 
     def _normalise_by_running(self, x: Tensor) -> Tensor:

@@ -111,7 +111,7 @@ class CJME(JointEmbedding):
         """alpha (N, 1): 0 where audio dominates, 1 where vision does."""
         import torch
 
-        result: Tensor = net["attention"](torch.cat([audio, visual], dim=1))
+        result: Tensor = net["attention"](torch.cat([audio, visual], dim=1)).float()
         return result
 
     def loss(self, net: nn.ModuleDict, batch: Batch) -> Tensor:

@@ -306,7 +306,7 @@ def generated(net: nn.ModuleDict, latent: Tensor, w: Tensor) -> Tensor:
     """G(z, w): features (N, d) in (0, 1) from latent vectors (N, 300) and label vectors (N, Dt)."""
     import torch
 
-    features: Tensor = net["generator"](torch.cat([latent, w], 1)).sigmoid()
+    features: Tensor = net["generator"](torch.cat([latent, w], 1)).float().sigmoid()
     return features
 
 

@@ -80,6 +80,8 @@ class BatchMethod(Method):
     Options = EpochOptions
     options: EpochOptions
 
+    takes_few_bits = True
+    """Batches are gathered as float32. A subclass that reads ``train.clips`` itself casts them or sets this False."""
     pairs = True
     """Whether every positive clip comes with a negative clip of another class."""
     plateau = True

@@ -90,6 +90,7 @@ def show(identity: str, folder: ResultsFolder, as_json: bool) -> None:
         click.echo(f"Warning: {printable(warning)}")
     _show_outcome(record)
     _show_pairs("Options", c.options)
+    _show_pairs("Numerics", c.numerics.model_dump())
     _show_pairs("Code", {**c.plugin.model_dump(), "variant": record.variant})
     _show_pairs("Data", {"feature_hash": c.feature_hash, "split_fingerprint": c.split_fingerprint})
     _show_pairs("Environment", record.environment.model_dump())

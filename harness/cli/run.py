@@ -7,7 +7,7 @@ import os
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -55,6 +55,20 @@ def read_config(ctx: click.Context, _param: click.Parameter, path: Path | None) 
 @click.option(
     "--variant", "variant", multiple=True, help="Named variant of the method; may be repeated. An option given wins."
 )
+@click.option(
+    "--precision",
+    type=click.Choice(["float32", "tf32", "bfloat16"]),
+    default="float32",
+    show_default=True,
+    help="Of matrix products; recorded.",
+)
+@click.option(
+    "--feature-dtype",
+    type=click.Choice(["float32", "float16", "bfloat16"]),
+    default="float32",
+    show_default=True,
+    help="How features are held in memory; recorded.",
+)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:<number>.")
 @click.option("--jobs", default=1, show_default=True, type=click.IntRange(1, 256), help="Runs at once.")
 @click.option(
@@ -81,6 +95,8 @@ def run(
     seed: Sequence[int],
     option: Sequence[str],
     variant: Sequence[str],
+    precision: Literal["float32", "tf32", "bfloat16"],
+    feature_dtype: Literal["float32", "float16", "bfloat16"],
     device: str,
     jobs: int,
     results: Path,
@@ -107,7 +123,9 @@ def run(
     # spin costs an idle one little (benchmarks/train_step.py). Read when torch is loaded.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     from avbench.harness.jobs import choose_device, execute_all
+    from avbench.harness.numerics import require
     from avbench.harness.plugins import plugins
+    from avbench.harness.records import Numerics
     from avbench.harness.results import ResultsFolder
     from avbench.harness.runs import plan
 
@@ -116,7 +134,9 @@ def run(
         plugins().observer(name)
     names = list(plugins().methods) if "all" in method else list(dict.fromkeys(method))
     seed_values = tuple(range(seeds)) if seeds else tuple(dict.fromkeys(seed)) or (0,)
-    planned = plan(names, tracks, dict.fromkeys(protocol), seed_values, given, tuple(dict.fromkeys(variant)))
+    numerics, chosen = Numerics(precision=precision, feature_dtype=feature_dtype), choose_device(device)
+    require(numerics, chosen)
+    planned = plan(names, tracks, dict.fromkeys(protocol), seed_values, given, tuple(dict.fromkeys(variant)), numerics)
     folder = ResultsFolder(results)
     found = [None if fresh else folder.find(p.configuration) for p in planned]
     records = [r if r is not None and r.finished else None for r in found]
@@ -128,7 +148,6 @@ def run(
 
     todo = [planned[index] for index in waiting]
     if todo:
-        chosen = choose_device(device)
         with RunProgress(todo) as progress:
             for index, record in execute_all(todo, folder, chosen, jobs, progress.epoch, watching):
                 records[waiting[index]] = record

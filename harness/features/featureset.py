@@ -15,13 +15,14 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FeatureSet:
     """Features of one track. Rows are ordered by part: train, val_seen, val_unseen, test_seen, test_unseen.
 
     So the stage-2 training data (the first three parts) is a view of the first rows, not a copy.
-    ``audio`` (N, Da) and ``visual`` (N, Dv) float32; ``class_id`` (N,) int64, source class ids; ``rows``: rows of each
-    part; ``vectors`` (source classes, Dt) float32: row = class id, each class with its own label vector (NaN: unknown).
+    ``audio`` (N, Da) and ``visual`` (N, Dv), float32 unless a run holds them in fewer bits; ``class_id`` (N,) int64,
+    source class ids; ``rows``: rows of each part; ``vectors`` (source classes, Dt) float32: row = class id, each class
+    with its own label vector (NaN: unknown).
     """
 
     track: Track
@@ -38,12 +39,12 @@ class FeatureSet:
         """Clips or classes were missing at import and the user allowed it; every record says so."""
         return bool(self.manifest.warnings)
 
-    def to(self, device: torch.device) -> FeatureSet:
-        """The same feature set on a device."""
+    def to(self, device: torch.device, dtype: torch.dtype | None = None) -> FeatureSet:
+        """The same feature set on a device, audio and visual as ``dtype`` where one is given. Copies what is not so."""
         return replace(
             self,
-            audio=self.audio.to(device),
-            visual=self.visual.to(device),
+            audio=self.audio.to(device, dtype),
+            visual=self.visual.to(device, dtype),
             class_id=self.class_id.to(device),
             vectors=self.vectors.to(device),
         )

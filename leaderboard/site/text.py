@@ -81,6 +81,8 @@ def repeat_command(record: RunRecord, changes: Mapping[str, JsonValue] | None) -
     words += ["--protocol", c.protocol.name, "--seed", str(c.seed)]
     for name, value in sorted(given.items()):
         words += ["-p", f"{name}={canonical_json(value)}"]
+    for name, value in c.numerics.changed.items():
+        words += [f"--{name.replace('_', '-')}", value]
     return shlex.join([*words, "--fresh"])
 
 
