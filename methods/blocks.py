@@ -43,6 +43,11 @@ class Dropout(nn.Module):
         return x * dropout_mask(x.shape, self.rate, x.device) if self.training and self.rate else x
 
 
+def at_least_float32(x: Tensor) -> Tensor:
+    """x, or float32 of what automatic casting made bfloat16: for statistics, and to meet float32 in one operation."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
 class NormReluDrop(torch.autograd.Function):
     """Training-mode batch norm of the columns of x (B, GF), then ReLU and dropout, in as few passes as possible.
 
@@ -108,7 +113,7 @@ class Block(nn.Module):
         self.momentum = momentum
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.linear(x).float()  # statistics are float32 in any precision of the product
+        x = at_least_float32(self.linear(x))
         return self._normalise_by_batch(x) if self.training else self._normalise_by_running(x)
 
     def _normalise_by_running(self, x: Tensor) -> Tensor:

@@ -111,8 +111,9 @@ class CJME(JointEmbedding):
         """alpha (N, 1): 0 where audio dominates, 1 where vision does."""
         import torch
 
-        result: Tensor = net["attention"](torch.cat([audio, visual], dim=1)).float()
-        return result
+        from avbench.methods.blocks import at_least_float32
+
+        return at_least_float32(net["attention"](torch.cat([audio, visual], dim=1)))
 
     def loss(self, net: nn.ModuleDict, batch: Batch) -> Tensor:
         import torch

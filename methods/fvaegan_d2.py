@@ -306,8 +306,9 @@ def generated(net: nn.ModuleDict, latent: Tensor, w: Tensor) -> Tensor:
     """G(z, w): features (N, d) in (0, 1) from latent vectors (N, 300) and label vectors (N, Dt)."""
     import torch
 
-    features: Tensor = net["generator"](torch.cat([latent, w], 1)).float().sigmoid()
-    return features
+    from avbench.methods.blocks import at_least_float32
+
+    return at_least_float32(net["generator"](torch.cat([latent, w], 1))).sigmoid()
 
 
 def _conditioned(critic: nn.Module, w: Tensor, features: Tensor) -> Tensor:
