@@ -167,7 +167,7 @@ CHECKS = (
         reason="A method that saw the unseen classes' names in training solves an easier task; the board marks it.",
         remedy="Declare uses_unseen_names=True in info, or leave train.unseen alone.",
         function="scores:unseen_names",
-        needs=REPEATS,
+        needs=("deterministic",),
     ),
     Check(
         name="state-restored",

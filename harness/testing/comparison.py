@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from avbench.harness.data import Clips
+from avbench.harness.errors import MethodError
 from avbench.harness.testing.check import CheckFailedError
 
 ROUNDING = 1e-4
@@ -59,5 +60,5 @@ def situation(text: str) -> Iterator[None]:
     """Put the situation before what a failure says."""
     try:
         yield
-    except CheckFailedError as failure:
+    except MethodError as failure:
         raise CheckFailedError(f"{text}: {failure}") from failure

@@ -47,24 +47,24 @@ def _asked(subject: Subject) -> Fit:
 
 def memory_stable(subject: Subject) -> None:
     tracemalloc.start()
+    gc.collect()
+    gc.freeze()  # what is there already is not looked at again and again
     try:
-        subject.new_fit()  # what is set up once is set up now
-        tensors, instances, traced = _alive(subject)
-        for _ in range(2):
-            subject.new_fit()
-        now = _alive(subject)
+        first, second = (_alive_after_two_fits(subject) for _ in range(2))
     finally:
+        gc.unfreeze()
         tracemalloc.stop()
-    if now[0] > tensors:
-        raise CheckFailedError(f"{now[0] - tensors} more tensors are alive after two more fits, all forgotten")
-    if now[1] > instances:
-        raise CheckFailedError(f"{now[1] - instances} more fitted methods are alive after two more fits, all forgotten")
-    if now[2] > traced + 2 * NOISE:
-        raise CheckFailedError(f"{(now[2] - traced) // 2048} KiB are not freed after each of two fits")
+    for what, before, now in zip(("tensors", "fitted methods"), first[:2], second[:2], strict=True):
+        if now > before:
+            raise CheckFailedError(f"{now - before} more {what} are alive after two more fits, which were forgotten")
+    if second[2] > first[2] + 2 * NOISE:
+        raise CheckFailedError(f"{(second[2] - first[2]) // 2048} KiB are not freed after each fit")
 
 
-def _alive(subject: Subject) -> tuple[int, int, int]:
-    """Tensors and instances of the method that are alive, and bytes that Python holds."""
+def _alive_after_two_fits(subject: Subject) -> tuple[int, int, int]:
+    """Tensors and instances of the method that are alive and new, and bytes that Python holds."""
+    for _ in range(2):
+        subject.new_fit()
     gc.collect()
     kinds = [type(thing) for thing in gc.get_objects()]
     tensors = sum(issubclass(kind, Tensor) for kind in kinds)

@@ -7,10 +7,8 @@ from typing import Any, Literal, get_args, get_origin
 
 from avbench.harness.testing.check import CheckFailedError
 from avbench.harness.testing.comparison import gap, same_state, situation
-from avbench.harness.testing.simulated import Task
 from avbench.harness.testing.subject import Fit, Subject
 
-NARROW = Task(clips=40, trained=5, audio=32, visual=48)
 VISIBLE = 1e-3
 """Change of the scores, relative to the largest one, from which an option that acts on them alone counts."""
 
@@ -34,11 +32,11 @@ def _faults(subject: Subject, name: str) -> Iterator[str]:
     if not others:
         yield f"option {name}: no other valid value is known; give some as Field(examples=[...])"
         return
-    usual = subject.fit(NARROW, options=given)
+    usual = subject.fit(options=given)
     without: list[Any] = []
     for value in others:
         with situation(f"option {name}={value!r}"):
-            other = subject.new_fit(NARROW, options={**given, name: value})
+            other = subject.new_fit(options={**given, name: value})
             changed = _changes_scores(usual, other) if what == "scores" else not same_state(usual.state, other.state)
         every = get_origin(field.annotation) is Literal
         if changed and not every:

@@ -7,10 +7,10 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
-from avbench.harness.errors import MethodError, unknown
+from avbench.harness.errors import AvbenchError, MethodError, unknown
 from avbench.harness.method import Method, MethodInfo
 from avbench.harness.testing.catalogue import CHECKS
-from avbench.harness.testing.check import Check, CheckFailedError, NotApplicableError, Outcome, Result
+from avbench.harness.testing.check import Check, NotApplicableError, Outcome, Result
 from avbench.harness.testing.report import Report
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class Examination:
         try:
             with one_thread():
                 check(self._subject)
-        except CheckFailedError as failure:
+        except AvbenchError as failure:
             return Outcome.FAILED, str(failure)
         except NotApplicableError as reason:
             return Outcome.SKIPPED, str(reason)

@@ -71,11 +71,17 @@ class Task:
     audio: int = 512
     visual: int = 512
     text: int = 300
+    rank: int | None = None
+    """Dimensions that the label vectors span, at most (default: all)."""
 
     @property
     def candidates(self) -> Classes:
         """Trained and unseen classes."""
-        return simulated_classes(self.trained + self.unseen, self.text, self.trained)
+        classes = simulated_classes(self.trained + self.unseen, self.rank or self.text, self.trained)
+        if self.rank is None:
+            return classes
+        directions = torch.randn(self.text, self.rank, generator=torch.Generator().manual_seed(8))
+        return replace(classes, vectors=classes.vectors @ torch.linalg.qr(directions).Q.T)
 
     @property
     def labels(self) -> Tensor:
