@@ -51,7 +51,7 @@ def _run(slug: str, epochs: int, batches: int, device_name: str, threads: int) -
     kind = plugins().method(slug).method
     assert issubclass(kind, BatchMethod)
     options = ucf_options(kind, epochs=epochs, batches_per_epoch=batches)
-    features = simulated_track(UCF).to(device)
+    features = simulated_track(UCF).to(device, torch.float32)
     forget_peak(device)
     before = peak_mb(device)
     with deterministic():
