@@ -1,0 +1,104 @@
+"""Whether precision of products, or of stored features, changes metrics beyond the noise of seeds.
+
+    python benchmarks/precision.py [--method avca ...] [--seeds 8] [--epochs 5] [--batches 20] [--device cuda]
+
+Each setting and float32 run on the demo features (simulated) of one data set with the same seeds. Shown are the mean
+over seeds of the difference from float32, its 95 % interval (t distribution), and the standard deviation over seeds of
+float32 itself. A setting stays off by default where the interval leaves plus or minus that deviation.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from collections.abc import Iterator
+from statistics import fmean, stdev
+from typing import Any
+
+import torch
+from scipy import stats
+from tabulate import tabulate
+
+from avbench.harness.features.sources import load_features
+from avbench.harness.numerics import products
+from avbench.harness.plugins import plugins
+from avbench.harness.protocol import ALIGNED, run_two_stages
+from avbench.harness.records import Numerics
+from avbench.harness.tracks import DEMO, Track
+
+SETTINGS = (
+    Numerics(feature_dtype="float16"),
+    Numerics(feature_dtype="bfloat16"),
+    Numerics(precision="tf32"),
+    Numerics(precision="bfloat16"),
+    Numerics(precision="bfloat16", feature_dtype="bfloat16"),
+)
+METRICS = ("HM", "ZSL")
+
+
+def metrics(
+    slug: str, track: Track, seed: int, numerics: Numerics, device: torch.device, budget: dict[str, int]
+) -> Any:
+    """The metrics of one run."""
+    method = plugins().method(slug).method
+    options = method.Options.effective(track, ALIGNED.name, budget)
+    features = load_features(track).to(device, getattr(torch, numerics.feature_dtype))
+    with products(numerics, device):
+        return run_two_stages(lambda: method(options), features, ALIGNED, epochs=budget["epochs"], seed=seed).metrics
+
+
+def compare(
+    slug: str, track: Track, seeds: int, device: torch.device, budget: dict[str, int]
+) -> Iterator[dict[str, Any]]:
+    """One row per setting and metric."""
+    plain = [metrics(slug, track, seed, Numerics(), device, budget) for seed in range(seeds)]
+    for setting in SETTINGS:
+        row = {"method": slug, "setting": ", ".join(f"{k}={v}" for k, v in setting.changed.items())}
+        if setting.precision == "tf32" and device.type != "cuda":
+            yield row | {"verdict": "not measured: needs CUDA"}
+            continue
+        other = [metrics(slug, track, seed, setting, device, budget) for seed in range(seeds)]
+        for metric in METRICS:
+            noise = stdev(getattr(m, metric) for m in plain)
+            differences = [getattr(a, metric) - getattr(b, metric) for a, b in zip(other, plain, strict=True)]
+            mean = fmean(differences)
+            half = float(stats.t.ppf(0.975, seeds - 1)) * stdev(differences) / math.sqrt(seeds)
+            beyond = max(abs(mean - half), abs(mean + half)) > noise
+            yield row | {
+                "metric": metric,
+                "float32": fmean(getattr(m, metric) for m in plain),
+                "seed_sd": noise,
+                "difference": mean,
+                "low": mean - half,
+                "high": mean + half,
+                "verdict": "not shown to be below seed noise" if beyond else "below seed noise",
+            }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--method", action="append")
+    parser.add_argument("--dataset", default="ucf")
+    parser.add_argument("--seeds", type=int, default=8)
+    parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--batches", type=int, default=20)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    budget = {"epochs": arguments.epochs, "batches_per_epoch": arguments.batches}
+    track, device = Track(arguments.dataset, DEMO), torch.device(arguments.device)
+    rows = [
+        row
+        for slug in arguments.method or ["avca", "sje"]
+        for row in compare(slug, track, arguments.seeds, device, budget)
+    ]
+    if arguments.json:
+        print(json.dumps(rows, indent=1))
+        return
+    print(f"{track} (simulated), {device}, {arguments.seeds} seeds, {arguments.epochs} x {arguments.batches} batches")
+    print(tabulate(rows, headers="keys", floatfmt=".2f"))
+
+
+if __name__ == "__main__":
+    main()
