@@ -65,15 +65,16 @@ def execute_all(
         for index, run in enumerate(runs):
             yield index, execute(run, results, device, partial(listener, index), observe)
         return
+    jobs = min(jobs, len(runs))
     if device.type == "cuda":
         from avbench.harness.company import Company
 
         def call(index: int, run: PlannedRun) -> Callable[[Pause], RunRecord]:
-            return lambda pause: execute(run, results, device, partial(listener, index), observe, pause)
+            return lambda pause: execute(run, results, device, partial(listener, index), observe, pause, jobs)
 
         yield from Company[RunRecord](device, jobs).results([call(*numbered) for numbered in enumerate(runs)])
         return
-    yield from _in_processes(runs, results, min(jobs, len(runs)), listener, observe)
+    yield from _in_processes(runs, results, jobs, listener, observe)
 
 
 def _in_processes(
@@ -84,7 +85,7 @@ def _in_processes(
     threads = max(1, (os.cpu_count() or 1) // jobs)
     pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_start_worker, initargs=(events, threads))
     try:
-        waiting = {pool.submit(_work, index, run, results.root, observe): index for index, run in enumerate(runs)}
+        waiting = {pool.submit(_work, index, run, results.root, observe, jobs): index for index, run in enumerate(runs)}
         while waiting:
             done, _ = wait(waiting, timeout=0.1, return_when=FIRST_COMPLETED)
             for event in _drain(events):
@@ -124,9 +125,10 @@ def _start_worker(events: Queue[Event], threads: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides; finished runs are stored by then
 
 
-def _work(index: int, run: PlannedRun, root: Path, observe: Sequence[str]) -> RunRecord:
+def _work(index: int, run: PlannedRun, root: Path, observe: Sequence[str], at_once: int) -> RunRecord:
     import torch
 
     assert _events is not None
     events = _events
-    return execute(run, ResultsFolder(root), torch.device("cpu"), lambda done: events.put((index, done)), observe)
+    folder, device = ResultsFolder(root), torch.device("cpu")
+    return execute(run, folder, device, lambda done: events.put((index, done)), observe, at_once=at_once)

@@ -177,6 +177,8 @@ class Measured(Part):
     seconds: Seconds = 0.0
     peak_memory_bytes: int = Field(0, ge=0, le=10**18)
     """Of the process on CPU, of the allocator on CUDA."""
+    runs_at_once: int = Field(1, ge=1, le=1_000)
+    """Runs that shared the machine, as ``--jobs`` asked: times then tell less, and memory on CUDA is that of all."""
 
 
 class RunRecord(Part):

@@ -136,10 +136,12 @@ def execute(
     listener: EpochListener = lambda _: None,
     observe: Sequence[str] = (),
     pause: Callable[[], None] = lambda: None,
+    at_once: int = 1,
 ) -> RunRecord:
     """Do one run and store its record. An exception becomes a stored failure; Ctrl-C stores nothing.
 
     ``observe``: names of the observers that watch the run. ``pause``: see :func:`run_two_stages`.
+    ``at_once``: how many runs share the machine, for the record.
     """
     import torch
 
@@ -185,6 +187,7 @@ def execute(
             seconds_stage_2=round(seconds[1], 3),
             seconds=round(perf_counter() - start, 3),
             peak_memory_bytes=peak_memory_bytes(device),
+            runs_at_once=at_once,
         ),
         outcome=outcome,
         failure=failure,

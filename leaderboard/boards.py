@@ -117,10 +117,11 @@ class RerunRow:
 
     @cached_property
     def seconds(self) -> Mapping[str, Spread]:
-        """Wall time of a run, both stages, by device."""
+        """Wall time of a run, both stages, by device and number of runs at once."""
         times: dict[str, list[float]] = defaultdict(list)
         for record in self.records:
-            times[record.environment.device].append(record.measured.seconds)
+            company = f"{n} runs at once, " if (n := record.measured.runs_at_once) > 1 else ""
+            times[company + record.environment.device].append(record.measured.seconds)
         return {device: Spread.of(values) for device, values in sorted(times.items())}
 
     @property

@@ -77,6 +77,8 @@ def test_parallel_jobs_give_the_same_results(tmp_path: Path) -> None:
     alone = records(avbench(tmp_path, *arguments, "--results", "a"))
     together = records(avbench(tmp_path, *arguments, "--results", "b", "--jobs", "2"))
     assert [r["outcome"] for r in alone] == [r["outcome"] for r in together]
+    assert {r["measured"]["runs_at_once"] for r in alone} == {1}
+    assert {r["measured"]["runs_at_once"] for r in together} == {2}
     assert [parse_record(r, "stdout").configuration.dataset for r in alone] == ["ucf", "activitynet", "vggsound"]
 
 
