@@ -53,7 +53,7 @@ def _changes_scores(one: Fit, other: Fit) -> bool:
 
 
 def _others(subject: Subject, name: str, given: Mapping[str, Any]) -> Iterator[Any]:
-    """Other valid values of an option, cheap ones first."""
+    """Other valid values of an option: first the examples that it gives."""
     field, value = subject.kind.Options.model_fields[name], getattr(subject.options(given), name)
     if isinstance(value, bool):
         values: list[Any] = [not value]
@@ -64,6 +64,6 @@ def _others(subject: Subject, name: str, given: Mapping[str, Any]) -> Iterator[A
     else:
         kinds = (field.annotation, *get_args(field.annotation))
         values = [choice for kind in kinds if get_origin(kind) is Literal for choice in get_args(kind)]
-    for other in (*values, *(field.examples or [])):
+    for other in (*(field.examples or []), *values):
         if other != value and subject.valid({**subject.small, **given, name: other}):
             yield other
