@@ -2,7 +2,7 @@
 
 Each run has a thread, a stream and random generators of its own, and only the thread whose turn it is computes
 anything. It hands over at the end of each epoch, before it waits for the device: the epochs of the others are then on
-their streams already. A run is to give the same bits alone or in company (tests/harness/test_company.py, on either device).
+their streams already. A run is to give the same bits alone or in company (tests/harness/test_company.py).
 """
 
 from __future__ import annotations
