@@ -94,7 +94,7 @@ def test_settings_are_put_back_after_an_error() -> None:
             torch.use_deterministic_algorithms(True)
             raise ValueError
 
-    with pytest.raises(ValueError, match="^$"):
+    with pytest.raises(ValueError, match=r"^$"):
         failing()
     assert not torch.are_deterministic_algorithms_enabled()
 
