@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
@@ -294,6 +295,14 @@ class Resuming(Good):
         self.begun.clear()
 
 
+class ResumingWithoutEpochs(Resuming):
+    """As above, but the harness does not hear of its epochs."""
+
+    def fit(self, train: TrainingSet, progress: Progress) -> None:
+        told: Any = SimpleNamespace(epochs=progress.epochs, device=progress.device, epoch_done=lambda method: 0.0)
+        super().fit(train, told)
+
+
 class OnTheHost(Good):
     def draw(self, count: int, progress: Progress) -> Tensor:
         return super().draw(count, progress).cpu()
@@ -330,5 +339,6 @@ BAD: dict[type[Method], tuple[str, str]] = {
     Hoarder: ("memory-stable", "more tensors are alive"),
     ArrayHoarder: ("memory-stable", "KiB are not freed"),
     Resuming: ("interrupt-recovered", "a fit after an interrupted one is not as if that had not been"),
+    ResumingWithoutEpochs: ("interrupt-recovered", "its state differs (1 tensors: weights)"),
 }
 """Method with a fault -> the check that names it, and what the check says."""

@@ -59,8 +59,6 @@ def _beats_chance(fit: Fit, rows: torch.Tensor) -> bool:
 
 def interrupt_recovered(subject: Subject) -> None:
     fit, watch = subject.fit(), subject.interrupted_fit()
-    if watch is None:
-        raise NotApplicableError("the method trains in no epochs, after which it could be interrupted")
     if changed := watch.settings.keys() - fit.watches[0].settings.keys():
         raise CheckFailedError(f"an interrupted fit leaves settings changed: {', '.join(sorted(changed))}")
     with situation("a fit after an interrupted one is not as if that had not been"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -11,13 +10,14 @@ from typing import Any, TypeVar
 import torch
 from pydantic import ValidationError
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from avbench.harness.data import Classes, Clips, TrainingSet
 from avbench.harness.method import Method
 from avbench.harness.options import Options
 from avbench.harness.random_state import random_state_kept
 from avbench.harness.stages import checked_scores
-from avbench.harness.testing.check import CheckFailedError
+from avbench.harness.testing.check import CheckFailedError, NotApplicableError
 from avbench.harness.testing.simulated import Task, moved, moved_classes, moved_clips
 from avbench.harness.testing.surroundings import Watch, watched
 from avbench.harness.tracks import DEMO, Track
@@ -61,6 +61,25 @@ class CheckProgress:
         with random_state_kept(self.device):
             best = method.predict(clips, classes).argmax(1)
         return float(100 * (best == torch.arange(len(classes), device=self.device)).float().mean())
+
+
+class InterruptedCalls(TorchFunctionMode):
+    """Counts the calls of torch functions; the one after the ``last`` ends as if the user had pressed Ctrl-C."""
+
+    def __init__(self, last: int | None = None) -> None:
+        super().__init__()
+        self.last = last
+        self.made = 0
+        self.ended = False
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if self.made == self.last:
+            self.ended = True
+            raise KeyboardInterrupt
+        self.made += 1
+        return func(*args, **(kwargs or {}))
 
 
 @dataclass(frozen=True)
@@ -186,14 +205,33 @@ class Subject:
             called("fit", lambda: method.fit(train, progress))
         return Fit(method, task, progress, [watch])
 
-    def interrupted_fit(self) -> Watch | None:
-        """What was seen during a fit that the user interrupts when the first epoch ends; None where none ends."""
+    def interrupted_fit(self) -> Watch:
+        """What was seen during a fit that the user interrupts: when the first epoch ends, or else late between steps.
+
+        Raises :class:`NotApplicableError` for a fit without any step of torch.
+        """
+        calls = InterruptedCalls()
+        watch = self._interrupted(calls)
+        if watch is None and calls.made:
+            watch = self._interrupted(InterruptedCalls(last=calls.made * 3 // 4))
+        if watch is None:
+            raise NotApplicableError("the method learns nothing in fit, so there is nothing to interrupt")
+        return watch
+
+    def _interrupted(self, calls: InterruptedCalls) -> Watch | None:
+        """What was seen during a fit that is interrupted, if it is."""
         task, method = Task(), self.made()
         train = task.training_set(unseen_names=self.kind.info.uses_unseen_names)
         progress = CheckProgress(method.options, task, seed=0, device=CPU, interrupt=True)
-        with watched(progress.seed) as watch, contextlib.suppress(KeyboardInterrupt):
-            called("fit", lambda: method.fit(train, progress))
-        return watch if progress.epochs_done else None
+        with watched(progress.seed) as watch:
+            try:
+                with calls:
+                    called("fit", lambda: method.fit(train, progress))
+            except KeyboardInterrupt:
+                if progress.epochs_done or calls.ended:
+                    return watch
+                raise  # it is the user who wants this to end
+        return None
 
 
 def called(what: str, call: Callable[[], T]) -> T:
