@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 import pytest
+from guide_blocks import blocks
 
 from avbench.harness.cli import cli
 from avbench.harness.method import Method
@@ -18,18 +19,14 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
-
-
 def commands() -> list[list[str]]:
     """Every avbench command of the README's shell blocks, as arguments."""
-    lines = [part for block in blocks("sh") for line in block.splitlines() for part in line.split("&&")]
+    lines = [part for block in blocks(README, "sh") for line in block.text.splitlines() for part in line.split("&&")]
     return [shlex.split(line, comments=True)[1:] for line in map(str.strip, lines) if line.startswith("avbench ")]
 
 
 def test_continuous_integration_runs_the_test_command() -> None:
-    (test_command,) = (line for block in blocks("sh") for line in block.splitlines() if "pytest" in line)
+    (test_command,) = (line for block in blocks(README, "sh") for line in block.text.splitlines() if "pytest" in line)
     _, _, install, test = (part.strip() for part in test_command.split("&&"))
     script = (ROOT / ".ci" / "run").read_text("utf-8")
     assert install in script
@@ -50,7 +47,7 @@ def test_every_command_is_there_with_its_options(arguments: list[str]) -> None:
 
 
 def test_the_method_of_the_readme_works() -> None:
-    (code,) = (block for block in blocks("python") if "class MyMethod" in block)
+    (code,) = (block.text for block in blocks(README, "python") if "class MyMethod" in block.text)
     namespace: dict[str, Any] = {}
     exec(compile(code, "README.md", "exec"), namespace)
     (kind,) = namespace["avbench_methods"]()
