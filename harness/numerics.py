@@ -21,7 +21,8 @@ def require(numerics: Numerics, device: torch.device) -> None:
 
 @contextmanager
 def products(numerics: Numerics, device: torch.device) -> Iterator[None]:
-    """Multiply matrices in the given precision. What is global stays as it is set here until the next run sets it.
+    """Multiply matrices in the given precision. What is global stays as it is set here until the next run sets it:
+    runs that take turns in one process have equal numerics, and the first to end must not change those of the others.
 
     ``bfloat16`` is torch's automatic casting, without its cache: weights change between two uses. A method whose
     operations do not exist in bfloat16 fails with torch's message.

@@ -121,7 +121,8 @@ def stage_data(features: FeatureSet, protocol: Protocol, *, stage: Literal[1, 2]
     if protocol.label_vectors == "permuted":
         vectors = vectors[torch.tensor(split.permuted_ids, device=vectors.device)]
     seen, unseen = split.classes_of(seen_part), split.classes_of(unseen_part)
-    missing = [c.name for c in seen + unseen if not bool(torch.isfinite(vectors[c.id]).all())]
+    known = torch.isfinite(vectors).all(dim=1).tolist()  # read back once
+    missing = [c.name for c in seen + unseen if not known[c.id]]
     if missing:
         raise DataError(
             f"{features.track}: protocol {protocol.name!r} needs label vectors that this feature set lacks, for "

@@ -18,7 +18,7 @@ from avbench.harness.method import Progress
 from avbench.harness.numerics import products
 from avbench.harness.plugins import plugins
 from avbench.harness.protocol import ALIGNED, run_two_stages
-from avbench.harness.records import Numerics, RunRecord, parse_record
+from avbench.harness.records import Configuration, Numerics, RunRecord, parse_record
 from avbench.harness.results import ResultsFolder
 from avbench.harness.stages import stage_data
 from avbench.harness.tracks import Track
@@ -34,6 +34,24 @@ def test_default_numerics_leave_a_configuration_as_it_was() -> None:
     other = c.model_copy(update={"numerics": BF16})
     assert other.model_dump(mode="json")["numerics"] == {"precision": "bfloat16", "feature_dtype": "float16"}
     assert other.identity != c.identity
+
+
+def test_the_identity_of_a_run_from_before_there_was_a_choice() -> None:
+    content = {
+        "method": "avca",
+        "plugin": {"distribution": "avbench", "version": "0.1.0", "source_hash": "a" * 64},
+        "options": {"epochs": 50, "learning_rate": 0.001},
+        "dataset": "ucf",
+        "features": "main",
+        "feature_hash": "b" * 64,
+        "split_fingerprint": "c" * 64,
+        "protocol": {"name": "aligned", "version": 1},
+        "seed": 42,
+    }
+    c = Configuration.model_validate(content)
+    assert c.numerics == Numerics()
+    assert c.model_dump(mode="json") == content
+    assert c.identity == "c0343eda453b024ca4845bebade81d2f6aaea272eed95b4fdd3a2606fdb99812"
 
 
 def test_records_with_other_numerics_are_read_again() -> None:
