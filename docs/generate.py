@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import inspect
 import re
 import tempfile
@@ -113,5 +114,6 @@ def _text(thing: Any) -> str:
 
 
 def _cell(text: str) -> str:
-    """One cell of a table; brackets would be taken for links."""
-    return " ".join(text.split()).replace("|", "\\|").replace("[", "&#91;").replace("]", "&#93;")
+    """One cell of a table, shown as it is: no tag, no link, no further cell."""
+    shown = html.escape(" ".join(text.split()), quote=False)
+    return shown.replace("|", "&#124;").replace("[", "&#91;").replace("]", "&#93;")

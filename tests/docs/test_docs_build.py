@@ -158,7 +158,6 @@ def test_the_reference_has_the_public_names(pages: dict[Path, Page], site: Path)
     missing = {
         "avbench.harness.method.Method.predict",
         "avbench.harness.data.TrainingSet",
-        "avbench.harness.options.Field",
         "avbench.harness.features.source.FeatureSource",
         "avbench.harness.observers.RunObserver",
         "avbench.harness.site_page.SitePage",
