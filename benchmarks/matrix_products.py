@@ -13,6 +13,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 aten = torch.ops.aten
 OPERANDS = {aten.mm.default: (0, 1), aten.bmm.default: (0, 1), aten.addmm.default: (1, 2), aten.baddbmm.default: (1, 2)}
 """Where the two factors stand among the arguments."""
+LINEAR = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
+"""oneDNN's product (see ``avbench.methods.products``): the first argument times the transpose of the second."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,8 @@ class MatrixProducts(TorchDispatchMode):
         if func in OPERANDS:
             first, second = OPERANDS[func]
             self.factors.append((Layout.of(args[first]), Layout.of(args[second])))
+        elif LINEAR is not None and func is LINEAR.default:
+            self.factors.append((Layout.of(args[0]), Layout.of(args[1].t())))
         return func(*args, **(kwargs or {}))
 
     @property
@@ -59,7 +63,10 @@ class MatrixProducts(TorchDispatchMode):
         return total
 
     def alone(self, device: torch.device) -> Callable[[], None]:
-        """A function that runs the recorded products and nothing else, each with factors and a result of its own."""
+        """A function that runs the recorded products as torch makes them (``torch.matmul``) and nothing else.
+
+        Each has factors and a result of its own.
+        """
         jobs = []
         for left, right in self.factors:
             a, b = left.filled(device), right.filled(device)

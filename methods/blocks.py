@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
+from avbench.methods.products import Linear
+
 EPSILON = 1e-5
 """Added to the variance in batch and layer norm (PROTOCOL section 0)."""
 
@@ -104,7 +106,7 @@ class Block(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, dropout: float = 0.0, momentum: float = 0.1) -> None:
         super().__init__()
-        self.linear = nn.Linear(inputs, outputs)
+        self.linear = Linear(inputs, outputs)
         self.weight = nn.Parameter(torch.ones(outputs))
         self.bias = nn.Parameter(torch.zeros(outputs))
         self.register_buffer("running_mean", torch.zeros(outputs))
@@ -145,14 +147,14 @@ class TwoTokenAttention(nn.Module):
         super().__init__()
         self.heads = heads
         self.norm = nn.LayerNorm(width, eps=EPSILON)
-        self.query_key_value = nn.Linear(width, 3 * width, bias=False)
-        self.mix = nn.Sequential(nn.Linear(width, width), Dropout(dropout))
+        self.query_key_value = Linear(width, 3 * width, bias=False)
+        self.mix = nn.Sequential(Linear(width, width), Dropout(dropout))
         self.feed_forward = nn.Sequential(
             nn.LayerNorm(width, eps=EPSILON),
-            nn.Linear(width, hidden),
+            Linear(width, hidden),
             nn.GELU(),
             Dropout(dropout),
-            nn.Linear(hidden, width),
+            Linear(hidden, width),
             Dropout(dropout),
         )
 

@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from avbench.methods.blocks import EPSILON, Block, Dropout
 from avbench.methods.losses import distances
+from avbench.methods.products import Linear
 
 WIDTH = 300
 """Width of the tokens."""
@@ -23,9 +24,7 @@ CODE = 64
 
 def feed_forward(dropout: float) -> nn.Sequential:
     """Linear, GELU, dropout, linear, dropout."""
-    return nn.Sequential(
-        nn.Linear(WIDTH, HIDDEN), nn.GELU(), Dropout(dropout), nn.Linear(HIDDEN, WIDTH), Dropout(dropout)
-    )
+    return nn.Sequential(Linear(WIDTH, HIDDEN), nn.GELU(), Dropout(dropout), Linear(HIDDEN, WIDTH), Dropout(dropout))
 
 
 class CrossModalLayer(nn.Module):
@@ -38,8 +37,8 @@ class CrossModalLayer(nn.Module):
         super().__init__()
         self.heads = heads
         self.norm = nn.LayerNorm(WIDTH, eps=EPSILON)
-        self.query_key_value = nn.Linear(WIDTH, 3 * heads * head_width, bias=False)
-        self.mix = nn.Sequential(nn.Linear(heads * head_width, WIDTH), Dropout(dropout))
+        self.query_key_value = Linear(WIDTH, 3 * heads * head_width, bias=False)
+        self.mix = nn.Sequential(Linear(heads * head_width, WIDTH), Dropout(dropout))
         self.feed_forward = feed_forward(dropout)
 
     def attend(self, x: Tensor, bias: Tensor) -> Tensor:
@@ -82,10 +81,10 @@ class Fusion(nn.Module):
             )
 
         self.encode_audio, self.encode_visual = encoder(audio), encoder(visual)
-        self.code_time = nn.Linear(CODE, CODE)
+        self.code_time = Linear(CODE, CODE)
         self.code_modality = nn.Parameter(torch.randn(2, CODE))
         self.enter_audio, self.enter_visual = (
-            nn.Sequential(nn.Linear(WIDTH + CODE, WIDTH), Dropout(dropout_token)) for _ in range(2)
+            nn.Sequential(Linear(WIDTH + CODE, WIDTH), Dropout(dropout_token)) for _ in range(2)
         )
         self.class_token = nn.Parameter(torch.randn(WIDTH))
         self.layers = nn.ModuleList(CrossModalLayer(heads, head_width, dropout_transformer) for _ in range(layers))

@@ -32,5 +32,6 @@ def embedding_network(inputs: int, hidden: int, outputs: int, dropout: float) ->
     from torch import nn
 
     from avbench.methods.blocks import Block
+    from avbench.methods.products import Linear
 
-    return nn.Sequential(Block(inputs, hidden, dropout), nn.Linear(hidden, outputs))
+    return nn.Sequential(Block(inputs, hidden, dropout), Linear(hidden, outputs))

@@ -102,12 +102,12 @@ class CompatibilityMethod(LinearMethod):
     options: CompatibilityOptions
 
     def build(self, dims: Dims) -> dict[str, nn.Module]:
-        from torch import nn
 
         from avbench.methods.blocks import Dropout
+        from avbench.methods.products import Linear
 
         return {
-            "map": nn.Linear(dims.visual + dims.audio, dims.text, bias=False),
+            "map": Linear(dims.visual + dims.audio, dims.text, bias=False),
             "drop_inputs": Dropout(self.options.dropout_inputs),
             "drop_labels": Dropout(self.options.dropout_labels),
         }

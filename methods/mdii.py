@@ -149,19 +149,20 @@ class MDII(BatchMethod):
         from torch import nn
 
         from avbench.methods.blocks import Block, TwoTokenAttention
+        from avbench.methods.products import Linear
 
         o = self.options
 
         def embedding(inputs: int) -> nn.Module:
-            last = Block(512, 64, o.dropout_embedding) if o.rectify else nn.Linear(512, 64)
+            last = Block(512, 64, o.dropout_embedding) if o.rectify else Linear(512, 64)
             return nn.Sequential(Block(inputs, 512, o.dropout_embedding), last)
 
         parts: dict[str, nn.Module] = {}
         for branch, width in (("audio", dims.audio), ("visual", dims.visual)):
             if o.masks:
-                layers = nn.Linear(width, 512), nn.ReLU(), nn.Linear(512, width), nn.Sigmoid()
+                layers = Linear(width, 512), nn.ReLU(), Linear(512, width), nn.Sigmoid()
                 parts[f"mask_{branch}"] = nn.Sequential(*layers)
-            parts[f"enter_{branch}"] = nn.Linear(width, 300)
+            parts[f"enter_{branch}"] = Linear(width, 300)
             parts[f"embed_{branch}"] = embedding(300)
         parts["positions"] = nn.Embedding(2, 300)
         nn.init.normal_(parts["positions"].weight, std=0.02)  # type: ignore[arg-type]

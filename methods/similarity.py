@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from avbench.methods.blocks import EPSILON, Dropout
 from avbench.methods.fusion import WIDTH, feed_forward
+from avbench.methods.products import Linear
 
 
 class CrossAttention(nn.Module):
@@ -26,12 +27,12 @@ class CrossAttention(nn.Module):
         self.heads = heads
         inner = heads * head_width
         self.norm_query, self.norm_tokens = (nn.LayerNorm(WIDTH, eps=EPSILON) for _ in range(2))
-        self.query = nn.Linear(WIDTH, inner, bias=False)
-        self.key_value = nn.Linear(WIDTH, 2 * inner, bias=False)
-        self.mix = nn.Linear(inner, WIDTH)
+        self.query = Linear(WIDTH, inner, bias=False)
+        self.key_value = Linear(WIDTH, 2 * inner, bias=False)
+        self.mix = Linear(inner, WIDTH)
         self.drop = Dropout(dropout)
         self.feed_forward = nn.Sequential(nn.LayerNorm(WIDTH, eps=EPSILON), *feed_forward(dropout))
-        self.score = nn.Sequential(nn.LayerNorm(WIDTH, eps=EPSILON), nn.Linear(WIDTH, 1, bias=False))
+        self.score = nn.Sequential(nn.LayerNorm(WIDTH, eps=EPSILON), Linear(WIDTH, 1, bias=False))
 
     def attend(self, queries: Tensor, tokens: Tensor) -> Tensor:
         """What each class hears of each clip, (B, C, 300), after the output map.
@@ -67,7 +68,7 @@ class Bilinear(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.map = nn.Linear(WIDTH, WIDTH, bias=False)
+        self.map = Linear(WIDTH, WIDTH, bias=False)
 
     def forward(self, tokens: Tensor, queries: Tensor) -> Tensor:
         mapped: Tensor = self.map(queries)
@@ -79,8 +80,8 @@ class Perceptron(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.first = nn.Linear(2 * WIDTH, WIDTH)
-        self.second = nn.Linear(WIDTH, 1)
+        self.first = Linear(2 * WIDTH, WIDTH)
+        self.second = Linear(WIDTH, 1)
 
     def forward(self, tokens: Tensor, queries: Tensor) -> Tensor:
         of_clip, of_class = torch.split(self.first.weight, WIDTH, dim=1)

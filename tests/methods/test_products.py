@@ -1,0 +1,73 @@
+"""The faster linear map computes what torch's does, and gives way to it where it does not apply."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from avbench.methods import products
+from avbench.methods.products import Linear
+
+SHAPES = [((512, 300), 64), ((256, 2, 64), 300), ((2, 256, 2, 300), 900), ((64, 512), 512)]
+
+
+def both(shape: tuple[int, ...], outputs: int, bias: bool = True) -> tuple[Linear, nn.Linear, Tensor]:
+    torch.manual_seed(0)
+    ours, plain = Linear(shape[-1], outputs, bias), nn.Linear(shape[-1], outputs, bias)
+    plain.load_state_dict(ours.state_dict())
+    return ours, plain.double(), torch.randn(shape)
+
+
+@pytest.mark.parametrize(("shape", "outputs"), SHAPES)
+@pytest.mark.parametrize("bias", [True, False])
+def test_values_and_gradients_are_those_of_the_exact_map(shape: tuple[int, ...], outputs: int, bias: bool) -> None:
+    ours, exact, x = both(shape, outputs, bias)
+    mine, reference = x.clone().requires_grad_(), x.double().requires_grad_()
+    out, expected = ours(mine), exact(reference)
+    weight = torch.randn_like(out)
+    (out * weight).sum().backward()
+    (expected * weight).sum().backward()
+    assert products._POINTWISE is None or "OneDNN" in type(out.grad_fn).__name__
+    pairs: list[tuple[Tensor | None, Tensor | None]] = [(out, expected), (mine.grad, reference.grad)]
+    pairs += [(a.grad, b.grad) for a, b in zip(ours.parameters(), exact.parameters(), strict=True)]
+    for found, wanted in pairs:
+        assert found is not None
+        assert wanted is not None
+        assert found.dtype == torch.float32
+        error = (found - wanted).abs().max() / wanted.abs().max()
+        assert error < 1e-5  # float32 sums of at most 1,024 terms
+
+
+def test_a_strided_input_gives_the_same_bits_as_a_copy() -> None:
+    ours, _, x = both((256, 6, 64), 300)
+    assert torch.equal(ours(x[:, 2:4]), ours(x[:, 2:4].contiguous()))
+
+
+def test_rows_do_not_depend_on_other_rows_beyond_rounding() -> None:
+    ours, _, x = both((512, 300), 64)
+    assert torch.allclose(ours(x)[:100], ours(x[:100]), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("case", ["small", "double", "autocast", "missing"])
+def test_elsewhere_torch_s_own_product_is_used(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, plain, x = both((512, 300), 64)
+    plain = plain.float()
+    if case == "small":
+        x = x[:2]
+    elif case == "double":
+        x, ours, plain = x.double(), ours.double(), plain.double()
+    elif case == "missing":
+        monkeypatch.setattr(products, "_POINTWISE", None)
+    with torch.autocast("cpu", torch.bfloat16, enabled=case == "autocast"):
+        assert torch.equal(ours(x), plain(x))
+
+
+def test_it_cannot_be_differentiated_twice() -> None:
+    ours, _, x = both((512, 300), 64)
+    if products._POINTWISE is None:
+        pytest.skip("this build of torch has no oneDNN")
+    x.requires_grad_()
+    (gradient,) = torch.autograd.grad(ours(x).square().sum(), x, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        gradient.sum().backward()
