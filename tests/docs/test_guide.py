@@ -12,6 +12,8 @@ import pytest
 from fresh_environment import ROOT, FreshEnvironment, checked
 from guide_blocks import FENCE, blocks
 
+from avbench.splits import DATASETS, load_split
+
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
 
 
@@ -61,3 +63,14 @@ def test_python_blocks_are_in_good_form(tmp_path: Path) -> None:
         arguments = [*ruff, *command, "--config", str(ROOT / "pyproject.toml"), "--config", outside, str(tmp_path)]
         done = subprocess.run(arguments, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout
+
+
+def test_the_counts_of_displaced_label_vectors_follow_from_the_splits() -> None:
+    (line,) = re.findall(
+        r"^\| source classes with another.*$", (ROOT / "docs" / "protocols.md").read_text("utf-8"), re.M
+    )
+    counts = []
+    for dataset in DATASETS:
+        ids = load_split(dataset, "main").permuted_ids
+        counts.append(f"{sum(found != own for own, found in enumerate(ids))} of {len(ids)}")
+    assert [cell.strip() for cell in line.strip("|").split("|")][1:] == counts
