@@ -9,7 +9,6 @@ import sys
 import tempfile
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from time import perf_counter
 
 import torch
@@ -17,6 +16,7 @@ from simulated_track import simulated_track
 from step_timing import ucf_options
 from two_stage import SEED, UCF, deterministic
 
+from avbench.harness.environment import forget_peak_memory, peak_memory_bytes
 from avbench.harness.plugins import plugins
 from avbench.harness.protocol import PROTOCOLS, run_two_stages
 from avbench.methods.training import BatchMethod
@@ -52,28 +52,12 @@ def _run(slug: str, epochs: int, batches: int, device_name: str, threads: int) -
     assert issubclass(kind, BatchMethod)
     options = ucf_options(kind, epochs=epochs, batches_per_epoch=batches)
     features = simulated_track(UCF).to(device, torch.float32)
-    forget_peak(device)
-    before = peak_mb(device)
+    forget_peak_memory(device)
+    before = peak_memory_bytes(device) / MB
     with deterministic():
         done = run_two_stages(lambda: kind(options), features, PROTOCOLS["aligned"], epochs=epochs, seed=SEED)
-    peak = peak_mb(device)
+    peak = peak_memory_bytes(device) / MB
     return RunCost(sum(done.seconds), epochs + done.epochs, peak, peak - before)
-
-
-def peak_mb(device: torch.device) -> float:
-    """Peak memory since :func:`forget_peak`; on the CPU, resident memory of this process (Linux)."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / MB
-    lines = Path("/proc/self/status").read_text("ascii").splitlines()
-    return next(int(line.split()[1]) * 1024 / MB for line in lines if line.startswith("VmHWM:"))
-
-
-def forget_peak(device: torch.device) -> None:
-    """Let the peak be the present memory. (``ru_maxrss`` cannot forget, and begins with the parent's memory.)"""
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-    else:
-        Path("/proc/self/clear_refs").write_text("5", "ascii")
 
 
 def command_seconds(

@@ -6,6 +6,7 @@ import platform
 import resource
 import subprocess
 import sys
+from contextlib import suppress
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -43,12 +44,29 @@ def device_name(device: torch.device) -> str:
     return f"cpu ({_cpu_model()})"
 
 
+def forget_peak_memory(device: torch.device) -> None:
+    """Start to measure anew, where the system lets a process do so (CUDA, Linux)."""
+    import torch
+
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    else:
+        with suppress(OSError):
+            Path("/proc/self/clear_refs").write_text("5", "ascii")
+
+
 def peak_memory_bytes(device: torch.device) -> int:
-    """Peak of the allocator on CUDA, of this process on the CPU."""
+    """Peak since :func:`forget_peak_memory`: of the allocator on CUDA, of this process on the CPU.
+
+    On systems other than Linux, the peak since the process started.
+    """
     import torch
 
     if device.type == "cuda":
         return int(torch.cuda.max_memory_allocated(device))
+    with suppress(OSError, StopIteration):
+        lines = Path("/proc/self/status").read_text("ascii").splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) * 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 

@@ -12,7 +12,7 @@ from functools import lru_cache
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from avbench.harness.environment import environment, peak_memory_bytes
+from avbench.harness.environment import environment, forget_peak_memory, peak_memory_bytes
 from avbench.harness.errors import UsageError, unknown
 from avbench.harness.features.sources import feature_manifest, load_features
 from avbench.harness.numerics import products
@@ -143,11 +143,8 @@ def execute(
     ``observe``: names of the observers that watch the run. ``pause``: see :func:`run_two_stages`.
     ``at_once``: how many runs share the machine, for the record.
     """
-    import torch
-
     _make_deterministic()
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
+    forget_peak_memory(device)
     c = planned.configuration
     registered = plugins().method(c.method)
     started, start = datetime.now(UTC).isoformat(timespec="seconds"), perf_counter()

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
+from avbench.harness.environment import forget_peak_memory, peak_memory_bytes
+
 if TYPE_CHECKING:
     from figures import Figure, Report
 
@@ -125,12 +127,10 @@ def test_a_run_is_measured_in_a_fresh_process() -> None:
 
 
 def test_the_peak_can_be_forgotten() -> None:
-    from run_costs import forget_peak, peak_mb
-
     torch.zeros(50_000_000)  # 200 MB, freed at once
-    high = peak_mb(CPU)
-    forget_peak(CPU)
-    assert peak_mb(CPU) < high - 100
+    high = peak_memory_bytes(CPU)
+    forget_peak_memory(CPU)
+    assert peak_memory_bytes(CPU) < high - 100e6
 
 
 def test_steps_and_evaluation_grow_with_what_is_named() -> None:
