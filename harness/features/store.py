@@ -14,7 +14,7 @@ import re
 import shutil
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -290,8 +290,9 @@ def _refuse_unusable(track: Track, group: ClipGroup, name: str, features: NDArra
 def _sweep(folder: Path) -> None:
     """Delete what a killed import left behind, once it is surely dead."""
     for path in (*folder.glob(".*.safetensors.*"), *folder.glob(".*.json.*")):
-        if time.time() - path.stat().st_mtime > LEFTOVER_SECONDS:
-            path.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):  # another process finished with it, or swept too
+            if time.time() - path.stat().st_mtime > LEFTOVER_SECONDS:
+                path.unlink()
 
 
 @contextmanager

@@ -18,10 +18,11 @@ from avbench.splits import PARTS, load_split
 
 AUDIO, VISUAL, TEXT = 128, 4096, 300
 RUN = """
-import resource, sys
+import resource, sys, torch
 from pathlib import Path
 from click.testing import CliRunner
 from avbench.harness.cli import cli
+from avbench.harness.environment import peak_memory_bytes
 
 def run(features):
     budget = ["-p", "epochs=2", "-p", "batches_per_epoch=3", "-p", "batch_size=64"]
@@ -32,7 +33,7 @@ def run(features):
 run("demo")  # what a process needs in any case: libraries, threads, allocators
 before = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 run("big")
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before)
+print(peak_memory_bytes(torch.device("cpu")) - before)
 """
 
 

@@ -89,14 +89,16 @@ def test_settings_are_seen_and_put_back(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_settings_are_put_back_after_an_error() -> None:
+    before = torch.are_deterministic_algorithms_enabled()
+
     def failing() -> None:
         with watched(0):
-            torch.use_deterministic_algorithms(True)
+            torch.use_deterministic_algorithms(not before)
             raise ValueError
 
     with pytest.raises(ValueError, match=r"^$"):
         failing()
-    assert not torch.are_deterministic_algorithms_enabled()
+    assert torch.are_deterministic_algorithms_enabled() == before
 
 
 DRAWS = {"torch": lambda: torch.rand(1), "numpy": np.random.rand, "python": random.random}
