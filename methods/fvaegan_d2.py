@@ -193,19 +193,12 @@ class FVAEGAN(BatchMethod):
 
     def updates(self, net: nn.ModuleDict, rate: Tensor) -> Callable[..., None]:
         """A critic step on every batch, then one of generator and encoder on the last one, with the same noise."""
-        import torch
+        from avbench.methods.adam import Adam
 
         critics = [p for part in CRITICS for p in net[part].parameters()]
         generators = [p for part in GENERATORS for p in net[part].parameters()]
         critic_optimiser, generator_optimiser = (
-            torch.optim.Adam(
-                parameters,
-                lr=rate,
-                betas=(0.5, 0.999),
-                weight_decay=self.options.weight_decay,
-                fused=True,
-                capturable=rate.is_cuda,
-            )
+            Adam(part, rate, self.options.weight_decay, betas=(0.5, 0.999)) for part in (critics, generators)
             for parameters in (critics, generators)
         )
 

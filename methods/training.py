@@ -129,18 +129,15 @@ class BatchMethod(Method):
         """
         import torch
 
-        optimiser = torch.optim.Adam(
-            [p for p in net.parameters() if p.requires_grad],
-            lr=rate,
-            weight_decay=self.options.weight_decay,
-            fused=True,
-            capturable=rate.is_cuda,
-        )
+        from avbench.methods.adam import Adam
+
+        trained = [p for p in net.parameters() if p.requires_grad]
+        optimiser = Adam(trained, rate, self.options.weight_decay)
 
         def update(batch: Batch) -> None:
             self.loss(net, batch).backward()  # type: ignore[no-untyped-call]
             optimiser.step()
-            optimiser.zero_grad(set_to_none=True)  # last: no gradient outlives a captured step
+            optimiser.zero_grad()  # last: no gradient outlives a captured step
             with torch.no_grad():
                 self.after_step(net, batch)
 
