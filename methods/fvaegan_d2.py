@@ -199,7 +199,6 @@ class FVAEGAN(BatchMethod):
         generators = [p for part in GENERATORS for p in net[part].parameters()]
         critic_optimiser, generator_optimiser = (
             Adam(part, rate, self.options.weight_decay, betas=(0.5, 0.999)) for part in (critics, generators)
-            for parameters in (critics, generators)
         )
 
         def update(*batches: Batch) -> None:
