@@ -31,6 +31,8 @@ _DTYPES = {
     "unseen_classes": "int32",
 }
 _SPACES = ("seen_classes", "unseen_classes")
+_BLOCK = 2**19
+"""Scores that are searched at once on a CPU: a copy of them stays in its cache."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,9 +188,12 @@ def _best_on_host(scores: Tensor, sides: Sequence[NDArray[np.intp]]) -> tuple[Se
     """
     import torch
 
-    parts = [scores.index_select(1, torch.from_numpy(side)).numpy() for side in sides]
-    columns = [part.argmax(axis=1) for part in parts]
-    values = [part[np.arange(len(part)), column] for part, column in zip(parts, columns, strict=True)]
+    blocks, rows = scores.split(max(1, _BLOCK // scores.shape[1])), np.arange(len(scores))
+    columns = [
+        np.concatenate([block.index_select(1, torch.from_numpy(side)).numpy().argmax(axis=1) for block in blocks])
+        for side in sides
+    ]
+    values = [scores.numpy()[rows, side[column]] for side, column in zip(sides, columns, strict=True)]
     return [*values, scores.sum().numpy()], columns
 
 

@@ -99,6 +99,15 @@ def test_host_and_device_find_the_same_best_classes(table: ScoreTable) -> None:
     assert host[2] == pytest.approx(device[2].sum())
 
 
+@pytest.mark.parametrize("block", [1, 7, 100])
+def test_the_size_of_blocks_changes_nothing(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    scores, sides = torch.randn(41, 6).round(decimals=1), [np.array([0, 2, 3]), np.array([1, 4, 5])]
+    whole = _best_on_host(scores, sides)
+    monkeypatch.setattr("avbench.harness.evidence._BLOCK", block)
+    for found, expected in zip(_best_on_host(scores, sides), whole, strict=True):
+        assert all(np.array_equal(a, b) for a, b in zip(found, expected, strict=True))
+
+
 def test_device_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("avbench.harness.evidence._best_on_host", _best_on_device)
     reads: list[str] = []
