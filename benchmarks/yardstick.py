@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from copy import deepcopy
 from dataclasses import dataclass
 from time import perf_counter
 
@@ -70,10 +71,10 @@ class Data:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run gave: the test metrics at the chosen offset, the epochs of each stage, and what each stage took."""
+    """What a run gave: the test metrics at the chosen offset, the number of epochs chosen, and what each stage took."""
 
     test: Numbers
-    epochs: tuple[int, int]
+    epochs: int
     seconds: tuple[float, float]
 
 
@@ -261,7 +262,7 @@ def train(model: PlainAVCA, part: Part, data: Data, s: Settings, epochs: int) ->
 
 
 def run(data: Data, s: Settings, seed: int) -> Outcome:
-    """Both stages and the test."""
+    """Both stages, each of ``s.epochs``, and the test with the snapshot of the second after the chosen epochs."""
     start = perf_counter()
     torch.manual_seed(seed)
     random.seed(seed)
@@ -273,7 +274,9 @@ def run(data: Data, s: Settings, seed: int) -> Outcome:
     torch.manual_seed(seed)
     random.seed(seed)
     model = PlainAVCA(s)
-    for _ in train(model, data.train + data.val_seen + data.val_unseen, data, s, best + 1):
-        pass
+    for epoch, _ in enumerate(train(model, data.train + data.val_seen + data.val_unseen, data, s, s.epochs)):
+        if epoch == best:
+            snapshot = deepcopy(model.state_dict())
+    model.load_state_dict(snapshot)
     test = evaluate(model, data.test_seen, data.test_unseen, data.vectors, offset)
-    return Outcome(test, (s.epochs, best + 1), (middle - start, perf_counter() - middle))
+    return Outcome(test, best + 1, (middle - start, perf_counter() - middle))
