@@ -133,9 +133,10 @@ class Plugins:
         logger.warning("warning: %s", broken)
 
     def require_sound(self) -> None:
-        """Raise :class:`PluginError` when any plugin failed."""
+        """Raise :class:`PluginError` when any plugin failed. Why was said when it was left out."""
         if self.broken:
-            raise PluginError("; ".join(map(str, self.broken)))
+            names = ", ".join(f"plugin {b.entry_point!r} of {b.distribution}" for b in self.broken)
+            raise PluginError(f"failed: {names}; repair or uninstall it, or go on without --strict-plugins")
 
 
 @cache

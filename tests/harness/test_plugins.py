@@ -187,6 +187,7 @@ def test_a_broken_plugin_is_warned_of_once_and_strictly_refused(
     assert isinstance(strict.exception, PluginError)
     assert strict.exception.exit_code == 5
     assert "plugin 'plugin' of bad" in str(strict.exception)
+    assert "no such library" not in str(strict.exception)  # the warning said so
     by_environment = runner.invoke(cli, ["splits", "list"], env={"AVBENCH_STRICT_PLUGINS": "1"})
     assert isinstance(by_environment.exception, PluginError)
 
