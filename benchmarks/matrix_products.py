@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -34,11 +35,29 @@ class Layout:
         return torch.randn(extent, device=device).as_strided(self.shape, self.strides)
 
 
+@dataclass(frozen=True)
+class Product:
+    """One product that ran."""
+
+    left: Layout
+    right: Layout
+    onednn: bool
+    """Whether the code called oneDNN by itself."""
+
+    def ready(self, device: torch.device, *, as_run: bool) -> Callable[[], object]:
+        """The product of noise: as it ran, or as torch makes it (``torch.matmul``)."""
+        a, b = self.left.filled(device), self.right.filled(device)
+        if self.onednn and as_run:
+            assert LINEAR is not None
+            return partial(LINEAR, a, b.t(), None, "none", [], "")
+        return partial(torch.matmul, a, b, out=torch.matmul(a, b))
+
+
 @dataclass
 class MatrixProducts(TorchDispatchMode):
     """Records every matrix product, forward and backward, that runs while it is active."""
 
-    factors: list[tuple[Layout, Layout]] = field(default_factory=list)
+    products: list[Product] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         super().__init__()
@@ -48,32 +67,26 @@ class MatrixProducts(TorchDispatchMode):
     ) -> Any:
         if func in OPERANDS:
             first, second = OPERANDS[func]
-            self.factors.append((Layout.of(args[first]), Layout.of(args[second])))
+            self.products.append(Product(Layout.of(args[first]), Layout.of(args[second]), onednn=False))
         elif LINEAR is not None and func is LINEAR.default:
-            self.factors.append((Layout.of(args[0]), Layout.of(args[1].t())))
+            self.products.append(Product(Layout.of(args[0]), Layout.of(args[1].t()), onednn=True))
         return func(*args, **(kwargs or {}))
 
     @property
     def operations(self) -> int:
         """Multiplications and additions of all recorded products."""
         total = 0
-        for left, right in self.factors:
-            *batch, rows, inner = left.shape
-            total += 2 * torch.Size(batch).numel() * rows * inner * right.shape[-1]
+        for product in self.products:
+            *batch, rows, inner = product.left.shape
+            total += 2 * torch.Size(batch).numel() * rows * inner * product.right.shape[-1]
         return total
 
-    def alone(self, device: torch.device) -> Callable[[], None]:
-        """A function that runs the recorded products as torch makes them (``torch.matmul``) and nothing else.
-
-        Each has factors and a result of its own.
-        """
-        jobs = []
-        for left, right in self.factors:
-            a, b = left.filled(device), right.filled(device)
-            jobs.append((a, b, torch.matmul(a, b)))
+    def alone(self, device: torch.device, *, as_run: bool) -> Callable[[], None]:
+        """A function that runs the recorded products and nothing else, each with factors of its own."""
+        jobs = [product.ready(device, as_run=as_run) for product in self.products]
 
         def run() -> None:
-            for a, b, result in jobs:
-                torch.matmul(a, b, out=result)
+            for job in jobs:
+                job()
 
         return run

@@ -2,8 +2,9 @@
 
     python benchmarks/methods.py [--method avca] [--batch-size 256] [--device cuda] [--threads 2] [--json]
 
-Options are the presets of ucf/main under the protocol aligned. Shown are the fastest and the median repetition; the
-ratio is that of the fastest. A step that takes several batches, because optimisers take turns, says how many.
+Options are the presets of ucf/main under the protocol aligned. The products are timed as torch makes them and, as "as
+run", by the library that the step calls. Shown is the fastest repetition, of the step the median one too. A step that
+takes several batches, because optimisers take turns, says how many.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -30,25 +30,29 @@ WARM_UP = 3
 
 @dataclass
 class Stopwatch:
-    """The harness's side of a fit. Each epoch is timed, and between two epochs the products alone are timed."""
+    """The harness's side of a fit. Each epoch is timed, and between two epochs what is to be compared with it."""
 
     epochs: int
     steps: int
     device: torch.device
-    products: Callable[[], None]
+    beside: Mapping[str, Callable[[], None]] = field(default_factory=dict)
     seed: int = 0
-    steps_ms: list[float] = field(default_factory=list)
-    products_ms: list[float] = field(default_factory=list)
-    started: float = 0.0
+    times_ms: dict[str, list[float]] = field(default_factory=dict)
+    """Milliseconds of one step, and of one call of each in ``beside``; one entry per epoch."""
+    started: float = field(default_factory=time.perf_counter)
 
     def epoch_done(self, method: Method) -> float:
-        now = self._now()
-        self.steps_ms.append((now - self.started) * 1e3 / self.steps)
-        for _ in range(self.steps):
-            self.products()
-        self.started = self._now()
-        self.products_ms.append((self.started - now) * 1e3 / self.steps)
+        self._note("step")
+        for name, call in self.beside.items():
+            for _ in range(self.steps):
+                call()
+            self._note(name)
         return 0.0
+
+    def _note(self, name: str) -> None:
+        now = self._now()
+        self.times_ms.setdefault(name, []).append((now - self.started) * 1e3 / self.steps)
+        self.started = now
 
     def _now(self) -> float:
         if self.device.type == "cuda":
@@ -58,7 +62,7 @@ class Stopwatch:
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table; times in milliseconds, of the fastest repetition and of the median one."""
+    """One line of the table; times in milliseconds, of the fastest repetition where nothing else is said."""
 
     step: str
     batch_size: int
@@ -68,10 +72,12 @@ class Row:
     threads: int
     step_ms: float
     products_ms: float
+    """The matrix products as torch makes them."""
     ratio: float
-    """Of the fastest repetitions."""
+    as_run_ms: float
+    """The matrix products by the library that the step calls (``avbench.methods.products``)."""
+    as_run_ratio: float
     median_step_ms: float
-    median_products_ms: float
     gflop: float
 
 
@@ -124,21 +130,24 @@ def measure(
     train = simulated_training(device, 12 if kind.info.uses_unseen_names else 0, classes, clips)
     batches = kind(options).batches_per_step
     products = recorded_products(kind(options.model_copy(update={"batches_per_epoch": batches})), train)
-    watch = Stopwatch(repetitions + WARM_UP, steps, device, RepeatedStep(products.alone(device), device))
+    ways = {"products": False, "as run": True}
+    beside = {name: RepeatedStep(products.alone(device, as_run=way), device) for name, way in ways.items()}
+    watch = Stopwatch(repetitions + WARM_UP, steps, device, beside)
     torch.manual_seed(0)
     kind(options.model_copy(update={"batches_per_epoch": steps * batches})).fit(train, watch)
-    whole, factors = watch.steps_ms[WARM_UP:], watch.products_ms[WARM_UP:]
+    step, alone, as_run = (min(watch.times_ms[name][WARM_UP:]) for name in ("step", *ways))
     return Row(
         step=name,
         batch_size=options.batch_size,
         batches=batches,
         device=torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         threads=torch.get_num_threads(),
-        step_ms=min(whole),
-        products_ms=min(factors),
-        ratio=min(whole) / min(factors),
-        median_step_ms=statistics.median(whole),
-        median_products_ms=statistics.median(factors),
+        step_ms=step,
+        products_ms=alone,
+        ratio=step / alone,
+        as_run_ms=as_run,
+        as_run_ratio=step / as_run,
+        median_step_ms=statistics.median(watch.times_ms["step"][WARM_UP:]),
         gflop=products.operations / 1e9,
     )
 
@@ -164,4 +173,4 @@ def fit_with_steps(around: Callable[..., None], method: BatchMethod, train: Trai
 
     setattr(method, "updates", watched)  # noqa: B010 (mypy refuses to assign to a method)
     torch.manual_seed(0)
-    method.fit(train, Stopwatch(1, 1, train.labels.device, lambda: None))
+    method.fit(train, Stopwatch(1, 1, train.labels.device))

@@ -2,7 +2,8 @@
 
     python benchmarks/train_step.py [--device cuda] [--threads 2] [--json]
 
-Shown are the fastest and the median repetition; the ratio is that of the fastest.
+The products are timed as torch makes them and, as "as run", by the library that the step calls. Shown is the fastest
+repetition, of the step the median one too.
 """
 
 from __future__ import annotations

@@ -19,6 +19,7 @@ def test_it_reports_times_and_the_arithmetic_of_the_products() -> None:
     plain, extra = json.loads(done.stdout)
     assert plain["step_ms"] > 0
     assert plain["ratio"] == pytest.approx(plain["step_ms"] / plain["products_ms"])
+    assert plain["as_run_ratio"] == pytest.approx(plain["step_ms"] / plain["as_run_ms"])
 
     # Multiply-adds per clip of the forward pass; positives and negatives, two modalities.
     first, second = 512 * 512, 512 * 300
