@@ -188,7 +188,7 @@ def _best_on_host(scores: Tensor, sides: Sequence[NDArray[np.intp]]) -> tuple[Se
     """
     import torch
 
-    blocks, rows = scores.split(max(1, _BLOCK // scores.shape[1])), np.arange(len(scores))
+    blocks, rows = torch.split(scores, max(1, _BLOCK // scores.shape[1])), np.arange(len(scores))
     columns = [
         np.concatenate([block.index_select(1, torch.from_numpy(side)).numpy().argmax(axis=1) for block in blocks])
         for side in sides

@@ -61,9 +61,11 @@ class APN(LinearMethod):
     def build(self, dims: Dims) -> dict[str, nn.Module]:
         from torch import nn
 
+        from avbench.methods.products import Linear
+
         parts: dict[str, nn.Module] = {}
         for name in ("map", "prototypes") if self.options.prototypes else ("map",):
-            parts[name] = linear = nn.Linear(dims.visual + dims.audio, dims.text, bias=False)
+            parts[name] = linear = Linear(dims.visual + dims.audio, dims.text, bias=False)
             nn.init.uniform_(linear.weight, 0, 2e-4)
         return parts
 

@@ -160,21 +160,22 @@ class FVAEGAN(BatchMethod):
         from torch import nn
 
         from avbench.methods.blocks import Constant
+        from avbench.methods.products import Linear
         from avbench.methods.softmax import KeptFeatures
 
         width = dims.audio + dims.visual
 
         def critic(inputs: int) -> nn.Module:
-            layers = nn.Sequential(nn.Linear(inputs, 512), nn.LeakyReLU(0.2), nn.Linear(512, 1))
+            layers = nn.Sequential(Linear(inputs, 512), nn.LeakyReLU(0.2), Linear(512, 1))
             layers.apply(_small_weights)
             return layers
 
-        generator = nn.Linear(LATENT + dims.text, 512), nn.ReLU(), nn.Linear(512, width)
+        generator = Linear(LATENT + dims.text, 512), nn.ReLU(), Linear(512, width)
         return {
             "generator": nn.Sequential(*generator),
-            "encoder": nn.Sequential(nn.Linear(width + dims.text, 300), nn.ReLU()),
-            "mean": nn.Linear(300, LATENT),
-            "log_variance": nn.Linear(300, LATENT),
+            "encoder": nn.Sequential(Linear(width + dims.text, 300), nn.ReLU()),
+            "mean": Linear(300, LATENT),
+            "log_variance": Linear(300, LATENT),
             "critic": critic(width + dims.text),
             "second_critic": critic(width),
             "real": KeptFeatures(torch.zeros(0, width), torch.zeros(0, dtype=torch.int64), ()),

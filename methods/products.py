@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 FEWEST = 2**20
@@ -22,13 +21,12 @@ _POINTWISE = getattr(torch.ops.mkldnn, "_linear_pointwise", None) if _AVAILABLE 
 
 
 class Linear(nn.Linear):
-    """``nn.Linear`` with faster products on a CPU. It cannot be differentiated twice."""
+    """``nn.Linear`` with faster products on a CPU."""
 
     def forward(self, x: Tensor) -> Tensor:
         if not _suits(x, self.weight):
             return functional.linear(x, self.weight, self.bias)
-        out: Tensor = _OneDNNLinear.apply(x, self.weight, self.bias)  # type: ignore[no-untyped-call]
-        return out
+        return _map(x, self.weight, self.bias)
 
 
 def _suits(x: Tensor, weight: Tensor) -> bool:
@@ -42,28 +40,36 @@ def _suits(x: Tensor, weight: Tensor) -> bool:
 
 
 class _OneDNNLinear(torch.autograd.Function):
-    """x (..., inputs), weight (outputs, inputs), bias (outputs,) or None, to (..., outputs)."""
+    """x (..., inputs), weight (outputs, inputs), bias (outputs,) or None, to (..., outputs).
+
+    Its gradients are maps of the same kind, so they can be differentiated in turn.
+    """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        rows = x.reshape(-1, x.shape[-1]).contiguous()
-        ctx.save_for_backward(rows, weight)
-        ctx.shape, ctx.biased = x.shape, bias is not None
-        return _product(rows, weight, bias).view(*x.shape[:-1], len(weight))
+        ctx.save_for_backward(x, weight)
+        ctx.biased = bias is not None
+        return _product(x.reshape(-1, x.shape[-1]), weight, bias).view(*x.shape[:-1], len(weight))
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        rows, weight = ctx.saved_tensors
+        x, weight = ctx.saved_tensors
         wants_x, wants_weight, _ = ctx.needs_input_grad
-        grad = grad.reshape(len(rows), -1).contiguous()
-        grad_x = _product(grad, weight.t()).view(ctx.shape) if wants_x else None
-        grad_weight = _product(grad.t(), rows.t()) if wants_weight else None
+        rows, grad = x.reshape(-1, x.shape[-1]), grad.reshape(-1, len(weight)).contiguous()
+        grad_x = _map(grad, weight.t()).view(x.shape) if wants_x else None
+        grad_weight = _map(grad.t(), rows.t()) if wants_weight else None
         return grad_x, grad_weight, grad.sum(0) if ctx.biased else None
+
+
+def _map(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    out: Tensor = _OneDNNLinear.apply(x, weight, bias)  # type: ignore[no-untyped-call]
+    return out
 
 
 def _product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """x (N, inputs) times the transpose of weight (outputs, inputs), plus bias."""
     assert _POINTWISE is not None
+    if not (weight.is_contiguous() or weight.t().is_contiguous()):
+        weight = weight.contiguous()  # with gaps in memory, oneDNN falls back to plain loops
     out: Tensor = _POINTWISE(x, weight, bias, "none", [], "")
     return out

@@ -44,6 +44,23 @@ def test_a_strided_input_gives_the_same_bits_as_a_copy() -> None:
     assert torch.equal(ours(x[:, 2:4]), ours(x[:, 2:4].contiguous()))
 
 
+def test_no_factor_with_gaps_reaches_onednn(monkeypatch: pytest.MonkeyPatch) -> None:
+    if products._POINTWISE is None:
+        pytest.skip("this build of torch has no oneDNN")
+    product, seen = products._POINTWISE, []
+
+    def watched(x: Tensor, weight: Tensor, *rest: object) -> Tensor:
+        seen.append(weight.is_contiguous() or weight.t().is_contiguous())
+        out: Tensor = product(x, weight, *rest)
+        return out
+
+    monkeypatch.setattr(products, "_POINTWISE", watched)
+    ours, _, x = both((256, 6, 64), 300)
+    x.requires_grad_()
+    ours(x.unbind(1)[3]).unflatten(1, (2, 150))[:, 1].square().sum().backward()
+    assert seen == [True] * 3
+
+
 def test_rows_do_not_depend_on_other_rows_beyond_rounding() -> None:
     ours, _, x = both((512, 300), 64)
     assert torch.allclose(ours(x)[:100], ours(x[:100]), rtol=0, atol=1e-5)
@@ -63,11 +80,15 @@ def test_elsewhere_torch_s_own_product_is_used(case: str, monkeypatch: pytest.Mo
         assert torch.equal(ours(x), plain(x))
 
 
-def test_it_cannot_be_differentiated_twice() -> None:
-    ours, _, x = both((512, 300), 64)
-    if products._POINTWISE is None:
-        pytest.skip("this build of torch has no oneDNN")
-    x.requires_grad_()
-    (gradient,) = torch.autograd.grad(ours(x).square().sum(), x, create_graph=True)
-    with pytest.raises(RuntimeError, match="once_differentiable"):
-        gradient.sum().backward()
+def test_second_derivatives_are_those_of_the_exact_map() -> None:
+    ours, exact, x = both((64, 512), 64)
+    second = []
+    for layer, given in ((ours, x), (exact, x.double())):
+        given.requires_grad_()
+        (gradient,) = torch.autograd.grad(layer(given).tanh().sum(), given, create_graph=True)
+        gradient.square().sum().backward()
+        second.append([given.grad, *(p.grad for p in layer.parameters())])
+    for found, wanted in zip(*second, strict=True):
+        assert found is not None
+        assert wanted is not None
+        torch.testing.assert_close(found.double(), wanted, rtol=0, atol=float(1e-5 * wanted.abs().max()))
