@@ -60,10 +60,10 @@ def metrics(
 
 
 def compare(
-    slug: str, track: Track, seeds: int, device: torch.device, budget: dict[str, int], only: str = ""
+    slug: str, track: Track, seeds: range, device: torch.device, budget: dict[str, int], only: str = ""
 ) -> Iterator[dict[str, Any]]:
     """One row per setting and metric."""
-    plain = [metrics(slug, track, seed, Numerics(), device, budget) for seed in range(seeds)]
+    plain = [metrics(slug, track, seed, Numerics(), device, budget) for seed in seeds]
     for setting in (Numerics(), *SETTINGS):
         changed = ", ".join(f"{k}={v}" for k, v in setting.changed.items())
         row = {"method": slug, "setting": changed or OTHER_LIBRARY}
@@ -73,12 +73,12 @@ def compare(
             yield row | {"verdict": "not measured: needs CUDA"}
             continue
         with nullcontext() if changed else torch_products():
-            other = [metrics(slug, track, seed, setting, device, budget) for seed in range(seeds)]
+            other = [metrics(slug, track, seed, setting, device, budget) for seed in seeds]
         for metric in METRICS:
             noise = stdev(getattr(m, metric) for m in plain)
             differences = [getattr(a, metric) - getattr(b, metric) for a, b in zip(other, plain, strict=True)]
             mean = fmean(differences)
-            half = float(stats.t.ppf(0.975, seeds - 1)) * stdev(differences) / math.sqrt(seeds)
+            half = float(stats.t.ppf(0.975, len(seeds) - 1)) * stdev(differences) / math.sqrt(len(seeds))
             beyond = max(abs(mean - half), abs(mean + half)) > noise
             yield row | {
                 "metric": metric,
@@ -95,7 +95,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--method", action="append")
     parser.add_argument("--dataset", default="ucf")
-    parser.add_argument("--seeds", type=int, default=8)
+    parser.add_argument("--seeds", type=int, default=8, help="how many")
+    parser.add_argument("--first-seed", type=int, default=0, help="fresh seeds check a finding on others")
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--batches", type=int, default=20)
     parser.add_argument("--setting", default="", help="only settings whose name holds this text")
@@ -104,15 +105,17 @@ def main() -> None:
     arguments = parser.parse_args()
     budget = {"epochs": arguments.epochs, "batches_per_epoch": arguments.batches}
     track, device = Track(arguments.dataset, DEMO), torch.device(arguments.device)
+    seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
     rows = [
         row
         for slug in arguments.method or ["avca", "sje"]
-        for row in compare(slug, track, arguments.seeds, device, budget, arguments.setting)
+        for row in compare(slug, track, seeds, device, budget, arguments.setting)
     ]
     if arguments.json:
         print(json.dumps(rows, indent=1))
         return
-    print(f"{track} (simulated), {device}, {arguments.seeds} seeds, {arguments.epochs} x {arguments.batches} batches")
+    batches = f"{arguments.epochs} x {arguments.batches} batches"
+    print(f"{track} (simulated), {device}, seeds {seeds[0]} to {seeds[-1]}, {batches}")
     print(tabulate(rows, headers="keys", floatfmt=".2f"))
 
 
