@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from avbench.methods.products import POINTWISE, product
+
 aten = torch.ops.aten
 OPERANDS = {aten.mm.default: (0, 1), aten.bmm.default: (0, 1), aten.addmm.default: (1, 2), aten.baddbmm.default: (1, 2)}
 """Where the two factors stand among the arguments."""
-LINEAR = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
-"""oneDNN's product (see ``avbench.methods.products``): the first argument times the transpose of the second."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,7 @@ class Product:
         """The product of noise: as it ran, or as torch makes it (``torch.matmul``)."""
         a, b = self.left.filled(device), self.right.filled(device)
         if self.onednn and as_run:
-            assert LINEAR is not None
-            return partial(LINEAR, a, b.t(), None, "none", [], "")
+            return partial(product, a, b.t())
         return partial(torch.matmul, a, b, out=torch.matmul(a, b))
 
 
@@ -68,7 +67,7 @@ class MatrixProducts(TorchDispatchMode):
         if func in OPERANDS:
             first, second = OPERANDS[func]
             self.products.append(Product(Layout.of(args[first]), Layout.of(args[second]), onednn=False))
-        elif LINEAR is not None and func is LINEAR.default:
+        elif POINTWISE is not None and func is POINTWISE.default:  # times the transpose of its second argument
             self.products.append(Product(Layout.of(args[0]), Layout.of(args[1].t()), onednn=True))
         return func(*args, **(kwargs or {}))
 
@@ -76,14 +75,14 @@ class MatrixProducts(TorchDispatchMode):
     def operations(self) -> int:
         """Multiplications and additions of all recorded products."""
         total = 0
-        for product in self.products:
-            *batch, rows, inner = product.left.shape
-            total += 2 * torch.Size(batch).numel() * rows * inner * product.right.shape[-1]
+        for found in self.products:
+            *batch, rows, inner = found.left.shape
+            total += 2 * torch.Size(batch).numel() * rows * inner * found.right.shape[-1]
         return total
 
     def alone(self, device: torch.device, *, as_run: bool) -> Callable[[], None]:
         """A function that runs the recorded products and nothing else, each with factors of its own."""
-        jobs = [product.ready(device, as_run=as_run) for product in self.products]
+        jobs = [found.ready(device, as_run=as_run) for found in self.products]
 
         def run() -> None:
             for job in jobs:

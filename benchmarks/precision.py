@@ -23,7 +23,9 @@ import torch
 from scipy import stats
 from tabulate import tabulate
 
+from avbench.harness.features.featureset import FeatureSet
 from avbench.harness.features.sources import load_features
+from avbench.harness.metrics import Metrics
 from avbench.harness.numerics import products
 from avbench.harness.plugins import plugins
 from avbench.harness.protocol import ALIGNED, run_two_stages
@@ -44,26 +46,29 @@ OTHER_LIBRARY = "products by torch's own library"
 @contextmanager
 def torch_products() -> Iterator[None]:
     """Products of linear maps as torch makes them, not by oneDNN: the sums are rounded in another order."""
-    with patch("avbench.methods.products._POINTWISE", None):
+    with patch("avbench.methods.products.POINTWISE", None):
         yield
 
 
 def metrics(
-    slug: str, track: Track, seed: int, numerics: Numerics, device: torch.device, budget: dict[str, int]
-) -> Any:
-    """The metrics of one run."""
+    slug: str, features: FeatureSet, seeds: range, numerics: Numerics, device: torch.device, budget: dict[str, int]
+) -> list[Metrics]:
+    """The metrics of one run per seed."""
     method = plugins().method(slug).method
-    options = method.Options.effective(track, ALIGNED.name, budget)
-    features = load_features(track).to(device, getattr(torch, numerics.feature_dtype))
+    options = method.Options.effective(features.track, ALIGNED.name, budget)
+    held = features.to(device, getattr(torch, numerics.feature_dtype))
     with products(numerics, device):
-        return run_two_stages(lambda: method(options), features, ALIGNED, epochs=budget["epochs"], seed=seed).metrics
+        return [
+            run_two_stages(lambda: method(options), held, ALIGNED, epochs=budget["epochs"], seed=seed).metrics
+            for seed in seeds
+        ]
 
 
 def compare(
-    slug: str, track: Track, seeds: range, device: torch.device, budget: dict[str, int], only: str = ""
+    slug: str, features: FeatureSet, seeds: range, device: torch.device, budget: dict[str, int], only: str = ""
 ) -> Iterator[dict[str, Any]]:
     """One row per setting and metric."""
-    plain = [metrics(slug, track, seed, Numerics(), device, budget) for seed in seeds]
+    plain = metrics(slug, features, seeds, Numerics(), device, budget)
     for setting in (Numerics(), *SETTINGS):
         changed = ", ".join(f"{k}={v}" for k, v in setting.changed.items())
         row = {"method": slug, "setting": changed or OTHER_LIBRARY}
@@ -73,7 +78,7 @@ def compare(
             yield row | {"verdict": "not measured: needs CUDA"}
             continue
         with nullcontext() if changed else torch_products():
-            other = [metrics(slug, track, seed, setting, device, budget) for seed in seeds]
+            other = metrics(slug, features, seeds, setting, device, budget)
         for metric in METRICS:
             noise = stdev(getattr(m, metric) for m in plain)
             differences = [getattr(a, metric) - getattr(b, metric) for a, b in zip(other, plain, strict=True)]
@@ -106,10 +111,11 @@ def main() -> None:
     budget = {"epochs": arguments.epochs, "batches_per_epoch": arguments.batches}
     track, device = Track(arguments.dataset, DEMO), torch.device(arguments.device)
     seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
+    features = load_features(track)
     rows = [
         row
         for slug in arguments.method or ["avca", "sje"]
-        for row in compare(slug, track, seeds, device, budget, arguments.setting)
+        for row in compare(slug, features, seeds, device, budget, arguments.setting)
     ]
     if arguments.json:
         print(json.dumps(rows, indent=1))

@@ -19,6 +19,7 @@ from pydantic import (
 )
 
 from avbench.harness.errors import RecordError
+from avbench.harness.numerics import FeatureDtype, Precision
 from avbench.harness.tracks import Track
 from avbench.harness.untrusted import read_limited
 
@@ -55,10 +56,8 @@ class ProtocolVersion(Part):
 class Numerics(Part):
     """How numbers are held and multiplied. What differs from float32 is an option of a run, never a default."""
 
-    precision: Literal["float32", "tf32", "bfloat16"] = "float32"
-    """Of matrix products: full float32, TensorFloat-32 (CUDA), or bfloat16 by automatic casting."""
-    feature_dtype: Literal["float32", "float16", "bfloat16"] = "float32"
-    """How audio and visual features are held in the memory of the device; a method gets float32 all the same."""
+    precision: Precision = "float32"
+    feature_dtype: FeatureDtype = "float32"
 
     @property
     def changed(self) -> dict[str, str]:

@@ -102,7 +102,6 @@ class CompatibilityMethod(LinearMethod):
     options: CompatibilityOptions
 
     def build(self, dims: Dims) -> dict[str, nn.Module]:
-
         from avbench.methods.blocks import Dropout
         from avbench.methods.products import Linear
 

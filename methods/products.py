@@ -16,8 +16,8 @@ from torch.nn import functional
 FEWEST = 2**20
 """Multiplications below which the choice does not matter."""
 
-_AVAILABLE = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
-_POINTWISE = getattr(torch.ops.mkldnn, "_linear_pointwise", None) if _AVAILABLE else None
+POINTWISE = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
+"""The operation; None where torch was built without oneDNN."""
 
 
 class Linear(nn.Linear):
@@ -31,7 +31,7 @@ class Linear(nn.Linear):
 
 def _suits(x: Tensor, weight: Tensor) -> bool:
     return (
-        _POINTWISE is not None
+        POINTWISE is not None
         and x.device.type == "cpu"
         and x.dtype == weight.dtype == torch.float32
         and not torch.is_autocast_enabled("cpu")
@@ -49,7 +49,7 @@ class _OneDNNLinear(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.biased = bias is not None
-        return _product(x.reshape(-1, x.shape[-1]), weight, bias).view(*x.shape[:-1], len(weight))
+        return product(x.reshape(-1, x.shape[-1]), weight, bias).view(*x.shape[:-1], len(weight))
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
@@ -62,14 +62,14 @@ class _OneDNNLinear(torch.autograd.Function):
 
 
 def _map(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    out: Tensor = _OneDNNLinear.apply(x, weight, bias)  # type: ignore[no-untyped-call]
+    out: Tensor = _OneDNNLinear.apply(x, weight, bias)  # type: ignore[no-untyped-call]  # torch does not type it
     return out
 
 
-def _product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+def product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """x (N, inputs) times the transpose of weight (outputs, inputs), plus bias."""
-    assert _POINTWISE is not None
+    assert POINTWISE is not None
     if not (weight.is_contiguous() or weight.t().is_contiguous()):
         weight = weight.contiguous()  # with gaps in memory, oneDNN falls back to plain loops
-    out: Tensor = _POINTWISE(x, weight, bias, "none", [], "")
+    out: Tensor = POINTWISE(x, weight, bias, "none", [], "")
     return out

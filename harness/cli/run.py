@@ -7,11 +7,12 @@ import os
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, get_args
 
 import click
 
 from avbench.harness.errors import UsageError, unknown
+from avbench.harness.numerics import FeatureDtype, Precision, require
 from avbench.harness.tracks import DEMO, Track
 from avbench.splits import DATASETS
 
@@ -57,14 +58,14 @@ def read_config(ctx: click.Context, _param: click.Parameter, path: Path | None) 
 )
 @click.option(
     "--precision",
-    type=click.Choice(["float32", "tf32", "bfloat16"]),
+    type=click.Choice(get_args(Precision)),
     default="float32",
     show_default=True,
     help="Of matrix products; recorded.",
 )
 @click.option(
     "--feature-dtype",
-    type=click.Choice(["float32", "float16", "bfloat16"]),
+    type=click.Choice(get_args(FeatureDtype)),
     default="float32",
     show_default=True,
     help="How features are held in memory; recorded.",
@@ -95,8 +96,8 @@ def run(
     seed: Sequence[int],
     option: Sequence[str],
     variant: Sequence[str],
-    precision: Literal["float32", "tf32", "bfloat16"],
-    feature_dtype: Literal["float32", "float16", "bfloat16"],
+    precision: Precision,
+    feature_dtype: FeatureDtype,
     device: str,
     jobs: int,
     results: Path,
@@ -123,7 +124,6 @@ def run(
     # spin costs an idle one little (benchmarks/train_step.py). Read when torch is loaded.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     from avbench.harness.jobs import choose_device, execute_all
-    from avbench.harness.numerics import require
     from avbench.harness.plugins import plugins
     from avbench.harness.records import Numerics
     from avbench.harness.results import ResultsFolder

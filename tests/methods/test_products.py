@@ -28,7 +28,7 @@ def test_values_and_gradients_are_those_of_the_exact_map(shape: tuple[int, ...],
     weight = torch.randn_like(out)
     (out * weight).sum().backward()
     (expected * weight).sum().backward()
-    assert products._POINTWISE is None or "OneDNN" in type(out.grad_fn).__name__
+    assert products.POINTWISE is None or "OneDNN" in type(out.grad_fn).__name__
     pairs: list[tuple[Tensor | None, Tensor | None]] = [(out, expected), (mine.grad, reference.grad)]
     pairs += [(a.grad, b.grad) for a, b in zip(ours.parameters(), exact.parameters(), strict=True)]
     for found, wanted in pairs:
@@ -45,16 +45,16 @@ def test_a_strided_input_gives_the_same_bits_as_a_copy() -> None:
 
 
 def test_no_factor_with_gaps_reaches_onednn(monkeypatch: pytest.MonkeyPatch) -> None:
-    if products._POINTWISE is None:
+    if products.POINTWISE is None:
         pytest.skip("this build of torch has no oneDNN")
-    product, seen = products._POINTWISE, []
+    product, seen = products.POINTWISE, []
 
     def watched(x: Tensor, weight: Tensor, *rest: object) -> Tensor:
         seen.append(weight.is_contiguous() or weight.t().is_contiguous())
         out: Tensor = product(x, weight, *rest)
         return out
 
-    monkeypatch.setattr(products, "_POINTWISE", watched)
+    monkeypatch.setattr(products, "POINTWISE", watched)
     ours, _, x = both((256, 6, 64), 300)
     x.requires_grad_()
     ours(x.unbind(1)[3]).unflatten(1, (2, 150))[:, 1].square().sum().backward()
@@ -75,7 +75,7 @@ def test_elsewhere_torch_s_own_product_is_used(case: str, monkeypatch: pytest.Mo
     elif case == "double":
         x, ours, plain = x.double(), ours.double(), plain.double()
     elif case == "missing":
-        monkeypatch.setattr(products, "_POINTWISE", None)
+        monkeypatch.setattr(products, "POINTWISE", None)
     with torch.autocast("cpu", torch.bfloat16, enabled=case == "autocast"):
         assert torch.equal(ours(x), plain(x))
 

@@ -29,7 +29,7 @@ class MisspeltExpectation(Good):
 
 
 class WithoutInfo(Good):
-    info = None  # type: ignore[assignment]
+    info = None  # type: ignore[assignment]  # the fault to be found
 
 
 def test_only_what_is_asked_for_is_reported() -> None:
