@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -39,7 +39,7 @@ class SeenUnseenCurve:
     unseen: Doubles
     """(K + 1,) mean class accuracy of the unseen classes, never falling."""
 
-    @property
+    @cached_property
     def hm(self) -> Doubles:
         """(K + 1,) harmonic means, in percent."""
         return harmonic_mean(self.seen, self.unseen)
@@ -75,13 +75,12 @@ def curve(evidence: Evidence, *, allow_empty: bool = False) -> SeenUnseenCurve:
 
     The last few are kept, so that offset, area and plots of one evidence share theirs.
     """
-    weights = class_weights(evidence, allow_empty=allow_empty)[evidence.class_row]
     seen, unseen = evidence.seen_class == evidence.label, evidence.unseen_class == evidence.label
-    counted = seen | unseen
-    thresholds, row = np.unique(evidence.margin[counted], return_inverse=True)
+    clips = np.flatnonzero(seen | unseen)
+    weights = class_weights(evidence, allow_empty=allow_empty)[evidence.class_row[clips]]
+    thresholds, row = np.unique(evidence.margin[clips], return_inverse=True)
     lost, won = (
-        np.bincount(row, weights=np.where(right, weights, 0)[counted], minlength=thresholds.size)
-        for right in (seen, unseen)
+        np.bincount(row, weights=weights * right[clips], minlength=thresholds.size) for right in (seen, unseen)
     )
     # Each sum starts at the end where its accuracy is exactly 0. Rounding must not pass 100.
     return SeenUnseenCurve(
@@ -116,7 +115,7 @@ def grid_offset(evidence: Evidence, grid: Sequence[float] = GRID, *, allow_empty
     whole = curve(evidence, allow_empty=allow_empty)
     entry = np.searchsorted(whole.thresholds, grid)
     hm = whole.hm[entry]
-    for tied in np.flatnonzero(np.isin(grid, whole.thresholds)):
+    for tied in np.flatnonzero(np.append(whole.thresholds, np.inf)[entry] == grid):
         predicted = predict(evidence, grid[int(tied)])
         hm[tied] = harmonic_mean(*mean_class_accuracy(evidence, predicted, allow_empty=allow_empty))
     best = _first_best(hm)
