@@ -180,7 +180,7 @@ def reduce_scores(
 
 
 def _best_on_host(scores: Tensor, hidden: Sequence[NDArray[np.bool_]]) -> tuple[Sequence[Floats], Sequence[Any]]:
-    """Each clip's best scores while one side is hidden and the other, sums of all scores, and the columns of the best.
+    """Each clip's best scores while one side is hidden and the other, the sum of all, and the columns of the best.
 
     Of equals the first. ``hidden``: (C,) columns to leave out, for each of the two searches. NumPy searches, because on
     a CPU torch's maximum with indices takes several times as long. To add minus infinity to a block that stays in the
@@ -189,15 +189,13 @@ def _best_on_host(scores: Tensor, hidden: Sequence[NDArray[np.bool_]]) -> tuple[
     import torch
 
     blocks = torch.split(scores, max(1, _BLOCK // scores.shape[1]))
-    shown, starts = torch.empty(blocks[0].shape), np.arange(0, blocks[0].numel(), scores.shape[1])
-    masks = [torch.from_numpy(np.where(side, np.float32(-np.inf), np.float32(0))) for side in hidden]
-    parts = []
+    masks = torch.from_numpy(np.where(hidden, np.float32(-np.inf), np.float32(0)))[:, None]
+    shown, starts = torch.empty(2, *blocks[0].shape), np.arange(0, blocks[0].numel(), scores.shape[1])
+    columns, values = [], []
     for block in blocks:
-        columns = [torch.add(block, mask, out=shown[: len(block)]).numpy().argmax(axis=1) for mask in masks]
-        values = [block.numpy().ravel()[starts[: len(block)] + column] for column in columns]
-        parts.append((*values, block.sum()[None].numpy(), *columns))
-    joined = [np.concatenate(part) for part in zip(*parts, strict=True)]
-    return joined[:3], joined[3:]
+        columns.append(torch.add(block, masks, out=shown[:, : len(block)]).numpy().argmax(axis=2))
+        values.append(block.numpy().ravel()[starts[: len(block)] + columns[-1]])
+    return [*np.concatenate(values, axis=1), scores.sum().numpy()], [*np.concatenate(columns, axis=1)]
 
 
 def _best_on_device(scores: Tensor, hidden: Sequence[NDArray[np.bool_]]) -> tuple[Sequence[Floats], Sequence[Any]]:
