@@ -18,7 +18,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # as `avbench run` does
+from avbench.harness.spin import SHORT_SPIN
+
+os.environ.setdefault(*SHORT_SPIN)  # as `avbench run` does
 
 import torch
 from figures import Figure, Machine, Report, as_tables, changes, comparison

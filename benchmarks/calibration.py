@@ -13,9 +13,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from collections.abc import Callable
 from time import perf_counter
 from typing import Any
+
+from avbench.harness.spin import SHORT_SPIN
+
+os.environ.setdefault(*SHORT_SPIN)  # as `avbench run` does
 
 import torch
 from sweep import Numbers, repeated_sweep

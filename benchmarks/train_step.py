@@ -10,7 +10,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from dataclasses import asdict
+
+from avbench.harness.spin import SHORT_SPIN
+
+os.environ.setdefault(*SHORT_SPIN)  # as `avbench run` does
 
 import torch
 from step_timing import measure

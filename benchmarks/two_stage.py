@@ -20,7 +20,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
-os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # as `avbench run` does
+from avbench.harness.spin import SHORT_SPIN
+
+os.environ.setdefault(*SHORT_SPIN)  # as `avbench run` does
 
 import torch
 import yardstick

@@ -83,11 +83,11 @@ def curve(evidence: Evidence, *, allow_empty: bool = False) -> SeenUnseenCurve:
         np.bincount(row, weights=weights * right[clips], minlength=thresholds.size) for right in (seen, unseen)
     )
     # Each sum starts at the end where its accuracy is exactly 0. Rounding must not pass 100.
-    return SeenUnseenCurve(
-        thresholds=thresholds,
-        seen=100 * np.minimum(np.append(np.cumsum(lost[::-1])[::-1], 0), 1),
-        unseen=100 * np.minimum(np.insert(np.cumsum(won), 0, 0), 1),
-    )
+    correct = np.zeros((2, thresholds.size + 1))
+    np.cumsum(lost[::-1], out=correct[0, -2::-1])
+    np.cumsum(won, out=correct[1, 1:])
+    seen_accuracy, unseen_accuracy = 100 * np.minimum(correct, 1)
+    return SeenUnseenCurve(thresholds=thresholds, seen=seen_accuracy, unseen=unseen_accuracy)
 
 
 def exact_offset(evidence: Evidence, *, allow_empty: bool = False) -> Offset:

@@ -13,6 +13,7 @@ import click
 
 from avbench.harness.errors import UsageError, unknown
 from avbench.harness.numerics import FeatureDtype, Precision, require
+from avbench.harness.spin import SHORT_SPIN
 from avbench.harness.tracks import DEMO, Track
 from avbench.splits import DATASETS
 
@@ -120,9 +121,7 @@ def run(
     tracks = choose_tracks(datasets, tuple(dict.fromkeys(features)))
     given = dict(_parse_option(text) for text in option)
 
-    # OpenMP threads spin before they sleep. On a busy machine their default makes a step many times slower; a short
-    # spin costs an idle one little (benchmarks/train_step.py). Read when torch is loaded.
-    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    os.environ.setdefault(*SHORT_SPIN)
     from avbench.harness.jobs import choose_device, execute_all
     from avbench.harness.plugins import plugins
     from avbench.harness.records import Numerics
