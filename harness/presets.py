@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from pydantic import JsonValue
 
@@ -16,14 +17,25 @@ def changed_options(record: RunRecord) -> Mapping[str, JsonValue] | None:
 
     None where that cannot be said: the method is not installed, or its options are others today.
     """
+    return _differences(record, {})
+
+
+def options_beyond_variant(record: RunRecord) -> Mapping[str, JsonValue] | None:
+    """The same, but for the options that the variant sets which the record names. Of an unknown variant it is all."""
+    c = record.configuration
+    found = [v.options for v in plugins().variants_of(c.method) if v.name == record.variant]
+    return _differences(record, found[0] if found else {})
+
+
+def _differences(record: RunRecord, given: Mapping[str, Any]) -> Mapping[str, JsonValue] | None:
     c = record.configuration
     registered = plugins().methods.get(c.method)
     if registered is None:
         return None
     try:
-        preset = registered.method.Options.effective(c.track, c.protocol.name).model_dump(mode="json")
+        expected = registered.method.Options.effective(c.track, c.protocol.name, given).model_dump(mode="json")
     except UsageError:
         return None
-    if preset.keys() != c.options.keys():
+    if expected.keys() != c.options.keys():
         return None
-    return {name: value for name, value in c.options.items() if value != preset[name]}
+    return {name: value for name, value in c.options.items() if value != expected[name]}

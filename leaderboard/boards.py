@@ -35,7 +35,8 @@ COMPARABLE = "as-published"
 """The one protocol whose results may stand beside numbers printed in papers."""
 
 Overrides = Callable[[RunRecord], Mapping[str, JsonValue] | None]
-"""The options of a run that differ from the presets of its track and protocol; None where the presets are unknown."""
+"""The options of a run that differ from the presets of its track and protocol, but for those that the variant sets
+which the record names; None where the presets are unknown."""
 
 
 @dataclass(frozen=True)
@@ -62,14 +63,19 @@ class Series:
     plugin: Plugin
     variant: str | None
     changes: str
-    """Options that differ from the presets, as ``name=value`` text; a hash of all options where presets are unknown."""
+    """Options that differ further, as ``name=value`` text; a hash of all options where presets are unknown."""
     numerics: str = ""
     """Precision and dtype that differ from float32, as ``name=value`` text."""
 
     @property
+    def changed(self) -> str:
+        """The variant and what was changed beyond it; empty for the presets."""
+        return ", ".join(filter(None, (self.variant, self.changes)))
+
+    @property
     def label(self) -> str:
         """The method, with what was changed."""
-        what = ", ".join(filter(None, (self.variant or self.changes, self.numerics)))
+        what = ", ".join(filter(None, (self.changed, self.numerics)))
         return f"{self.method} ({what})" if what else self.method
 
 
@@ -79,7 +85,7 @@ class RerunRow:
 
     records: tuple[RunRecord, ...]
     overrides: Mapping[str, JsonValue] | None
-    """Options that differ from the presets; None where the presets are unknown."""
+    """Options that differ from the presets and the variant; None where the presets are unknown."""
     claims: tuple[Claim, ...]
     """Printed rows that this row may be compared with, the most authoritative first."""
 
@@ -97,9 +103,14 @@ class RerunRow:
         return self.first.configuration.method
 
     @property
+    def as_named(self) -> bool:
+        """The options are known to be the presets, or those of the named variant, and the numerics are the default."""
+        return self.overrides is not None and not self.overrides and not self.first.configuration.numerics.changed
+
+    @property
     def preset(self) -> bool:
         """The options are known to be the presets of the track and protocol, and the numerics are the default."""
-        return self.overrides is not None and not self.overrides and not self.first.configuration.numerics.changed
+        return self.as_named and self.first.variant is None
 
     @property
     def capabilities(self) -> Capabilities:
@@ -254,17 +265,14 @@ def rerun_row(records: Sequence[RunRecord], claims: Sequence[Claim], overrides: 
 
 
 def reruns_of(claim: Claim, boards: Iterable[Board]) -> tuple[RerunRow, ...]:
-    """Re-run rows to show beside a printed one: the full method with preset options, or the variant of that name."""
-    rows = (
+    """Re-run rows to show beside a printed one: the full method with preset options, or exactly the variant."""
+    return tuple(
         row
         for board in boards
         if board.track == claim.track and board.protocol == COMPARABLE and not board.simulated
         for row in board.rows
-        if row.method == claim.method
+        if row.method == claim.method and row.first.variant == claim.variant and row.as_named
     )
-    if claim.variant is None:
-        return tuple(row for row in rows if row.preset)
-    return tuple(row for row in rows if row.first.variant == claim.variant)
 
 
 def claimed_rows(claims: Iterable[Claim]) -> tuple[ClaimedRow, ...]:

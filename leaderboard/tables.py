@@ -123,7 +123,7 @@ def _long_run(row: RerunRow, group: FeatureGroup) -> dict[str, Any]:
     c = row.first.configuration
     return {
         "method": row.method,
-        "changes": printable(row.series.variant or row.series.changes),
+        "changes": printable(row.series.changed),
         "source": "run",
         "distribution": c.plugin.distribution,
         "version": c.plugin.version,

@@ -51,13 +51,13 @@ def table(
 
     Runs whose numbers do not follow from their evidence are left out and named.
     """
-    from avbench.harness.presets import changed_options
+    from avbench.harness.presets import options_beyond_variant
     from avbench.leaderboard.boards import build_boards
     from avbench.leaderboard.claims import claims, trusted_features
     from avbench.leaderboard.tables import FORMATS, render
 
     chosen = sound(folder, method=method, dataset=dataset, features=features, protocol=protocol)
-    boards = build_boards(chosen, claims(), changed_options, trusted_features())
+    boards = build_boards(chosen, claims(), options_beyond_variant, trusted_features())
     click.echo(render(boards, next(known for known in FORMATS if known == form)), nl=form != "csv")
 
 
@@ -161,13 +161,13 @@ def _resolve(records: Sequence[RunRecord], name: str) -> list[RunRecord]:
 
 def _pairs(first: Sequence[RunRecord], second: Sequence[RunRecord]) -> list[tuple[RerunRow, RerunRow]]:
     """Rows of both sides on the same board and the same content of features."""
-    from avbench.harness.presets import changed_options
+    from avbench.harness.presets import options_beyond_variant
     from avbench.leaderboard.boards import build_boards
 
     def rows(records: Sequence[RunRecord]) -> list[tuple[tuple[Any, ...], RerunRow]]:
         return [
             ((b.simulated, b.track, b.protocol, b.protocol_version, group.feature_hash), row)
-            for b in build_boards(records, (), changed_options)
+            for b in build_boards(records, (), options_beyond_variant)
             for group in b.groups
             for row in group.rows
         ]

@@ -155,11 +155,11 @@ def run(
     if as_json:
         click.echo(json.dumps([r.model_dump(mode="json") for r in done], indent=1))
     else:
-        from avbench.harness.presets import changed_options
+        from avbench.harness.presets import options_beyond_variant
         from avbench.leaderboard.claims import claims
         from avbench.leaderboard.tables import summary_table
 
-        click.echo(summary_table(done, claims(), changed_options))
+        click.echo(summary_table(done, claims(), options_beyond_variant))
     failed = [r for r in done if not r.finished]
     if failed:
         click.echo(

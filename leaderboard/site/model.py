@@ -9,7 +9,7 @@ from functools import cached_property
 
 from avbench.harness.method import MethodInfo
 from avbench.harness.plugins import Registered, plugins
-from avbench.harness.presets import changed_options
+from avbench.harness.presets import options_beyond_variant
 from avbench.harness.records import RunRecord
 from avbench.harness.site_page import SitePage
 from avbench.leaderboard.averages import AverageBoard, average_boards
@@ -102,7 +102,7 @@ class Site:
 
 def site_of(gate: Gate) -> Site:
     """Boards, ranks and averages of the sound records. Draws its chances from fixed seeds."""
-    boards = build_boards(gate.sound, claims(), changed_options, trusted_features())
+    boards = build_boards(gate.sound, claims(), options_beyond_variant, trusted_features())
     ranked = tuple(
         RankedBoard(
             board,

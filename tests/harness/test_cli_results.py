@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,8 @@ import pytest
 from simulated_results import OPTIONS, TRACKS, altered, configuration_of, record_of, simulated_run, store
 
 from avbench.harness.cli import main
-from avbench.harness.presets import changed_options
+from avbench.harness.plugins import plugins
+from avbench.harness.presets import changed_options, options_beyond_variant
 from avbench.harness.records import RunRecord
 from avbench.harness.results import ResultsFolder, evidence_path
 from avbench.harness.tracks import Track
@@ -125,7 +126,6 @@ def test_table_leaves_out_what_does_not_verify(call: Call, runs: list[RunRecord]
 
 
 def test_printed_numbers_stand_beside_as_published_presets(call: Call, tmp_path: Path) -> None:
-    from avbench.harness.plugins import plugins
 
     preset = plugins().method("avca").method.Options.effective(UCF, "as-published").model_dump(mode="json")
     records = [simulated_run("avca", UCF, "as-published", options=preset)]
@@ -144,6 +144,21 @@ def test_printed_numbers_stand_beside_as_published_presets(call: Call, tmp_path:
 def test_presets_of_unknown_methods_and_other_options_are_unknown() -> None:
     assert changed_options(simulated_run("no-such-method", UCF, clips=1)[0]) is None
     assert changed_options(simulated_run("avca", UCF, clips=1, options={"other": 1})[0]) is None
+
+
+def test_a_named_variant_accounts_for_its_own_options_only() -> None:
+    options = plugins().method("avca").method.Options
+    preset = options.effective(UCF, "as-published").model_dump(mode="json")
+    variant = plugins().variant("avca", "loss=-l_r")
+
+    def beyond(changed: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:
+        record, _ = simulated_run("avca", UCF, "as-published", clips=1, options={**preset, **changed}, variant=name)
+        return options_beyond_variant(record)
+
+    assert beyond(variant.options, "loss=-l_r") == {}
+    assert beyond({**variant.options, "epochs": 2}, "loss=-l_r") == {"epochs": 2}
+    assert beyond({}, "loss=-l_r") == {"loss_r": True}
+    assert beyond({"epochs": 2}, "unheard-of") == {"epochs": 2}
 
 
 def test_compare_methods_and_runs(call: Call, runs: list[RunRecord]) -> None:
