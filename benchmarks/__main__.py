@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -137,8 +138,9 @@ def main() -> None:
     except (OSError, ValueError) as error:
         parser.error(f"--compare {arguments.compare}: {error}")
     try:
-        for slug in arguments.method:
-            plugins().method(slug)
+        for slug in arguments.method or plugins().methods:
+            if batch_method(slug) is None:
+                print(f"{slug}: has no steps to time, it does not train on batches", file=sys.stderr)
     except UsageError as error:
         parser.error(str(error))
     if arguments.threads:

@@ -66,6 +66,17 @@ def test_steps_are_saved_and_compared(tmp_path: Path) -> None:
     assert "machines differ" not in again.stdout
 
 
+def test_the_products_of_one_step_are_counted_and_nothing_else() -> None:
+    from step_timing import batch_method, measure, ucf_options
+
+    kind, batch = batch_method("sje"), 16
+    assert kind is not None
+    row = measure("sje", kind, ucf_options(kind, batch_size=batch), 1, 1, torch.device("cpu"))
+    # Multiply-adds per clip: the map of 1024 features to 300, and its products with 30 label vectors. Backward, once
+    # more each: nothing flows into features and label vectors.
+    assert row.gflop == pytest.approx(2 * batch * 2 * (1024 * 300 + 300 * 30) / 1e9)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
