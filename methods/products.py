@@ -7,6 +7,7 @@ The operation has no public name in torch. Where it is missing, or the input is 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -56,14 +57,12 @@ class _OneDNNLinear(torch.autograd.Function):
         x, weight = ctx.saved_tensors
         wants_x, wants_weight, _ = ctx.needs_input_grad
         rows, grad = x.reshape(-1, x.shape[-1]), grad.reshape(-1, len(weight)).contiguous()
-        grad_x = _map(grad, weight.t()).view(x.shape) if wants_x else None
-        grad_weight = _map(grad.t(), rows.t()) if wants_weight else None
+        grad_x = _map(grad, weight.t(), None).view(x.shape) if wants_x else None
+        grad_weight = _map(grad.t(), rows.t(), None) if wants_weight else None
         return grad_x, grad_weight, grad.sum(0) if ctx.biased else None
 
 
-def _map(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    out: Tensor = _OneDNNLinear.apply(x, weight, bias)  # type: ignore[no-untyped-call]  # torch does not type it
-    return out
+_map: Callable[[Tensor, Tensor, Tensor | None], Tensor] = _OneDNNLinear.apply
 
 
 def product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:

@@ -126,7 +126,6 @@ def test_table_leaves_out_what_does_not_verify(call: Call, runs: list[RunRecord]
 
 
 def test_printed_numbers_stand_beside_as_published_presets(call: Call, tmp_path: Path) -> None:
-
     preset = plugins().method("avca").method.Options.effective(UCF, "as-published").model_dump(mode="json")
     records = [simulated_run("avca", UCF, "as-published", options=preset)]
     records.append(simulated_run("avca", UCF, "as-published", options={**preset, "epochs": 2}))
