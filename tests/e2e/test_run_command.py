@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,15 @@ def test_parallel_jobs_give_the_same_results(tmp_path: Path) -> None:
     assert [parse_record(r, "stdout").configuration.dataset for r in alone] == ["ucf", "activitynet", "vggsound"]
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Commands hear SIGINT, also where the tests run in the background of a script, which ignores it for them."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize(("kill", "status"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130)])
 @pytest.mark.parametrize("jobs", ["1", "2"])
 def test_a_killed_command_resumes(tmp_path: Path, kill: signal.Signals, status: int, jobs: str) -> None:
