@@ -12,7 +12,8 @@ from typing import Any, get_args
 import click
 
 from avbench.harness.errors import UsageError, unknown
-from avbench.harness.running.numerics import FeatureDtype, Precision, require
+from avbench.harness.records.record import FeatureDtype, Precision
+from avbench.harness.running.numerics import require
 from avbench.harness.running.spin import SHORT_SPIN
 from avbench.harness.tracks import DEMO, Track
 from avbench.splits import DATASETS
@@ -122,10 +123,10 @@ def run(
     given = dict(_parse_option(text) for text in option)
 
     os.environ.setdefault(*SHORT_SPIN)
-    from avbench.harness.running.jobs import choose_device, execute_all
     from avbench.harness.plugins.registry import plugins
     from avbench.harness.records.record import Numerics
     from avbench.harness.records.results import ResultsFolder
+    from avbench.harness.running.jobs import choose_device, execute_all
     from avbench.harness.running.runs import plan
 
     watching = tuple(dict.fromkeys(observe))
@@ -155,11 +156,8 @@ def run(
     if as_json:
         click.echo(json.dumps([r.model_dump(mode="json") for r in done], indent=1))
     else:
-        from avbench.harness.plugins.presets import options_beyond_variant
-        from avbench.leaderboard.claims import claims
-        from avbench.leaderboard.tables import summary_table
-
-        click.echo(summary_table(done, claims(), options_beyond_variant))
+        for report in plugins().run_reports(done):
+            click.echo(report)
     failed = [r for r in done if not r.finished]
     if failed:
         click.echo(
@@ -173,8 +171,8 @@ def choose_tracks(datasets: Sequence[str], features: Sequence[str]) -> list[Trac
     if set(features) == {DEMO}:
         return [Track(d, DEMO) for d in datasets]
 
-    from avbench.harness.plugins.sources import foreign_tracks
     from avbench.harness.features.store import Store
+    from avbench.harness.plugins.sources import foreign_tracks
 
     installed = Store().tracks()
     if features:

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from avbench.harness.contract.data import Classes, Clips, TrainingSet
+from avbench.harness.contract.method import Method, Progress
 from avbench.harness.errors import DataError, MethodError
 from avbench.harness.evaluation.evidence import Evidence, reduce_scores
-from avbench.harness.features.featureset import FeatureSet
-from avbench.harness.contract.method import Method, Progress
 from avbench.harness.evaluation.protocol import Protocol
 from avbench.harness.evaluation.random_state import random_state_kept, seed_generators
+from avbench.harness.features.featureset import FeatureSet
 from avbench.splits import SplitClass
 
 CHUNK = 8192

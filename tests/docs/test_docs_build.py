@@ -16,8 +16,8 @@ from urllib.parse import unquote, urlsplit
 import click
 import pytest
 
-from avbench.harness.plugins import hookspecs
 from avbench.harness.cli import COMMANDS, cli
+from avbench.harness.plugins import hookspecs
 from avbench.harness.testing import CHECKS, Check
 
 ROOT = Path(__file__).parent.parent.parent

@@ -12,7 +12,8 @@ from torch import nn
 from avbench.harness.plugins.registry import plugins
 from avbench.harness.testing import CHECKS, Check
 from avbench.harness.tracks import DEMO, Track
-from avbench.methods.learning.training import Batch, BatchMethod, Dims
+from avbench.methods.learning.batch import Batch, Dims
+from avbench.methods.learning.training import BatchMethod
 
 METHODS = {slug: r.method for slug, r in plugins().methods.items() if r.distribution == "avbench"}
 
