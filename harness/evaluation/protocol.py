@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
+from avbench.harness.errors import unknown
 from avbench.harness.evaluation.calibration import Offset, exact_offset, grid_offset
 from avbench.harness.evaluation.evidence import Evidence
 
@@ -52,3 +53,10 @@ AS_PUBLISHED = Protocol(
     replace_zero_best=True,
 )
 PROTOCOLS: Mapping[str, Protocol] = MappingProxyType({p.name: p for p in (ALIGNED, AS_PUBLISHED)})
+
+
+def find_protocol(name: str) -> Protocol:
+    """A protocol by its name; raises :class:`UsageError` with a suggestion for an unknown one."""
+    if name not in PROTOCOLS:
+        raise unknown("protocol", name, PROTOCOLS)
+    return PROTOCOLS[name]

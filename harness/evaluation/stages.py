@@ -47,6 +47,11 @@ class StageData:
         return self.features.audio.device
 
     @property
+    def evaluated_rows(self) -> list[int]:
+        """Rows of the evaluated clips in the order of the store: the seen part, then the unseen part."""
+        return [row for part in EVALUATED[self.number] for row in range(*self.features.rows[part].indices(2**62))]
+
+    @property
     def candidates(self) -> tuple[SplitClass, ...]:
         """Seen and unseen classes in ascending class id: the search space."""
         return tuple(sorted(self.seen + self.unseen, key=lambda c: c.id))

@@ -17,7 +17,7 @@ from avbench.harness.evaluation.protocol import PROTOCOLS
 from avbench.harness.evaluation.two_stages import EpochDone, EpochListener, Result, run_two_stages
 from avbench.harness.plugins.observers import Observers
 from avbench.harness.plugins.registry import Registered, plugins
-from avbench.harness.plugins.source_hash import source_hash
+from avbench.harness.plugins.source_hash import loose_hash, source_hash
 from avbench.harness.plugins.sources import feature_manifest, load_features
 from avbench.harness.records.planned import PlannedRun
 from avbench.harness.records.record import (
@@ -93,10 +93,10 @@ def configuration(
     numerics: Numerics,
 ) -> Configuration:
     """The full configuration of one run, identity included."""
-    info = registered.info
+    info, method = registered.info, registered.method
     manifest = feature_manifest(track)
     try:
-        options = registered.method.Options.effective(track, protocol, given)
+        options = method.Options.effective(track, protocol, given)
     except UsageError as error:
         raise UsageError(f"method {info.slug!r}: {error}") from None
     return Configuration(
@@ -104,7 +104,7 @@ def configuration(
         plugin=Plugin(
             distribution=registered.distribution,
             version=registered.version,
-            source_hash=source_hash(registered.method.__module__),
+            source_hash=loose_hash(method) if registered.loose else source_hash(method.__module__),
         ),
         options=options.model_dump(mode="json"),
         dataset=track.dataset,
