@@ -12,8 +12,8 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from avbench.harness.contract.options import EpochOptions, Options
-from avbench.harness.errors import UsageError, unknown
-from avbench.harness.evaluation.protocol import PROTOCOLS
+from avbench.harness.errors import UsageError
+from avbench.harness.evaluation.protocol import PROTOCOLS, find_protocol
 from avbench.harness.evaluation.two_stages import EpochDone, EpochListener, Result, run_two_stages
 from avbench.harness.plugins.observers import Observers
 from avbench.harness.plugins.registry import Registered, plugins
@@ -69,8 +69,10 @@ def plan(
         for name in variants or (None,)
     ]
     for name in protocols:
-        if name not in PROTOCOLS:
-            raise unknown("protocol", name, PROTOCOLS)
+        find_protocol(name)
+    for seed in seeds:
+        if not 0 <= seed < 2**32:
+            raise UsageError(f"seed {seed} is outside 0 to {2**32 - 1}")
     runs = (
         PlannedRun(configuration(method, track, protocol, seed, options, numerics), variant)
         for track in tracks
