@@ -12,7 +12,7 @@ import click
 
 def hooks() -> str:
     """One section per hook: its signature and its sentence."""
-    from avbench.harness import hookspecs
+    from avbench.harness.plugins import hookspecs
 
     parts = [
         "# Hooks\n",
