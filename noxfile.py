@@ -9,7 +9,7 @@ import nox
 PYTHONS = nox.project.python_versions(nox.project.load_toml("pyproject.toml"))
 
 nox.options.default_venv_backend = "none"  # the active environment, but for `pythons`
-nox.options.sessions = ["style", "types", "layers", "guide"]
+nox.options.sessions = ["style", "types", "imports", "guide"]
 
 
 @nox.session
@@ -32,9 +32,9 @@ def types(session: nox.Session) -> None:
 
 
 @nox.session
-def layers(session: nox.Session) -> None:
+def imports(session: nox.Session) -> None:
     """Check who imports whom (import-linter)."""
-    session.run(".ci/layers", external=True)
+    session.run(".ci/imports", external=True)
 
 
 @nox.session

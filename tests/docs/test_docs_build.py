@@ -17,8 +17,8 @@ from pathlib import Path
 import click
 import pytest
 
+from avbench.harness.cli import cli
 from avbench.harness.plugins import hookspecs
-from avbench.harness.cli import COMMANDS, cli
 from avbench.harness.testing import CHECKS, Check
 
 ROOT = Path(__file__).parent.parent.parent
@@ -166,7 +166,7 @@ def test_every_check_is_explained_where_it_points_to(check: Check, pages: dict[P
 def commands() -> Iterator[tuple[str, click.Command]]:
     """Every built-in command, with all its words."""
     context = click.Context(cli)
-    for name in COMMANDS:
+    for name in cli.list_commands(context):
         command = cli.get_command(context, name)
         assert command is not None
         yield from descend(f"avbench {name}", command)
