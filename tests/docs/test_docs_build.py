@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import ast
 import html
-import os
 import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from html.parser import HTMLParser
@@ -16,6 +13,7 @@ from pathlib import Path
 
 import click
 import pytest
+from guide_build import build_guide
 
 from avbench.harness.cli import cli
 from avbench.harness.plugins import hookspecs
@@ -51,27 +49,6 @@ class Page(HTMLParser):
 def plain(text: str) -> str:
     """Words alone: no markup of code, one space between words."""
     return " ".join(html.unescape(text).replace("`", "").split())
-
-
-def build(checkout: Path, folder: Path) -> subprocess.CompletedProcess[str]:
-    """The guide of a checkout, as continuous integration builds it."""
-    return subprocess.run(
-        [sys.executable, str(checkout / "docs"), "build", "--site-dir", str(folder)],
-        cwd=checkout,
-        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "AVBENCH_LOAD_PLUGINS": ""},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
-
-
-@pytest.fixture(scope="session")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("guide")
-    done = build(ROOT, folder)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return folder
 
 
 @pytest.fixture(scope="session")
@@ -113,7 +90,7 @@ def test_what_is_broken_fails_the_build(damage: Damage, tmp_path: Path) -> None:
         (checkout / name).symlink_to(ROOT / name)
     with (checkout / "docs" / damage.path).open("a", encoding="utf-8") as page:
         page.write(f"\n{damage.text}\n")
-    done = build(checkout, tmp_path / "site")
+    done = build_guide(checkout, tmp_path / "site")
     assert done.returncode != 0
     assert damage.complaint in done.stdout + done.stderr
     assert not (tmp_path / "site").exists()
@@ -121,7 +98,7 @@ def test_what_is_broken_fails_the_build(damage: Damage, tmp_path: Path) -> None:
 
 def test_a_folder_that_holds_something_else_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("mine", "utf-8")
-    done = build(ROOT, tmp_path)
+    done = build_guide(ROOT, tmp_path)
     assert done.returncode != 0
     assert "holds something else" in done.stderr
     assert (tmp_path / "mine.txt").read_text("utf-8") == "mine"
