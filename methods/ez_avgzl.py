@@ -251,7 +251,7 @@ class EZAVGZL(BatchMethod):
         return parts
 
     def prepare(self, net: nn.ModuleDict, train: TrainingSet) -> None:
-        """Optimise the class embeddings of the stage (section 3.2)."""
+        """Optimise the class embeddings of the stage (section 3.2 of the paper)."""
         import torch
 
         from avbench.methods.learning.class_embeddings import ClassOptimisation, NamedVectors

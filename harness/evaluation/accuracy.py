@@ -1,4 +1,4 @@
-"""The decision rule of calibrated stacking and the class means that everything else is made of (PROTOCOL section 5)."""
+"""The decision rule of calibrated stacking and the class means that everything else is made of."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def class_recall(evidence: Evidence, predicted: Ints) -> Doubles:
 
 
 def mean_class_accuracy(evidence: Evidence, predicted: Ints, *, allow_empty: bool = False) -> tuple[float, float]:
-    """Mean recall over the seen and over the unseen classes, in percent (the S and U of PROTOCOL section 5).
+    """Mean recall over the seen and over the unseen classes, in percent: S and U.
 
     ``predicted``: (N,) class ids. ``allow_empty`` and errors: see :func:`class_weights`.
     """

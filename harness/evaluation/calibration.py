@@ -1,4 +1,4 @@
-"""Calibrated stacking over all offsets at once (ANALYSIS section 1; Chao, Changpinyo, Gong, Sha, ECCV 2016).
+"""Calibrated stacking over all offsets at once (Chao, Changpinyo, Gong, Sha, ECCV 2016).
 
 Only clips whose best class on their own side is right can ever be right; their margins are the only offsets at which an
 accuracy changes. One sort of them gives the whole seen-unseen curve in O(N log N), summed in float64.
@@ -19,7 +19,7 @@ from avbench.harness.evaluation.accuracy import Doubles, class_weights, harmonic
 from avbench.harness.evaluation.evidence import Evidence
 
 GRID: tuple[float, ...] = tuple(step / 5 for step in range(16))
-"""0, 0.2, ..., 3.0: the offsets that the reference code tries (PROTOCOL section 5)."""
+"""0, 0.2, ..., 3.0: the offsets that the code of Mercea et al. (CVPR 2022) tries."""
 
 _EQUAL = 1e-10
 """Harmonic means closer than this (relative) are equal: the rounding of sums must not choose the offset."""
@@ -108,7 +108,7 @@ def exact_offset(evidence: Evidence, *, allow_empty: bool = False) -> Offset:
 
 
 def grid_offset(evidence: Evidence, grid: Sequence[float] = GRID, *, allow_empty: bool = False) -> Offset:
-    """The smallest offset of an ascending grid with the largest harmonic mean (PROTOCOL sections 5 and 6).
+    """The smallest offset of an ascending grid with the largest harmonic mean, as under ``as-published``.
 
     Where a margin equals an offset the lower class id wins, as in :func:`avbench.harness.evaluation.accuracy.predict`.
     """

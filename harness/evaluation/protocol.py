@@ -20,13 +20,13 @@ class Protocol:
     version: int
     summary: str
     label_vectors: Literal["own", "permuted"]
-    """``own``: each class gets the vector of its own prompt; ``permuted``: the released loader's rule (section 2)."""
+    """``own``: each class gets the vector of its own prompt; ``permuted``: the released loader's rule (guide: How a number is made)."""
     offset: Literal["exact", "grid"]
     """``exact``: optimum of validation HM over all real offsets; ``grid``: 0, 0.2, ..., 3.0."""
     averaged_offset: bool
-    """For methods that have branches: the mean of their optima and that of the combined score (section 5)."""
+    """For methods that have branches: the mean of their optima and that of the combined score."""
     replace_zero_best: bool
-    """While the best validation HM is exactly 0, each later epoch replaces it (section 4)."""
+    """While the best validation HM is exactly 0, each later epoch replaces it."""
 
     def find_offset(self, evidence: Evidence, *, allow_empty: bool = False) -> Offset:
         """The offset with the best HM on this evidence, by this protocol's search."""

@@ -109,7 +109,7 @@ def _table(branch: str) -> str:
 class _Fit:
     """One fit, seen from the harness: gives the method its progress and keeps the best validation epoch.
 
-    The validation clips, and their seen and unseen classes, are those of stage 1 in both stages (section 4).
+    The validation clips, and their seen and unseen classes, are those of stage 1 in both stages.
     """
 
     def __init__(

@@ -202,7 +202,7 @@ class PredictedAlignment(Alignment):
 
 
 def by_track(option: str, values: Sequence[float | str], protocol: str | None = None) -> tuple[Preset, ...]:
-    """One preset per track, in the order of the card's tables: UCF, ActivityNet, VGGSound, each main then cls."""
+    """One preset per track, in this order: UCF, ActivityNet, VGGSound, each main then cls."""
     tracks = [(d, f) for d in ("ucf", "activitynet", "vggsound") for f in ("main", "cls")]
     return tuple(
         Preset({option: value}, dataset, features, protocol)

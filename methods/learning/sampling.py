@@ -1,4 +1,4 @@
-"""Class-balanced draws of training clips (PROTOCOL section 3), a whole epoch in one call. Imports torch."""
+"""Class-balanced draws of training clips (guide: How a number is made, "Batches"), a whole epoch in one call. Imports torch."""
 
 from __future__ import annotations
 

@@ -193,7 +193,7 @@ def test_as_published_uses_the_grid_and_permuted_vectors() -> None:
     plain = stage_data(features, ALIGNED, stage=1).vectors
     permuted = stage_data(features, AS_PUBLISHED, stage=1).vectors
     displaced = (plain != permuted).any(1)
-    assert int(displaced.sum()) == 79  # PROTOCOL section 2
+    assert int(displaced.sum()) == 79  # counted from the released lists
     for c, source in enumerate(features.split.permuted_ids):
         assert torch.equal(permuted[c], plain[source])
 

@@ -185,7 +185,7 @@ def test_without_alignment_it_is_tcaf_on_the_class_embeddings() -> None:
 
 
 PRESETS = {
-    # layers, dropouts of encoder, token and transformer: rows of the card for cls, and of TCaF's for main
+    # layers, dropouts of encoder, token and transformer: published for cls, and TCaF's for main
     ("ucf", "cls"): (6, 0.3, 0.2, 0.3),
     ("activitynet", "cls"): (6, 0.3, 0.2, 0.4),
     ("vggsound", "cls"): (8, 0.2, 0.1, 0.5),
