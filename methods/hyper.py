@@ -184,10 +184,13 @@ class PredictedAlignment(Alignment):
     def build(self, dims: Dims) -> dict[str, nn.Module]:
         from torch import nn
 
+        from avbench.methods.drawn_apart import drawn_apart
+
         parts = super().build(dims)
         if self.options.curved:
             width = 64 if self.options.location == "projected" else 300
-            head = nn.Linear(2 * width, self.options.curved)
+            with drawn_apart():
+                head = nn.Linear(2 * width, self.options.curved)
             parts["curvatures"] = head.requires_grad_(self.options.train_head)
         return parts
 
