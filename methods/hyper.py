@@ -41,13 +41,15 @@ DIFFERENCES = (
     Difference(
         "selection of the curvature",
         "ablation",
-        "two decimals for each of 12 settings, to be tuned again on another GPU",
+        "18 values of two decimals in the readme, one for each method and track, to be tuned again on another GPU",
         "curvature",
     ),
 )
 PREDICTION = (
     Difference("map that predicts curvatures", "trained", "first public code: left out of the optimiser", "train_head"),
-    Difference("limit of predicted curvatures", "0.4 everywhere", "another one in each of 12 settings", "curvature"),
+    Difference(
+        "limit of predicted curvatures", "0.4 everywhere", "another one on each track, from 0.03 to 0.50", "curvature"
+    ),
     Difference("scope of a predicted curvature", "not specified", "one for each clip"),
 )
 NOTES = (
