@@ -8,6 +8,7 @@ from time import perf_counter
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
+from avbench.harness.accuracy import exceeds
 from avbench.harness.calibration import Offset, exact_offset, grid_offset
 from avbench.harness.errors import MethodError
 from avbench.harness.evidence import Evidence
@@ -40,6 +41,13 @@ class Protocol:
         """The offset with the best HM on this evidence, by this protocol's search."""
         search = exact_offset if self.offset == "exact" else grid_offset
         return search(evidence, allow_empty=allow_empty)
+
+    def replaces(self, hm: float, best: float) -> bool:
+        """Whether an epoch with this validation HM takes the place of the best one before it: the first of equals stays.
+
+        Equal is what differs by rounding only, as in the search for the offset.
+        """
+        return exceeds(hm, best) or (self.replace_zero_best and best == 0)
 
 
 ALIGNED = Protocol(
@@ -187,9 +195,7 @@ class _Fit:
         combined = self.validation.evidence(method, trained=self.stage)
         epoch = self._validate(combined, stacking=method.info.calibrated_stacking)
         self.history.append(epoch)
-        so_far = self.history[self.best].HM
-        improved = so_far < epoch.HM or (self.protocol.replace_zero_best and so_far == 0)
-        if not self.evidence or improved:
+        if not self.evidence or self.protocol.replaces(epoch.HM, self.history[self.best].HM):
             self.best = len(self.history) - 1
             branches = (
                 self.validation.branch_evidence(method, trained=self.stage) if self.protocol.averaged_offset else {}
