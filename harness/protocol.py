@@ -43,9 +43,9 @@ class Protocol:
         return search(evidence, allow_empty=allow_empty)
 
     def replaces(self, hm: float, best: float) -> bool:
-        """Whether an epoch with this validation HM takes the place of the best one before it: the first of equals stays.
+        """Whether an epoch with this validation HM takes the place of the best one before it.
 
-        Equal is what differs by rounding only, as in the search for the offset.
+        The first of equals stays, and equal is what differs by rounding only, as in the search for the offset.
         """
         return exceeds(hm, best) or (self.replace_zero_best and best == 0)
 

@@ -43,8 +43,8 @@ def read_variants(lines: Iterable[str]) -> list[Variant]:
     """Variants from CSV text with the columns method, variant, options (a JSON object), paper, table.
 
     A sixth column, presets, may hold options of some tracks and protocols, a JSON object by place:
-    ``{"ucf/main as-published": {"curvature": 0.34}}``, with ``*`` for any data set or features and the protocol left out
-    for any. Raises :class:`MethodError` that names the line.
+    ``{"ucf/main as-published": {"curvature": 0.34}}``; ``*`` is any data set or features, no protocol is both.
+    Raises :class:`MethodError` that names the line.
     """
     reader = csv.DictReader(lines, strict=True)
     if reader.fieldnames not in (COLUMNS, [*COLUMNS, PRESETS]):

@@ -32,7 +32,7 @@ class MDIIOptions(EpochOptions):
         0.5,
         ge=0,
         le=100,
-        description="Weight lambda_2 of L_M. 0: masks without a loss of their own, the other reading of table 3's first "
+        description="Weight lambda_2 of L_M. 0: masks without a loss of their own, another reading of table 3's first "
         "two rows (open).",
     )
     masked_share: float = Field(
@@ -57,8 +57,8 @@ class MDIIOptions(EpochOptions):
     )
     tail: Tail = Field(
         "linear",
-        description="What follows the second map of the embeddings: nothing, as the paper's two-layer perceptrons read; "
-        "batch norm and ReLU; or these and dropout, as in AVCA (open).",
+        description="What follows the second map of the embeddings (open): nothing, as two-layer perceptrons read; "
+        "batch norm and ReLU; or these and dropout, as in AVCA.",
     )
     dropout_attention: float = Field(0.2, ge=0, lt=1, description="Dropout of the attention layer (open: AVCA's).")
     dropout_embedding: float = Field(0.2, ge=0, lt=1, description="Dropout of the embeddings (open: AVCA's).")

@@ -186,12 +186,12 @@ def test_the_epoch_is_the_first_best_and_the_offset_its_own() -> None:
 
 
 class Reordered(Ridge):
-    """Is right equally often in every epoch, but in other classes: recalls of 0/7 to 7/7 change places within a side."""
+    """Is right equally often in every epoch, but in other classes: recalls of 0/7 to 7/7 change places on a side."""
 
     def __init__(self, features: FeatureSet, seed: int) -> None:
         super().__init__(RidgeOptions())
         self.draws = torch.Generator().manual_seed(seed)
-        self.truth: dict[bytes, tuple[int, int]] = {}  # of each validation clip: its class, and which of its clips it is
+        self.truth: dict[bytes, tuple[int, int]] = {}  # of a validation clip: its class, and which of its clips it is
         for part in ("val_seen", "val_unseen"):
             rows, seen_so_far = features.rows[part], [0] * len(features.split.classes)
             for clip, label in zip(features.visual[rows], features.class_id[rows].tolist(), strict=True):

@@ -32,7 +32,8 @@ def test_a_file_of_variants() -> None:
 
 def test_options_of_some_tracks_and_protocols_only() -> None:
     places = '"{""ucf/main as-published"": {""strength"": 3.0}, ""*/cls"": {""epochs"": 2}}"'
-    lines = [f"{HEADER},presets", f'ridge,half,"{{""strength"": 0.5}}",a-paper,table-1,{places}', "ridge,b,{},a-paper,t"]
+    special = f'ridge,half,"{{""strength"": 0.5}}",a-paper,table-1,{places}'
+    lines = [f"{HEADER},presets", special, "ridge,plain,{},a-paper,table-1"]
     half, plain = read_variants(lines)
     assert plain.presets == ()
     for track, protocol, expected in (
