@@ -48,12 +48,12 @@ def on_page_content(content: str, **_: Any) -> str:
 
 def hooks() -> str:
     """One section per hook: its signature and its sentence."""
-    from avbench.harness import hookspecs
+    from avbench.harness.plugins import hookspecs
 
     parts = [
         "# Hooks\n",
-        "What a package may hook into, through entry points of the group `avbench`. Made from `harness/hookspecs.py`; "
-        "the types are in [Plugins](reference/plugins.md).\n",
+        "What a package may hook into, through entry points of the group `avbench`. Made from "
+        "`harness/plugins/hookspecs.py`; the types are in [Plugins](reference/plugins.md).\n",
     ]
     for name, hook in vars(hookspecs).items():
         if name.startswith("avbench_"):
@@ -79,12 +79,12 @@ def checks() -> str:
 
 
 def command_line() -> str:
-    """Every built-in command with its help and its options."""
-    from avbench.harness.cli import COMMANDS, cli
+    """Every command of avbench itself with its help and its options."""
+    from avbench.harness.cli import cli
 
     context = click.Context(cli, info_name="avbench")
     parts = ["# Command line\n", *_command(cli, context, 1)]
-    for name in COMMANDS:
+    for name in (known.name for known in cli.lazy_commands().values() if known.plugin[0] == "avbench"):
         command = cli.get_command(context, name)
         assert command is not None
         parts += _command(command, click.Context(command, info_name=name, parent=context), 2)

@@ -17,11 +17,11 @@ from avbench.harness.cli.selection import (
     select,
     warn_unreadable,
 )
+from avbench.harness.evaluation.evidence import TEST
 from avbench.harness.printable import printable
-from avbench.harness.records import Metrics, RunRecord
-from avbench.harness.results import TEST, ResultsFolder
-
-METRICS = tuple(Metrics.model_fields)
+from avbench.harness.records.record import RunRecord
+from avbench.harness.records.results import ResultsFolder
+from avbench.harness.records.summary import METRICS, summary
 
 
 @click.command("list")
@@ -74,7 +74,7 @@ def show(identity: str, folder: ResultsFolder, as_json: bool) -> None:
     """Everything about one run. IDENTITY is the start of its identity, as 'avbench results list' prints it."""
     contents = read_folder(folder)
     record = find_run(contents.records, identity)
-    from avbench.harness.verification import check
+    from avbench.harness.records.verification import check
 
     reasons = check(record, folder)
     recall = [] if reasons or not record.finished else class_recall(record, folder)
@@ -104,37 +104,10 @@ def show(identity: str, folder: ResultsFolder, as_json: bool) -> None:
         click.echo(f"  {printable(line, 500)}")
 
 
-def summary(record: RunRecord) -> dict[str, Any]:
-    """One flat row for a run."""
-    c = record.configuration
-    metrics = record.outcome.metrics.model_dump() if record.outcome else dict.fromkeys(METRICS)
-    return {
-        "identity": record.identity,
-        "method": c.method,
-        "dataset": c.dataset,
-        "features": c.features,
-        "simulated": record.simulated,
-        "protocol": c.protocol.name,
-        "protocol_version": c.protocol.version,
-        "seed": c.seed,
-        "variant": record.variant,
-        "status": "finished" if record.finished else "failed",
-        **metrics,
-        "offset": record.outcome.offset if record.outcome else None,
-        "epochs": record.outcome.epochs if record.outcome else None,
-        "parameters": record.outcome.parameters if record.outcome else None,
-        "seconds": record.measured.seconds,
-        "device": record.environment.device,
-        "distribution": c.plugin.distribution,
-        "version": c.plugin.version,
-        "failure": f"{record.failure.type}: {record.failure.message}" if record.failure else None,
-    }
-
-
 def class_recall(record: RunRecord, folder: ResultsFolder) -> list[dict[str, Any]]:
     """Recall of every test class at the run's offset, by class id."""
-    from avbench.harness.metrics import per_class_recall
-    from avbench.harness.verification import find_split
+    from avbench.harness.evaluation.metrics import per_class_recall
+    from avbench.harness.records.verification import find_split
 
     split = find_split(record)
     assert split is not None

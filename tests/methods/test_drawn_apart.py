@@ -8,10 +8,11 @@ import pytest
 import torch
 from torch import nn
 
-from avbench.harness.plugins import plugins
+from avbench.harness.plugins.registry import plugins
 from avbench.harness.testing.simulated import SimulatedProgress, Task, fitted
-from avbench.methods.drawn_apart import drawn_apart
-from avbench.methods.training import BatchMethod, Dims
+from avbench.methods.learning.batch import Dims
+from avbench.methods.learning.drawn_apart import drawn_apart
+from avbench.methods.learning.training import BatchMethod
 
 TASK = Task(audio=16, visual=24)
 RANKING = {"semantics": "ranking", "ranking_triples": 40}

@@ -12,6 +12,7 @@ from torch.nn.functional import kl_div
 
 from avbench.harness.testing.simulated import SimulatedProgress, fitted, simulated_training
 from avbench.harness.tracks import Track
+from avbench.methods.learning.batch import Batch, Dims
 from avbench.methods.mdii import (
     MDII,
     MDIIOptions,
@@ -20,7 +21,6 @@ from avbench.methods.mdii import (
     log_complement,
     pseudo_mask,
 )
-from avbench.methods.training import Batch, Dims
 
 SIZES = Dims(audio=512, visual=512, text=300, classes=5, unseen=0)
 
