@@ -162,13 +162,23 @@ class MDII(BatchMethod):
             Difference("masked share", "share of masked elements; figure 2 starts at 0", "none", "masked_share"),
             Difference("features of the gradients", "v and a, of which eq. 8 is read as raw", "none", "gradient_of"),
             Difference("scores under calibrated stacking", "not mentioned", "none", "score"),
+            Difference(
+                "end of the embeddings", "two-layer perceptrons; nothing on what follows the second map", "none", "tail"
+            ),
+            Difference(
+                "first two rows of table 3",
+                "mask generation is a component; with or without L_M",
+                "none",
+                "mask_weight",
+            ),
         ),
         notes=(
             "There is no public code. Open in the paper, with our default: attention over one token per modality; "
             "linear maps into it; AVCA's heads, widths, sampler, schedule and weight decay; sigmoid masks; gradients "
             "of the one forward pass of the step; the norm of L_M not squared; both posteriors receive the "
             "distillation gradient; masks are applied in the test; unseen classes extend the softmax.",
-            "Without masks (table 3) the features enter as they are.",
+            "Without masks (table 3) the features enter as they are. The other reading of its first two rows, masks "
+            "without their loss, is mask_weight=0.",
             "The mixture depends on which classes enter the softmax; for ZSL it is not renormalised.",
         ),
     )
