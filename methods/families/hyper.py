@@ -59,7 +59,7 @@ NOTES = (
     "(hyper-alignment with geometry=e) can only be noise.",
     "With similarity=norm-product, that of the code public when the paper appeared, the loss and its gradient vanish "
     "for clips whose two encodings are longer than 0.999/sqrt(k): it is a barrier that keeps encodings that long, "
-    "not an alignment of similarities.",
+    "not an alignment of similarities. Where no encoding gets shorter, a run is AVCA's of the same seed, bit for bit.",
     "similarity=distance is ours, not the paper's. There the geometry matters. Predicted curvatures are averaged over "
     "the batch, because a distance needs both of its points in one space.",
     "The paper's own loss (eqs. 4 and 5) is frobenius=true, alignment_weight=1, align_negatives=false. "
