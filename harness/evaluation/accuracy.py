@@ -13,6 +13,10 @@ from avbench.harness.evaluation.evidence import Evidence, Ints
 
 Doubles = NDArray[np.float64]
 
+EQUAL = 1e-10
+"""Harmonic means closer than this (relative) are equal: the rounding of sums, which depends on their order, must choose
+neither an offset nor an epoch."""
+
 
 def predict(evidence: Evidence, offset: float) -> Ints:
     """(N,) predicted class ids when ``offset`` is subtracted from every seen score (Chao et al., ECCV 2016).
@@ -82,3 +86,12 @@ def harmonic_mean(seen: float | Doubles, unseen: float | Doubles) -> float | Dou
     total = s + u
     mean = 2 * s * u / np.where(total > 0, total, 1)
     return mean if mean.ndim else float(mean)
+
+
+@overload
+def exceeds(one: float, other: float) -> bool: ...
+@overload
+def exceeds(one: float, other: Doubles) -> NDArray[np.bool_]: ...
+def exceeds(one: float, other: float | Doubles) -> bool | NDArray[np.bool_]:
+    """Whether a harmonic mean is greater than another, or than each of an array, by more than :data:`EQUAL`."""
+    return other < one * (1 - EQUAL)

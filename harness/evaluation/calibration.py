@@ -15,14 +15,18 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 
-from avbench.harness.evaluation.accuracy import Doubles, class_weights, harmonic_mean, mean_class_accuracy, predict
+from avbench.harness.evaluation.accuracy import (
+    Doubles,
+    class_weights,
+    exceeds,
+    harmonic_mean,
+    mean_class_accuracy,
+    predict,
+)
 from avbench.harness.evaluation.evidence import Evidence
 
 GRID: tuple[float, ...] = tuple(step / 5 for step in range(16))
 """0, 0.2, ..., 3.0: the offsets that the code of Mercea et al. (CVPR 2022) tries."""
-
-_EQUAL = 1e-10
-"""Harmonic means closer than this (relative) are equal: the rounding of sums must not choose the offset."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,4 +138,4 @@ def ausuc(evidence: Evidence, *, allow_empty: bool = False) -> Area:
 
 
 def _first_best(hm: Doubles) -> int:
-    return int(np.argmax(hm >= hm.max() * (1 - _EQUAL)))
+    return int(np.argmin(exceeds(float(hm.max()), hm)))

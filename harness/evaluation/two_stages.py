@@ -142,9 +142,7 @@ class _Fit:
         combined = self.validation.evidence(method, trained=self.stage)
         epoch = self._validate(combined, stacking=method.info.calibrated_stacking)
         self.history.append(epoch)
-        so_far = self.history[self.best].HM
-        improved = so_far < epoch.HM or (self.protocol.replace_zero_best and so_far == 0)
-        if not self.evidence or improved:
+        if not self.evidence or self.protocol.replaces(epoch.HM, self.history[self.best].HM):
             self.best = len(self.history) - 1
             branches = (
                 self.validation.branch_evidence(method, trained=self.stage) if self.protocol.averaged_offset else {}
