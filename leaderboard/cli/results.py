@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Form of the table.",
 )
+@click.option("--validation", is_flag=True, help="Show the HM on validation too, of the epoch that stage 1 chose.")
 def table(
     folder: ResultsFolder,
     method: Sequence[str],
@@ -46,6 +47,7 @@ def table(
     features: Sequence[str],
     protocol: Sequence[str],
     form: str,
+    validation: bool,
 ) -> None:
     """One row per method and protocol: mean and deviation over seeds, printed numbers where they compare.
 
@@ -54,11 +56,12 @@ def table(
     from avbench.harness.plugins.presets import options_beyond_variant
     from avbench.leaderboard.boards import build_boards
     from avbench.leaderboard.claims import claims, trusted_features
-    from avbench.leaderboard.tables import FORMATS, render
+    from avbench.leaderboard.tables import FORMATS, compared, render
 
     chosen = sound(folder, method=method, dataset=dataset, features=features, protocol=protocol)
     boards = build_boards(chosen, claims(), options_beyond_variant, trusted_features())
-    click.echo(render(boards, next(known for known in FORMATS if known == form)), nl=form != "csv")
+    known = next(known for known in FORMATS if known == form)
+    click.echo(render(compared(boards), known, validation), nl=form != "csv")
 
 
 @click.command()
@@ -116,16 +119,14 @@ def export(
     protocol: Sequence[str],
 ) -> None:
     """Write one flat row per finished run to OUT, a .csv or .json file. Runs that do not verify are left out."""
-    from avbench.harness.records.summary import summary
-    from avbench.leaderboard.tables import csv_text
+    from avbench.leaderboard.frame import csv_text, json_text, results_frame
 
     if out.suffix not in (".csv", ".json"):
         raise UsageError(f"{out}: name a .csv or a .json file")
     chosen = sound(folder, method=method, dataset=dataset, features=features, protocol=protocol)
-    rows = [summary(record) for record in chosen]
-    text = csv_text(rows) if out.suffix == ".csv" else json.dumps(rows, indent=1) + "\n"
-    write_bytes(out, text.encode())
-    click.echo(f"{out}: {len(rows)} runs")
+    frame = results_frame(chosen)
+    write_bytes(out, (csv_text(frame) if out.suffix == ".csv" else json_text(frame) + "\n").encode())
+    click.echo(f"{out}: {len(frame)} runs")
 
 
 def sound(folder: ResultsFolder, **wanted: Sequence[str]) -> list[RunRecord]:
@@ -187,8 +188,8 @@ def _differences(first: RerunRow, second: RerunRow, folder: ResultsFolder) -> li
             "features": c.features,
             "simulated": first.first.simulated,
             "protocol": c.protocol.name,
-            "first": first.series.label,
-            "second": second.series.label,
+            "first": first.label,
+            "second": second.label,
             "first_runs": len(first.records),
             "second_runs": len(second.records),
             "metric": metric,

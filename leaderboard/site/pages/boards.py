@@ -22,7 +22,7 @@ def pages(site: Site) -> Iterator[Page | File]:
         plot = bar_plot(ranked)
         if plot:
             yield plot
-        yield from board_files(ranked.board)
+        yield from board_files(ranked)
         board = ranked.board
         title = f"{board.track}, {board.protocol}"
         siblings = [b for b in site.real if b.board.track == board.track]
@@ -51,7 +51,7 @@ def table_context(ranked: RankedBoard) -> dict[str, object]:
 def bar_plot(ranked: RankedBoard) -> File | None:
     """HM of the best rows with intervals, and of printed rows; None where there is no row."""
     rows = [
-        plots.Bar(r.row.series.label, r.row.metrics["HM"].mean, r.intervals["HM"].low, r.intervals["HM"].high)
+        plots.Bar(r.row.label, r.row.metrics["HM"].mean, r.intervals["HM"].low, r.intervals["HM"].high)
         for group in ranked.groups[:1]
         for r in group.rows
     ]
