@@ -36,6 +36,7 @@ from avbench.leaderboard.frame import BOARD, INCOMPLETE, SERIES, finished_by_row
 COMPARABLE = "as-published"
 """The one protocol whose results may stand beside numbers printed in papers."""
 
+
 @dataclass(frozen=True)
 class Spread:
     """Mean over n runs. ``deviation``: sample standard deviation, None for one run."""
@@ -220,18 +221,19 @@ def build_boards(
         return FeatureGroup(content, (track, content) in trusted, tuple(map(rerun, plain_rows(ordered))))
 
     boards = {}
-    for (simulated, *place, protocol, version), part in rows.groupby(BOARD):
-        track = Track(*place)
-        found = [group(content, same, track) for content, same in part.groupby("feature_hash")]
+    for _, part in rows.groupby(BOARD):
+        place = plain_rows(part.head(1))[0]
+        track, protocol, simulated = Track(place["dataset"], place["features"]), place["protocol"], place["simulated"]
+        found = [group(str(content), same, track) for content, same in part.groupby("feature_hash")]
         found.sort(key=lambda g: (not g.verified, -sum(len(row.records) for row in g.rows), g.feature_hash))
         comparable = printed[track] if protocol == COMPARABLE and not simulated else ()
-        boards[bool(simulated), track, protocol, int(version)] = (claimed_rows(comparable), tuple(found))
-    for track in printed.keys() - {track for simulated, track, protocol, _ in boards if protocol == COMPARABLE and not simulated}:
-        boards[False, track, COMPARABLE, PROTOCOLS[COMPARABLE].version] = (claimed_rows(printed[track]), ())
-    return tuple(
-        Board(track, protocol, version, simulated, *content)
-        for (simulated, track, protocol, version), content in sorted(boards.items())
-    )
+        board = Board(track, protocol, place["protocol_version"], simulated, claimed_rows(comparable), tuple(found))
+        boards[simulated, track, protocol, board.protocol_version] = board
+    for track, there in printed.items():
+        if not any(key[:3] == (False, track, COMPARABLE) for key in boards):
+            board = Board(track, COMPARABLE, PROTOCOLS[COMPARABLE].version, False, claimed_rows(there), ())
+            boards[False, track, COMPARABLE, board.protocol_version] = board
+    return tuple(boards[key] for key in sorted(boards))
 
 
 def reruns_of(claim: Claim, boards: Iterable[Board]) -> tuple[RerunRow, ...]:

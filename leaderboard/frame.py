@@ -20,7 +20,17 @@ from avbench.harness.records.summary import METRICS, VALIDATION, summary
 
 BOARD = ["simulated", "dataset", "features", "protocol", "protocol_version"]
 """What rows of one board share."""
-SERIES = ["method", "protocol", "protocol_version", "distribution", "version", "source_hash", "variant", "changes", "numerics"]
+SERIES = [
+    "method",
+    "protocol",
+    "protocol_version",
+    "distribution",
+    "version",
+    "source_hash",
+    "variant",
+    "changes",
+    "numerics",
+]
 """What makes rows of different tracks the same thing: the code, the protocol, and how its presets were changed."""
 ROW = ["simulated", "group"]
 """What runs of one row share: everything but the seed."""
@@ -33,7 +43,8 @@ COLUMNS = [
 ]  # fmt: skip
 """Of :func:`results_frame`."""
 INCOMPLETE = "incomplete features"
-"""Mark: clips or classes were missing when the features were imported."""
+MARKS = {INCOMPLETE: "clips or classes were missing when the features were imported"}
+"""What a reader must know beside a number, in short and at length."""
 LABEL_LIMIT = 60
 _NUMBERS = [*METRICS, *VALIDATION, "offset", "seconds"]
 _FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
@@ -44,7 +55,7 @@ def results_frame(records: Iterable[RunRecord], overrides: Overrides = options_b
 
     Accuracies are percent, times seconds. ``val_S``, ``val_U``, ``val_HM``: of the epoch that stage 1 chose.
     ``changes``: options that differ from the presets beyond ``variant``, as text; ``options``: all, as JSON.
-    ``group``: equal for runs that differ in the seed alone. ``marks``: what a reader must know beside the number.
+    ``group``: equal for runs that differ in the seed alone. ``marks``: see :data:`MARKS`, joined by semicolons.
     """
     words: dict[tuple[str, str | None], str] = {}
     rows = []
@@ -63,7 +74,9 @@ def read_results(folder: str | Path) -> pd.DataFrame:
     :class:`UsageError` where there is no such folder.
     """
     if not Path(folder).is_dir():
-        raise UsageError(f"{folder}: no such folder; 'avbench run' writes its results to 'results' unless told otherwise")
+        raise UsageError(
+            f"{folder}: no such folder; 'avbench run' writes its results to 'results' unless told otherwise"
+        )
     records = []
     for found in ResultsFolder(Path(folder)).records():
         if isinstance(found, Unreadable):
@@ -80,7 +93,7 @@ def group_of(record: RunRecord) -> str:
 
 
 def marks(record: RunRecord) -> list[str]:
-    """What a reader must know beside the number of a run."""
+    """Those of :data:`MARKS` that a run bears."""
     return [INCOMPLETE] if record.warnings else []
 
 
@@ -111,8 +124,10 @@ def labels(rows: pd.DataFrame) -> pd.Series[str]:
 
     Rows of different tracks get the same name where they are the same series. One line, printable.
     """
-    changed = rows[["variant", "changes", "numerics"]].fillna("").itertuples(index=False)
-    named = [f"{m} ({what})" if (what := ", ".join(filter(None, c))) else m for m, c in zip(rows["method"], changed)]
+    named = []
+    for method, *changed in rows[["method", "variant", "changes", "numerics"]].fillna("").itertuples(index=False):
+        what = ", ".join(filter(None, changed))
+        named.append(f"{method} ({what})" if what else method)
     label = pd.Series([printable(name, LABEL_LIMIT) for name in named], rows.index, dtype=str)
     contents = rows.groupby(BOARD)["feature_hash"].transform("nunique")
     label = label.where(contents == 1, label + " [features " + rows["feature_hash"].str[:8] + "]")
@@ -126,8 +141,8 @@ def labels(rows: pd.DataFrame) -> pd.Series[str]:
 
 def plain_rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """The rows as dictionaries of Python's own values; None for what is missing."""
-    rows: list[dict[str, Any]] = frame.astype(object).where(frame.notna(), None).to_dict("records")
-    return rows
+    values = frame.astype(object).where(frame.notna(), None)
+    return [{str(name): value for name, value in row.items()} for row in values.to_dict("records")]
 
 
 def json_text(frame: pd.DataFrame) -> str:

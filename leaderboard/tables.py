@@ -57,7 +57,9 @@ def frame_of(lines: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> pd.D
 def place_of(board: Board) -> dict[str, Any]:
     """The columns that name a board."""
     c = board.track
-    return dict(zip(BOARD, (board.simulated, c.dataset, c.features, board.protocol, board.protocol_version), strict=True))
+    return dict(
+        zip(BOARD, (board.simulated, c.dataset, c.features, board.protocol, board.protocol_version), strict=True)
+    )
 
 
 def run_line(row: RerunRow, verified: bool) -> dict[str, Any]:
@@ -85,6 +87,23 @@ def render(lines: pd.DataFrame, format: Format, validation: bool = False) -> str
     return "\n\n".join(map(_RENDER[format], sheets(lines, columns))) or "No finished run."
 
 
+def differences_text(rows: pd.DataFrame) -> str:
+    """The rows of ``results compare`` as text."""
+    track = rows["dataset"] + "/" + rows["features"]
+    means = rows[["first_mean", "second_mean"]].map("{:.2f}".format)
+    points = rows[["difference", "low", "high"]].map("{:+.2f}".format)
+    shown = {
+        "track": track.where(~rows["simulated"], track + " (simulated)"),
+        **rows[["protocol", "first", "second", "metric"]],
+        **means,
+        "difference": points["difference"],
+        "interval": points["low"] + " to " + points["high"],
+        "p": rows["p"].map("{:.4f}".format),
+    }
+    heads = ["track", "protocol", "first", "second", "", "first", "second", "difference", "95% interval", "p"]
+    return _grid(pd.DataFrame(shown), heads, "simple", left=5)
+
+
 @dataclass(frozen=True)
 class Sheet:
     """The lines of one feature set. ``table`` has the columns :data:`HEADS` and, for each data set, the metrics."""
@@ -109,7 +128,7 @@ def sheets(lines: pd.DataFrame, metrics: Sequence[str] = PRINTED) -> Iterator[Sh
     """
     for (simulated, features), part in lines.groupby(["simulated", "features"]):
         found = [*(d for d in DATASETS if d in set(part["dataset"])), *sorted(set(part["dataset"]) - set(DATASETS))]
-        yield Sheet(features, bool(simulated), tuple(found), _side_by_side(part, found, metrics))
+        yield Sheet(str(features), bool(simulated), tuple(found), _side_by_side(part, found, metrics))
 
 
 def _side_by_side(part: pd.DataFrame, datasets: Sequence[str], metrics: Sequence[str]) -> pd.DataFrame:
@@ -152,40 +171,41 @@ def _span(seeds: pd.Series[int]) -> str:
     return "-".join(map(str, sorted({known.min(), known.max()}))) if len(known) else ""
 
 
-def _head(name: str) -> str:
-    return name.replace("_", " ")
+def _names(table: pd.DataFrame) -> list[str]:
+    return [name.replace("_", " ") for name in table.columns.get_level_values(1)]
 
 
-def _grid(table: pd.DataFrame, heads: Sequence[str], style: str) -> str:
-    align = ["left", "left", "left", *["right"] * (len(heads) - 3)]
-    rows = table.to_numpy().tolist()
-    return tabulate(rows, headers=heads, tablefmt=style, colalign=align if rows else None, disable_numparse=True)
+def _grid(table: pd.DataFrame, heads: Sequence[str], style: str, left: int = 3) -> str:
+    align = ["left"] * left + ["right"] * (len(heads) - left)
+    return tabulate(table.to_numpy().tolist(), headers=heads, tablefmt=style, colalign=align, disable_numparse=True)
 
 
 def _text(sheet: Sheet) -> str:
     """All data sets side by side where the terminal is wide enough, else one below the other."""
-    table, names = sheet.table, [_head(name) for _, name in sheet.table.columns]
-    above = table.columns.get_level_values(0).to_series()
-    heads = [f"{d}\n{name}" if d else name for d, name in zip(above.mask(above.duplicated(), " "), names)]
-    wide = _grid(table, [head if place else name for head, place, name in zip(heads, above, names)], "simple")
+    table, names = sheet.table, _names(sheet.table)
+    above = table.columns.get_level_values(0)
+    first = {dataset: list(above).index(dataset) for dataset in sheet.datasets}
+    heads = [f"{d if first[d] == at else ''}\n{names[at]}" if d else names[at] for at, d in enumerate(above)]
+    wide = _grid(table, heads, "simple")
     if max(map(len, wide.splitlines())) <= shutil.get_terminal_size((120, 24)).columns:
         return f"{sheet.title}\n\n{wide}"
     blocks = [sheet.title]
     for dataset in sheet.datasets:
-        here = table[["", dataset]]
-        here = here[(here[dataset] != "").any(axis=1)]
-        blocks.append(f"{dataset}/{sheet.features}\n{_grid(here, [_head(name) for _, name in here.columns], 'simple')}")
+        here = table.loc[(table.loc[:, [dataset]] != "").any(axis=1), ["", dataset]]
+        blocks.append(f"{dataset}/{sheet.features}\n{_grid(here, _names(here), 'simple')}")
     return "\n\n".join(blocks)
 
 
 def _markdown(sheet: Sheet) -> str:
-    heads = [f"{dataset} {_head(name)}".strip() for dataset, name in sheet.table.columns]
+    places = sheet.table.columns.get_level_values(0)
+    heads = [f"{dataset} {name}".strip() for dataset, name in zip(places, _names(sheet.table), strict=True)]
     return f"**{sheet.title}**\n\n{_grid(sheet.table.map(_markdown_text), heads, 'pipe')}"
 
 
 def _latex(sheet: Sheet) -> str:
     """A ``tabular`` for the ``booktabs`` package."""
-    table = sheet.table.rename(columns=_head, level=1).reset_index(drop=True)
+    table = sheet.table.reset_index(drop=True)
+    table.columns = pd.MultiIndex.from_arrays([table.columns.get_level_values(0), _names(table)])
     width = len(table.columns) - len(HEADS)
     each = width // len(sheet.datasets)
     rules = [rf"\cmidrule(lr){{{at + 1}-{at + each}}}" for at in range(len(HEADS), len(HEADS) + width, each)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -82,28 +81,13 @@ def compare(first: str, second: str, folder: ResultsFolder, as_json: bool) -> No
         raise UsageError(
             f"{first!r} and {second!r} have no finished runs on one track, protocol, split and content of features"
         )
-    if as_json:
-        click.echo(json.dumps(rows, indent=1))
-        return
-    from tabulate import tabulate
+    import pandas as pd
 
-    shown = [
-        [
-            f"{row['dataset']}/{row['features']}{' (simulated)' if row['simulated'] else ''}",
-            row["protocol"],
-            printable(row["first"], 40),
-            printable(row["second"], 40),
-            row["metric"],
-            *(f"{row[key]:.2f}" for key in ("first_mean", "second_mean")),
-            f"{row['difference']:+.2f}",
-            f"{row['low']:+.2f} to {row['high']:+.2f}",
-            f"{row['p']:.4f}",
-        ]
-        for row in rows
-    ]
-    heads = ["track", "protocol", "first", "second", "", "first", "second", "difference", "95% interval", "p"]
-    align = [*["left"] * 5, *["right"] * 5]
-    click.echo(tabulate(shown, headers=heads, disable_numparse=True, colalign=align))
+    from avbench.leaderboard.frame import json_text
+    from avbench.leaderboard.tables import differences_text
+
+    frame = pd.DataFrame(rows)
+    click.echo(json_text(frame) if as_json else differences_text(frame))
 
 
 @click.command()

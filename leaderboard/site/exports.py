@@ -17,8 +17,8 @@ from avbench.leaderboard.ranking import RankedRow
 from avbench.leaderboard.site import links
 from avbench.leaderboard.site.model import RankedBoard, Site
 from avbench.leaderboard.site.page import File
-from avbench.leaderboard.tables import Format, frame_of, place_of, render, run_line
 from avbench.leaderboard.statistics import Standing
+from avbench.leaderboard.tables import Format, frame_of, place_of, render, run_line
 
 SUFFIXES: dict[str, Format] = {".csv": "csv", ".json": "json", ".tex": "latex"}
 TABLES = {
@@ -59,8 +59,8 @@ def files(site: Site) -> Iterator[File]:
         yield File(f"data/results{suffix}", _text(real, kind))
     yield File("data/demo.csv", _text(as_shown(site.simulated), "csv"))
     for path, name in TABLES.items():
-        with (resources.files("avbench.leaderboard") / "data" / name).open(encoding="utf-8", newline="") as file:
-            yield File(path, csv_text(pd.DataFrame(csv.DictReader(file))))
+        text = (resources.files("avbench.leaderboard") / "data" / name).read_text("utf-8")
+        yield File(path, csv_text(pd.DataFrame(csv.DictReader(text.splitlines()))))
     entries = [paper.bibtex for paper in papers().values()]
     entries += [entry.info.bibtex.strip() for entry in site.methods.values() if entry.info and entry.info.bibtex]
     yield File("data/papers.bib", "\n\n".join(dict.fromkeys(entries)) + "\n")
@@ -76,8 +76,8 @@ def board_files(ranked: RankedBoard) -> Iterator[File]:
 def as_shown(boards: Iterable[RankedBoard]) -> pd.DataFrame:
     """The rows of boards as they are shown: re-run ones with rank, intervals and cost, then the printed ones.
 
-    ``HM_minus_claim``: points from the printed to the obtained HM. ``runs``: identities. The marks of a printed row name
-    the known faults of its cells.
+    ``HM_minus_claim``: points from the printed to the obtained HM. ``runs``: identities. The marks of a printed row
+    name the known faults of its cells.
     """
     lines = []
     for ranked in boards:
@@ -107,7 +107,7 @@ def _claimed_line(row: ClaimedRow, board: Board) -> dict[str, Any]:
         "label": row.title,
         "source": f"claimed, {', '.join(row.papers)}" + (f" ({row.origin})" if row.origin != "paper" else ""),
         "marks": "; ".join(faults),
-        **row.values,
+        **{str(metric): value for metric, value in row.values.items()},
         **method.model_dump(include={"uses_unseen_names", "inputs", "generative"}),
     }
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from avbench.harness.evaluation.protocol import PROTOCOLS
 from avbench.leaderboard.claims import METRICS, papers, published_methods
+from avbench.leaderboard.frame import MARKS
 from avbench.leaderboard.site import links, plots
 from avbench.leaderboard.site.exports import board_files
 from avbench.leaderboard.site.model import RankedBoard, Site
@@ -38,6 +39,7 @@ def table_context(ranked: RankedBoard) -> dict[str, object]:
         "board": board,
         "links": links,
         "metrics": METRICS,
+        "marks": MARKS,
         "published": published_methods(),
         "papers": papers(),
         "level": LEVEL,
