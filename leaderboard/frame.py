@@ -46,7 +46,8 @@ INCOMPLETE = "incomplete features"
 MARKS = {INCOMPLETE: "clips or classes were missing when the features were imported"}
 """What a reader must know beside a number, in short and at length."""
 LABEL_LIMIT = 60
-_NUMBERS = [*METRICS, *VALIDATION, "offset", "seconds"]
+_TYPES = {**dict.fromkeys((*METRICS, *VALIDATION, "offset"), "float64"), "epochs": "Int64", "parameters": "Int64"}
+"""Of columns where a failed run has no number."""
 _FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
 
 
@@ -64,7 +65,7 @@ def results_frame(records: Iterable[RunRecord], overrides: Overrides = options_b
         if key not in words:
             words[key] = changes_in_words(record, overrides)
         rows.append({**summary(record), "changes": words[key], "group": key[0], "marks": "; ".join(marks(record))})
-    return pd.DataFrame(rows, columns=COLUMNS).astype(dict.fromkeys(_NUMBERS, "float64"))
+    return pd.DataFrame(rows, columns=COLUMNS).astype(_TYPES)
 
 
 def read_results(folder: str | Path) -> pd.DataFrame:
@@ -155,7 +156,8 @@ def csv_text(frame: pd.DataFrame) -> str:
     and none holds control characters or marks of direction."""
     if frame.empty:
         return ""
-    return frame.map(_harmless).to_csv(index=False, lineterminator="\n")
+    rows = [{name: _harmless(value) for name, value in row.items()} for row in plain_rows(frame)]
+    return pd.DataFrame(rows, dtype=object).to_csv(index=False, lineterminator="\n")
 
 
 def _harmless(value: Any) -> Any:

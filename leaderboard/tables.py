@@ -50,16 +50,14 @@ def compared(boards: Iterable[Board]) -> pd.DataFrame:
 
 
 def frame_of(lines: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> pd.DataFrame:
-    """Lines of boards as a frame for :func:`render`. What a printed row does not have is missing."""
-    return pd.DataFrame(lines, columns=list(columns)).astype({"seeds": "Int64", "parameters": "Int64"})
+    """Lines of boards as a frame for :func:`render`, of Python's own values: what a printed row lacks is None."""
+    return pd.DataFrame(lines, columns=list(columns), dtype=object)
 
 
 def place_of(board: Board) -> dict[str, Any]:
     """The columns that name a board."""
-    c = board.track
-    return dict(
-        zip(BOARD, (board.simulated, c.dataset, c.features, board.protocol, board.protocol_version), strict=True)
-    )
+    place = (board.simulated, board.track.dataset, board.track.features, board.protocol, board.protocol_version)
+    return dict(zip(BOARD, place, strict=True))
 
 
 def run_line(row: RerunRow, verified: bool) -> dict[str, Any]:
@@ -133,7 +131,8 @@ def sheets(lines: pd.DataFrame, metrics: Sequence[str] = PRINTED) -> Iterator[Sh
 
 def _side_by_side(part: pd.DataFrame, datasets: Sequence[str], metrics: Sequence[str]) -> pd.DataFrame:
     series = ["protocol", "protocol_version", "label"]
-    part = part.assign(claimed=part["source"] != RUN)
+    numbers = {name: "float64" for metric in metrics for name in (metric, f"{metric}_deviation")}
+    part = part.astype({**numbers, "seeds": "Int64"}).assign(claimed=part["source"] != RUN)
     part["printing"] = part.groupby([*series, "claimed", "dataset"]).cumcount()  # papers may print several
     part["alone"] = part.groupby(series)["claimed"].transform("min")
     own = part[part["claimed"] == part["alone"]].groupby(series)["HM"].agg(["size", "mean"])
@@ -141,11 +140,12 @@ def _side_by_side(part: pd.DataFrame, datasets: Sequence[str], metrics: Sequence
         ["protocol", "protocol_version", "alone", "size", "mean", "label", "claimed", "printing"], kind="stable"
     )
     by_line = part.groupby([*series, "claimed", "printing"], sort=False)
+    runs = by_line["seeds"].agg(["min", "max"]).astype("string").fillna("")  # such as 3, or 1-3 where tracks differ
     found = {
         ("", "method"): by_line["label"].first() + by_line["marks"].agg(_in_brackets),
         ("", "protocol"): by_line["protocol"].first(),
         ("", "source"): by_line["source"].agg(lambda sources: ", ".join(dict.fromkeys(sources))),
-        ("", "runs"): by_line["seeds"].agg(_span),
+        ("", "runs"): runs["min"].where(runs["min"] == runs["max"], runs["min"] + "-" + runs["max"]),
     }
     for dataset in datasets:
         here = part[part["dataset"] == dataset].set_index([*series, "claimed", "printing"])
@@ -163,12 +163,6 @@ def _number(mean: float | None, deviation: float | None) -> str:
 
 def _in_brackets(marks: pd.Series[str]) -> str:
     return "".join(f" [{mark}]" for mark in dict.fromkeys("; ".join(marks).split("; ")) if mark)
-
-
-def _span(seeds: pd.Series[int]) -> str:
-    """Such as ``3``, or ``1-3`` where tracks differ; empty for printed numbers."""
-    known = seeds.dropna()
-    return "-".join(map(str, sorted({known.min(), known.max()}))) if len(known) else ""
 
 
 def _names(table: pd.DataFrame) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from avbench.leaderboard.boards import Board, ClaimedRow
-from avbench.leaderboard.claims import METRICS, papers, published_methods
+from avbench.leaderboard.claims import METRICS, PRINTED, papers, published_methods
 from avbench.leaderboard.frame import BOARD, csv_text
 from avbench.leaderboard.ranking import RankedRow
 from avbench.leaderboard.site import links
@@ -45,9 +45,10 @@ FILES = {
 """File of the site -> what it holds."""
 COLUMNS = [
     *BOARD, *(field.name for field in fields(Standing)), "method", "label", "changes", "source", "marks",
-    *(f"{metric}{what}" for metric in METRICS for what in ("", "_deviation", "_low", "_high")), "HM_minus_claim",
-    "val_HM", "val_HM_deviation", "seeds", "seconds", "device", "parameters", "uses_unseen_names", "inputs",
-    "generative", "distribution", "version", "feature_hash", "features_verified", "group", "runs",
+    *(f"{metric}{what}" for metric in METRICS for what in ("", "_deviation")), "HM_minus_claim",
+    *(f"{metric}_{end}" for metric in PRINTED for end in ("low", "high")), "val_HM", "val_HM_deviation", "seeds",
+    "seconds", "device", "parameters", "uses_unseen_names", "inputs", "generative", "distribution", "version",
+    "feature_hash", "features_verified", "group", "runs",
 ]  # fmt: skip
 """Of :func:`as_shown`."""
 

@@ -49,6 +49,12 @@ def test_lines_per_method_protocol_and_printed_numbers(boards: tuple[Board, ...]
     assert list(demo.table["", "source"]) == ["run"]
 
 
+def test_runs_are_a_range_where_data_sets_differ() -> None:
+    records = [run("avca", MAIN[0], seed=s) for s in range(3)] + [run("avca", MAIN[1])]
+    (sheet,) = sheets(compared(build_boards(records, claims(), no_changes)))
+    assert list(sheet.table["", "runs"]) == ["1-3"]
+
+
 @pytest.mark.parametrize("form", ["text", "markdown", "latex"])
 def test_demo_is_labelled_in_every_format(boards: tuple[Board, ...], form: Format) -> None:
     text = render(compared(boards), form)
