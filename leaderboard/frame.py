@@ -6,7 +6,6 @@ import hashlib
 import json
 import warnings
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -68,18 +67,18 @@ def results_frame(records: Iterable[RunRecord], overrides: Overrides = options_b
     return pd.DataFrame(rows, columns=COLUMNS).astype(_TYPES)
 
 
-def read_results(folder: str | Path) -> pd.DataFrame:
+def folder_frame(folder: ResultsFolder) -> pd.DataFrame:
     """:func:`results_frame` of a results folder. Files that are no valid record are left out with a warning.
 
     Numbers are as the records state them; 'avbench results verify' recomputes them from the evidence. Raises
     :class:`UsageError` where there is no such folder.
     """
-    if not Path(folder).is_dir():
+    if not folder.root.is_dir():
         raise UsageError(
-            f"{folder}: no such folder; 'avbench run' writes its results to 'results' unless told otherwise"
+            f"{folder.root}: no such folder; 'avbench run' writes its results to 'results' unless told otherwise"
         )
     records = []
-    for found in ResultsFolder(Path(folder)).records():
+    for found in folder.records():
         if isinstance(found, Unreadable):
             warnings.warn(f"left out: {printable(found.reason, 500)}", stacklevel=2)
         else:

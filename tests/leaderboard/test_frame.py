@@ -15,9 +15,10 @@ from simulated_results import OPTIONS, TRACKS, configuration_of, reconfigured, r
 
 from avbench.harness.errors import UsageError
 from avbench.harness.records.record import RunRecord
+from avbench.harness.records.results import ResultsFolder
 from avbench.harness.records.summary import summary
 from avbench.harness.tracks import Track
-from avbench.leaderboard.frame import COLUMNS, csv_text, json_text, labels, read_results, results_frame, rows_frame
+from avbench.leaderboard.frame import COLUMNS, csv_text, folder_frame, json_text, labels, results_frame, rows_frame
 
 UCF = TRACKS[0]
 
@@ -104,10 +105,10 @@ def test_a_folder_is_read_and_what_is_no_record_is_named(tmp_path: Path) -> None
     store(tmp_path, [simulated_run("avca", UCF, clips=2)])
     (tmp_path / "broken.json").write_text("{}")
     with pytest.warns(UserWarning, match="left out: .*broken.json"):
-        frame = read_results(tmp_path)
+        frame = folder_frame(ResultsFolder(tmp_path))
     assert list(frame["method"]) == ["avca"]
     with pytest.raises(UsageError, match="no such folder"):
-        read_results(tmp_path / "nothing")
+        folder_frame(ResultsFolder(tmp_path / "nothing"))
 
 
 @pytest.mark.parametrize("evil", ["=cmd()", "+1+1", "-2+3", "@SUM(A1)", " =1", "\u202e=1\x00", "\t=1", "＝1"])
