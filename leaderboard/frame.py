@@ -71,19 +71,15 @@ def folder_frame(folder: ResultsFolder) -> pd.DataFrame:
     """:func:`results_frame` of a results folder. Files that are no valid record are left out with a warning.
 
     Numbers are as the records state them; 'avbench results verify' recomputes them from the evidence. Raises
-    :class:`UsageError` where there is no such folder.
+    :class:`UsageError` where there is nothing.
     """
-    if not folder.root.is_dir():
-        raise UsageError(
-            f"{folder.root}: no such folder; 'avbench run' writes its results to 'results' unless told otherwise"
-        )
-    records = []
-    for found in folder.records():
-        if isinstance(found, Unreadable):
-            warnings.warn(f"left out: {printable(found.reason, 500)}", stacklevel=2)
-        else:
-            records.append(found)
-    return results_frame(records)
+    found = list(folder.records())
+    if not found:
+        raise UsageError(f"no results in {folder.root}: 'avbench run' makes some, in 'results' unless told otherwise")
+    for item in found:
+        if isinstance(item, Unreadable):
+            warnings.warn(f"left out: {printable(item.reason, 500)}", stacklevel=2)
+    return results_frame(item for item in found if isinstance(item, RunRecord))
 
 
 def group_of(record: RunRecord) -> str:

@@ -107,7 +107,7 @@ def test_a_folder_is_read_and_what_is_no_record_is_named(tmp_path: Path) -> None
     with pytest.warns(UserWarning, match="left out: .*broken.json"):
         frame = folder_frame(ResultsFolder(tmp_path))
     assert list(frame["method"]) == ["avca"]
-    with pytest.raises(UsageError, match="no such folder"):
+    with pytest.raises(UsageError, match="no results in"):
         folder_frame(ResultsFolder(tmp_path / "nothing"))
 
 
