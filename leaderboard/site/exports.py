@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from importlib import resources
 
 from avbench.leaderboard.boards import Board
-from avbench.leaderboard.claims import papers
+from avbench.leaderboard.claims import PRINTED, papers
 from avbench.leaderboard.site import links
 from avbench.leaderboard.site.model import RankedBoard, Site
 from avbench.leaderboard.site.page import File
@@ -26,7 +26,7 @@ FILES = {
     "data/results.csv": "every re-run row, and the printed row it is compared with; percent",
     "data/results.json": "the same as JSON",
     "data/results.tex": "the same as LaTeX tables for the booktabs package",
-    "data/standings.csv": "ranks, corrected p-values and intervals of every re-run row",
+    "data/standings.csv": "rank intervals, corrected p-values and intervals of every re-run row",
     "data/demo.csv": "results on simulated features, which say nothing about real data",
     "data/claims.csv": "every printed row that we know, as printed, with its source",
     "data/anomalies.csv": "known faults of printed cells",
@@ -76,11 +76,13 @@ def _standings(boards: tuple[RankedBoard, ...]) -> Iterator[dict[str, object]]:
                     "feature_hash": group.features.feature_hash,
                     "method": row.row.method,
                     "group": row.row.group,
-                    "rank": row.standing.rank,
-                    "p_above": row.standing.p_above,
+                    "seeds": len(row.row.records),
+                    "best_rank": row.standing.best,
+                    "worst_rank": row.standing.worst,
+                    "largest_p": row.standing.p,
                     **{
-                        f"{metric}_{end}": getattr(interval, end)
-                        for metric, interval in row.intervals.items()
+                        f"{metric}_{end}": getattr(row.intervals.get(metric), end, None)
+                        for metric in PRINTED
                         for end in ("low", "high")
                     },
                     "runs": json.dumps([record.identity for record in row.row.records]),
