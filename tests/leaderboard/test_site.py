@@ -171,6 +171,17 @@ def test_marked_cells_give_the_reason(built: tuple[Path, Site], documents: dict[
     assert TEST_IN_WORDS in text
 
 
+def test_a_row_with_fewer_than_three_seeds_says_so(built: tuple[Path, Site], documents: dict[str, Document]) -> None:
+    rows = table_rows(documents["boards/ucf/main/aligned-v1.html"])
+    few = next(row for row in rows if "| stranger (wide," in row)
+    assert few.startswith("1–4 | ")
+    assert " fewer than 3 seeds | " in few
+    assert sum("fewer than 3 seeds" in row for row in rows) == 2
+    home = table_rows(documents["index.html"])
+    lead = next(row for row in home if row.startswith("ucf/main | aligned"))
+    assert "cannot be told apart from it, 1 of them with fewer than 3 seeds" in lead
+
+
 def test_other_contents_of_features_are_other_groups(documents: dict[str, Document]) -> None:
     rows = table_rows(documents["boards/ucf/main/aligned-v1.html"])
     groups = [row for row in rows if row.startswith("Re-run")]
@@ -274,7 +285,9 @@ def test_downloads_hold_the_numbers(built: tuple[Path, Site]) -> None:
     assert len(runs) == sum(len(b.board.rows) for b in site.real)
     ranks = list(csv.DictReader(io.StringIO((out / "data/standings.csv").read_text("utf-8"))))
     assert len(ranks) == len(runs)
-    assert all(float(r["HM_low"]) <= float(r["HM_high"]) for r in ranks)
+    assert all(float(r["HM_low"]) < float(r["HM_high"]) for r in ranks if int(r["seeds"]) >= 3)
+    assert {r["method"] for r in ranks if r["HM_low"] == ""} == {"stranger"}
+    assert all(int(r["best_rank"]) <= int(r["worst_rank"]) for r in ranks)
     assert r"\toprule" in (out / "data/results.tex").read_text("utf-8")
     assert (out / "data/papers.bib").read_text("utf-8").count("@") >= len(papers())
 
