@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from avbench.harness.atomic import write_bytes
 from avbench.harness.errors import RecordError
 from avbench.harness.records.record import Configuration, RunRecord, read_record
-from avbench.harness.untrusted import read_limited
+from avbench.harness.untrusted import is_litter, read_limited
 
 if TYPE_CHECKING:  # a listing reads no evidence and needs no NumPy
     import numpy as np
@@ -62,8 +62,13 @@ class ResultsFolder:
         return path
 
     def records(self) -> Iterator[RunRecord | Unreadable]:
-        """Every record in a stable order; what cannot be read is reported in its place, never raised."""
+        """Every record in a stable order; what cannot be read is reported in its place, never raised.
+
+        Hidden files and folders, such as ``._x.json`` and ``.ipynb_checkpoints``, are nobody's records.
+        """
         for path in sorted(self.root.rglob("*.json")):
+            if any(part.startswith(".") or is_litter(part) for part in path.relative_to(self.root).parts):
+                continue
             try:
                 record = read_record(path)
                 if path != self.path(record.configuration):

@@ -21,7 +21,7 @@ from avbench.harness.errors import RecordError, UsageError
 from avbench.harness.records.record import MAX_RECORD_BYTES, RunRecord, decode_record
 from avbench.harness.records.results import MAX_EVIDENCE_BYTES, ResultsFolder, evidence_path
 from avbench.harness.records.verification import check
-from avbench.harness.untrusted import read_limited
+from avbench.harness.untrusted import is_litter, read_limited
 
 MAX_SUBMISSION_BYTES = 512 * 2**20
 MAX_TOTAL_BYTES = 2 * 2**30
@@ -96,7 +96,7 @@ def accept_submission(file: Path, folder: ResultsFolder) -> Accepted:
 
 def _pairs(archive: zipfile.ZipFile) -> list[tuple[zipfile.ZipInfo, zipfile.ZipInfo]]:
     """Record and evidence of every run, by the directory of the zip alone: nothing is unpacked yet."""
-    members = archive.infolist()
+    members = [m for m in archive.infolist() if not any(map(is_litter, m.filename.strip("/").split("/")))]
     if not members or len(members) > MAX_MEMBERS:
         raise RecordError(f"the submission has {len(members)} files; 2 to {MAX_MEMBERS:,} are allowed")
     if sum(member.file_size for member in members) > MAX_TOTAL_BYTES:
