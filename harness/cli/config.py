@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from avbench.harness.errors import UsageError, unknown
 
@@ -42,6 +43,20 @@ def read_config(ctx: click.Context, _param: click.Parameter, path: Path | None) 
     ctx.meta[OPTIONS] = [*texts, *defaults.pop("option", ())]
     ctx.default_map = defaults
     return path
+
+
+def one_of(ctx: click.Context, first: str, second: str, refusal: str) -> tuple[Any, Any]:
+    """The values of two options that exclude each other: what the command line says wins over the file.
+
+    Raises :class:`UsageError` with ``refusal`` where both come from the same place.
+    """
+    values = {name: ctx.params[name] for name in (first, second)}
+    if all(values.values()):
+        in_file = [name for name in values if ctx.get_parameter_source(name) is ParameterSource.DEFAULT_MAP]
+        if len(in_file) != 1:
+            raise UsageError(refusal)
+        values[in_file[0]] = None if in_file[0] == first else ()
+    return values[first], values[second]
 
 
 def _read(path: Path) -> dict[str, Any]:
