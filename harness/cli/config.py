@@ -14,7 +14,7 @@ from avbench.harness.errors import UsageError, unknown
 
 OPTIONS = "avbench.options"
 """Key in ``ctx.meta``: options of methods from the file, ``name=value`` texts. Those of the command line win."""
-_KINDS: dict[type[click.ParamType], tuple[type, str]] = {
+_KINDS: dict[type[Any], tuple[type, str]] = {
     click.types.BoolParamType: (bool, "true or false"),
     click.IntRange: (int, "a whole number"),
     click.types.IntParamType: (int, "a whole number"),

@@ -32,7 +32,9 @@ MAX_DEPTH = 32
 """Folders in the name of a member; the genuine archive has 6. Each costs memory for itself."""
 READ = (".h5", ".npy", ".csv")
 COMPRESSION = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
-"""What can be read here. Windows packs files over 2 GB as Deflate64, which cannot."""
+"""What can be read here."""
+DEFLATE64 = 9
+"""What Windows packs files over 2 GB with."""
 
 READ_ERRORS = (OSError, RuntimeError, ValueError, TypeError, LookupError, EOFError, zipfile.BadZipFile, zlib.error)
 """What reading a damaged file, HDF5 file or zip member can raise."""
@@ -78,7 +80,7 @@ def _refusal(member: zipfile.ZipInfo) -> str | None:
     if member.flag_bits & 1:
         return "is encrypted"
     if member.compress_type not in COMPRESSION:
-        kind = zipfile.compressor_names.get(member.compress_type, str(member.compress_type))
+        kind = "Deflate64" if member.compress_type == DEFLATE64 else f"method {member.compress_type}"
         return f"is compressed as {kind}, which cannot be read here; unpack the zip and give the folder"
     if member.file_size > MAX_FILE_BYTES:
         return f"unpacks to {member.file_size:,} bytes, which no feature file does"

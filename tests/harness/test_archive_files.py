@@ -171,7 +171,7 @@ def test_a_compression_that_cannot_be_read_is_found_first(sound: Path, tmp_path:
     directory = content.rindex(b"PK\x01\x02")
     content[directory + 10] = 9
     path.write_bytes(content)
-    wanted = r"'UCF/x\.h5' is compressed as deflate64, which cannot be read here; unpack the zip and give the folder"
+    wanted = r"'UCF/x\.h5' is compressed as Deflate64, which cannot be read here; unpack the zip and give the folder"
     with pytest.raises(DataError, match=wanted), opened(path):
         pass
 
