@@ -27,10 +27,9 @@ def choose_tracks(datasets: Sequence[str], features: Sequence[str], *, named: bo
     if set(features) == {DEMO}:
         return [Track(d, DEMO) for d in datasets], []
 
-    from avbench.harness.features.store import Store
-    from avbench.harness.plugins.sources import foreign_tracks
+    from avbench.harness.plugins.sources import foreign_tracks, installed_tracks
 
-    installed = Store().tracks()
+    installed = installed_tracks()
     if features:
         known = {DEMO, "main", "cls"} | {t.features for t in (*installed, *foreign_tracks())}
         for name in features:

@@ -13,7 +13,7 @@ from torch import Tensor
 from avbench.harness.contract.data import Classes, Clips, TrainingSet
 from avbench.harness.contract.method import Method, Progress
 from avbench.harness.errors import DataError, MethodError
-from avbench.harness.evaluation.evidence import Evidence, reduce_scores
+from avbench.harness.evaluation.evidence import Evidence, kind_of, reduce_scores
 from avbench.harness.evaluation.protocol import Protocol
 from avbench.harness.evaluation.random_state import random_state_kept, seed_generators
 from avbench.harness.features.featureset import FeatureSet
@@ -162,7 +162,7 @@ def checked_scores(method: Method, scores: object, clips: Clips, classes: Classe
     """
     slug, shape = method.info.slug, (len(clips), len(classes))
     if not isinstance(scores, Tensor):
-        raise MethodError(f"{slug}.predict returned {type(scores).__name__}, not a tensor")
+        raise MethodError(f"{slug}.predict must return a tensor, not {kind_of(scores)}")
     if tuple(scores.shape) != shape:
         raise MethodError(f"{slug}.predict returned shape {tuple(scores.shape)}, not (clips, classes) = {shape}")
     if not scores.is_floating_point():

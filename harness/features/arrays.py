@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avbench.harness.errors import DataError, UsageError
-from avbench.harness.features.draft import ClipGroup, Draft, differences, forgiven, unit_vectors_checked
+from avbench.harness.features.draft import NORM_TOLERANCE, ClipGroup, Draft, differences, forgiven, unit_vectors_checked
 from avbench.harness.tracks import DEMO, Track
 from avbench.splits import ARCHIVE_NAMES, PARTITIONS, PARTS, Split, SplitClass, SplitError, load_split
 
@@ -47,7 +47,7 @@ def read_arrays(
         if len(array) != len(rows):
             raise DataError(f"{path}: {len(array):,} rows, but {clips} lists {len(rows):,} clips")
     groups = _groups(rows, sounds, images)
-    vectors = _vectors(text, split)
+    vectors, notes = _vectors(text, split)
     unit_vectors_checked(vectors, split, str(text))
     return Draft(
         track=Track(dataset, name),
@@ -57,6 +57,7 @@ def read_arrays(
         visual_dim=images.shape[1],
         vectors=vectors,
         groups=groups,
+        notes=notes,
         warnings=forgiven(differences(split, groups, clips), allow_missing=allow_missing, what=clips),
     )
 
@@ -124,8 +125,8 @@ def _take(
         return audio[rows].astype(np.float32), visual[rows].astype(np.float32)
 
 
-def _vectors(path: Path, split: Split) -> NDArray[np.float32]:
-    """Label vectors (source classes, Dt) of unit norm; NaN rows for classes that the file leaves out."""
+def _vectors(path: Path, split: Split) -> tuple[NDArray[np.float32], tuple[str, ...]]:
+    """Label vectors (source classes, Dt) of unit norm, NaN rows for classes left out; and what was done to them."""
     given = np.asarray(_array(path), np.float64)
     used = [c.id for c in split.classes if c.role != "unused"]
     ids = {len(split.classes): [c.id for c in split.classes], len(used): used}.get(len(given))
@@ -139,4 +140,6 @@ def _vectors(path: Path, split: Split) -> NDArray[np.float32]:
         raise DataError(f"{path}: a label vector is zero, NaN or infinite")
     vectors = np.full((len(split.classes), given.shape[1]), np.nan, np.float32)
     vectors[ids] = given / norms
-    return vectors
+    scaled = int((np.abs(norms - 1) > NORM_TOLERANCE).sum())
+    said = f"{scaled} label vectors were scaled to unit norm (norms {norms.min():.3g} to {norms.max():.3g})"
+    return vectors, (said,) if scaled else ()
