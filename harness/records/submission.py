@@ -90,6 +90,7 @@ def accept_submission(file: Path, folder: ResultsFolder) -> Accepted:
         known = tuple(record for record in records if _is_filed(record, folder))
         new = tuple(record for record in records if record not in known)
         _refuse_copies(new, folder)
+        _refuse_names_of_other_case(new, folder)
         _file(new, inbox, folder)
     return Accepted(new, known)
 
@@ -169,6 +170,16 @@ def _refuse_copies(new: Sequence[RunRecord], folder: ResultsFolder) -> None:
         owner = methods.setdefault(record.outcome.evidence, record.configuration.method)
         if owner != record.configuration.method:
             _refuse(record, [f"its evidence is that of a run of method {owner}"])
+
+
+def _refuse_names_of_other_case(new: Sequence[RunRecord], folder: ResultsFolder) -> None:
+    """A method's name is a folder, also where systems know no case, and readers do not tell ``AVCA`` from ``avca``."""
+    filed = {r.configuration.method for r in folder.records() if isinstance(r, RunRecord)}
+    names = {name.casefold(): name for name in filed}
+    for record in new:
+        name = record.configuration.method
+        if (known := names.setdefault(name.casefold(), name)) != name:
+            _refuse(record, [f"there are runs of a method {known} already, whose name differs in case only"])
 
 
 def _file(records: Sequence[RunRecord], inbox: ResultsFolder, folder: ResultsFolder) -> None:
