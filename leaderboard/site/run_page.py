@@ -69,7 +69,7 @@ def files(record: RunRecord, test: Evidence, whole: SeenUnseenCurve) -> Iterator
             "record": record,
             "links": links,
             "changes": changes,
-            "command": repeat_command(record, changes),
+            "command": repeat_command(record),
             "curve_svg": seen_unseen,
             "history_svg": history,
             "best_on_test": float(whole.hm.max()),

@@ -24,7 +24,7 @@ class _Quiet(SimpleHTTPRequestHandler):
 
     def send_head(self) -> io.BytesIO | BinaryIO | None:
         """Refuse another host than this machine."""
-        port = self.server.server_address[1]
+        port = self.connection.getsockname()[1]
         if self.headers.get("Host", "").lower() not in {f"{name}{end}" for name in NAMES for end in ("", f":{port}")}:
             self.send_error(HTTPStatus.MISDIRECTED_REQUEST, "this is not the host")
             return None
