@@ -19,6 +19,7 @@ from avbench.harness.plugins.observers import Observers
 from avbench.harness.plugins.registry import Registered, plugins
 from avbench.harness.plugins.source_hash import loose_hash, source_hash
 from avbench.harness.plugins.sources import feature_manifest, load_features
+from avbench.harness.printable import printable
 from avbench.harness.records.planned import PlannedRun
 from avbench.harness.records.record import (
     Capabilities,
@@ -177,6 +178,7 @@ def execute(
             calibrated_stacking=registered.info.calibrated_stacking,
         ),
         warnings=list(manifest.warnings),
+        features_source=printable(manifest.source, 500),
         environment=environment(device),
         measured=Measured(
             started=started,
