@@ -42,8 +42,9 @@ def read_arrays(
     ``clips`` is a CSV with columns id, class, part, one row per row of the arrays. The splits are shipped as counts
     and digests, not as lists of ids, so class and part must come with the id; they are verified against the digests.
     ``text`` and ``text_names``: see :func:`~avbench.harness.features.label_vectors.read_label_vectors`; vectors are
-    scaled to unit norm. ``source``: where the features come from, in words; every record repeats it. ``simulated``: they
-    are made up, and results on them stand beside no real ones. Raises :class:`DataError` as the import of the archive does, :class:`UsageError` for a reserved name.
+    scaled to unit norm. ``source``: where the features come from, in words; every record repeats it. ``simulated``:
+    they are made up, and results on them stand beside no real ones. Raises :class:`DataError` as the import of the
+    archive does, :class:`UsageError` for a reserved name or an unfit source.
     """
     if name in RESERVED:
         raise UsageError(f"feature set name {name!r} is reserved; choose another one")

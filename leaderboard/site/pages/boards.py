@@ -69,7 +69,8 @@ def bar_plot(ranked: RankedBoard) -> File | None:
     if not shown:
         return None
     board = ranked.board
-    label = f"HM on {board.track} under {board.protocol}: dots with intervals were re-run, diamonds are printed numbers, * bears marks"
+    place = f"HM on {board.track} under {board.protocol}"
+    label = f"{place}: dots with intervals were re-run, diamonds are printed numbers, * bears marks"
     return File(f"{links.board_stem(board)}-hm.svg", plots.bars(shown, "HM (%)", label))
 
 
