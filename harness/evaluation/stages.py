@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import Parameter
 
 from avbench.harness.contract.data import Classes, Clips, TrainingSet
 from avbench.harness.contract.method import Method, Progress
@@ -158,7 +159,8 @@ def stage_data(features: FeatureSet, protocol: Protocol, *, stage: Literal[1, 2]
 
 def _by_class(part: slice, class_id: NDArray[np.int64]) -> NDArray[np.intp]:
     """The rows of a part, by class id and then as they are stored."""
-    return part.start + np.argsort(class_id[part], kind="stable")
+    rows: NDArray[np.intp] = part.start + np.argsort(class_id[part], kind="stable")
+    return rows
 
 
 @contextmanager
@@ -181,8 +183,9 @@ def checked_scores(method: Method, scores: object, clips: Clips, classes: Classe
     Raises :class:`MethodError` for a wrong type, shape, dtype or device.
     """
     slug, shape = method.info.slug, (len(clips), len(classes))
-    if not isinstance(scores, Tensor):
+    if type(scores) not in (Tensor, Parameter):  # another subclass could take part in what is done with it
         raise MethodError(f"{slug}.predict returned {type(scores).__name__}, not a tensor")
+    assert isinstance(scores, Tensor)
     if tuple(scores.shape) != shape:
         raise MethodError(f"{slug}.predict returned shape {tuple(scores.shape)}, not (clips, classes) = {shape}")
     if not scores.is_floating_point():

@@ -138,7 +138,7 @@ def execute(
     registered = plugins().method(c.method)
     started, start = datetime.now(UTC).isoformat(timespec="seconds"), perf_counter()
     outcome, failure, evidence, seconds = None, None, None, (0.0, 0.0)
-    simulated, warnings = c.track.simulated, ()
+    simulated, warnings = c.track.simulated, list[str]()
     observers = Observers([plugins().observer(name)() for name in observe], device)
     observers.started(planned, results.root)
 
@@ -148,7 +148,7 @@ def execute(
 
     try:
         features = planned_features(c.track, c.feature_hash)
-        simulated, warnings = features.manifest.simulated, features.manifest.warnings
+        simulated, warnings = features.manifest.simulated, list(features.manifest.warnings)
         result = _run(registered, c, features, device, epoch_done, pause)
         evidence = pack_evidence(result.evidence)
         outcome, seconds = _outcome(result, evidence), result.seconds
@@ -168,7 +168,7 @@ def execute(
             generative=registered.info.generative,
             calibrated_stacking=registered.info.calibrated_stacking,
         ),
-        warnings=list(warnings),
+        warnings=warnings,
         environment=environment(device),
         measured=Measured(
             started=started,

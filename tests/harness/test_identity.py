@@ -1,4 +1,4 @@
-"""What decides a result is part of its identity: code wherever it lies, data files, options that are files, features."""
+"""What decides a result is part of its identity: code wherever it lies, data files, files as options, features."""
 
 from __future__ import annotations
 
@@ -216,7 +216,7 @@ def _executed_text(world: World) -> str:
 @pytest.mark.parametrize("make", [_bytecode_only, _bytecode_helper, _in_memory, _executed_text])
 def test_code_that_cannot_be_identified_is_refused(world: World, make: Callable[[World], str]) -> None:
     module = make(world)
-    with pytest.raises(MethodError, match="no source|made in memory"):
+    with pytest.raises(MethodError, match=r"no source|made in memory"):
         world.hash(module)
 
 
@@ -263,7 +263,7 @@ def test_an_option_that_is_a_file_is_known_by_its_content(tmp_path: Path) -> Non
         FileOptions.model_validate(written)
     path.unlink()
     assert FileOptions.model_validate(written, context={UNREAD: True}).model_dump(mode="json") == written
-    with pytest.raises(UsageError, match="option teacher.*cannot be read"):
+    with pytest.raises(UsageError, match=r"option teacher.*cannot be read"):
         FileOptions.effective(track, "aligned", {"teacher": str(path)})
     assert FileOptions.model_json_schema()["properties"]["teacher"]["anyOf"][0]["format"] == "file-path"
 
