@@ -21,7 +21,7 @@ Runnable = str | type[Method] | Method
 
 
 def run(
-    methods: Runnable | Sequence[Runnable],
+    methods: Runnable | list[Runnable] | tuple[Runnable, ...] | list[str],
     tracks: Track | str | Sequence[Track | str],
     *,
     protocols: str | Sequence[str] = "aligned",
@@ -50,7 +50,7 @@ def run(
     from avbench.harness.running.runs import plan
     from avbench.harness.running.session import complete
 
-    chosen = [_named(method) for method in ([methods] if isinstance(methods, Runnable) else methods)]
+    chosen = [_named(method) for method in (methods if isinstance(methods, list | tuple) else [methods])]
     loose = [slug for slug, _ in chosen if plugins().method(slug).loose]
     if loose and jobs > 1:
         raise UsageError(f"method {loose[0]!r} comes from no installed package: other processes lack it; use jobs=1")
@@ -85,6 +85,8 @@ def _named(method: Runnable) -> tuple[str, Mapping[str, Any]]:
     """The name of a method, known in this process from now on, and the options of an instance."""
     if isinstance(method, str):
         return plugins().method(method).info.slug, {}
-    kind = method if isinstance(method, type) else type(method)
-    options = {} if isinstance(method, type) else method.options.model_dump()
-    return plugins().admit(kind).info.slug, options
+    if isinstance(method, type) and issubclass(method, Method):
+        return plugins().admit(method).info.slug, {}
+    if isinstance(method, Method):
+        return plugins().admit(type(method)).info.slug, method.options.model_dump()
+    raise UsageError(f"{method!r}: a method is a name, a class or an instance of avbench.Method")

@@ -99,10 +99,11 @@ def test_the_first_of_two_distributions_counts_and_names_are_compared_as_indexes
     packages: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     install(packages, "avbench_mine", f'Command("greet", "{__name__}:greet", "Say hello.")')
-    (packages / "Avbench.Mine-2.0.dist-info").mkdir()
+    (later := packages / "later").mkdir()
+    install(later, "Avbench_Mine", "1 / 0")
     for wanted, found in (("avbench-mine", True), ("AVBENCH_MINE", True), ("other", False), ("", False)):
         monkeypatch.setenv(door.ONLY, wanted)
-        assert any(c.plugin[0] == "avbench-mine" for c in load_commands(sys.path).known) is found
+        assert any(c.plugin[0] == "avbench-mine" for c in load_commands([*sys.path, str(later)]).known) is found
 
 
 def test_reading_by_hand_finds_what_importlib_metadata_finds() -> None:
