@@ -15,13 +15,13 @@ from avbench.harness.contract.options import EpochOptions, Options
 from avbench.harness.errors import MethodError, UsageError
 from avbench.harness.evaluation.protocol import PROTOCOLS, find_protocol
 from avbench.harness.evaluation.two_stages import EpochDone, EpochListener, Result, run_two_stages
+from avbench.harness.plugins.declared import capabilities_of
 from avbench.harness.plugins.observers import Observers
 from avbench.harness.plugins.registry import Registered, plugins
 from avbench.harness.plugins.source_hash import code_of, source_hash
 from avbench.harness.plugins.sources import feature_manifest, planned_features
 from avbench.harness.records.planned import PlannedRun
 from avbench.harness.records.record import (
-    Capabilities,
     Configuration,
     Failure,
     Measured,
@@ -174,12 +174,7 @@ def execute(
         variant=planned.variant,
         code=dict(code_of(registered)),
         simulated=simulated,
-        capabilities=Capabilities(
-            inputs=registered.info.inputs,
-            uses_unseen_names=registered.info.uses_unseen_names,
-            generative=registered.info.generative,
-            calibrated_stacking=registered.info.calibrated_stacking,
-        ),
+        capabilities=capabilities_of(registered),
         warnings=warnings,
         environment=environment(device),
         measured=Measured(
