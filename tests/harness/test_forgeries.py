@@ -1,7 +1,7 @@
 """Forged submissions, made of simulated records: each is refused, and by which rule, or needs training to unmask.
 
 Every forgery is self-consistent as far as its author could make it. A genuine run of the same method and features is
-filed already. The table in docs/how-to/trust.md is the list below.
+filed already. The table in docs/trust.md is the list below.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from avbench.harness.tracks import Track
 
 UCF = Track("ucf", "main")
 Run = tuple[RunRecord, bytes]
-DOCS = Path(__file__).parents[2] / "docs" / "how-to" / "trust.md"
+DOCS = Path(__file__).parents[2] / "docs" / "trust.md"
 
 
 def genuine(method: str = "avca", track: Track = UCF, seed: int = 0, **options: Any) -> Run:
