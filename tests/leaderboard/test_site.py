@@ -16,7 +16,7 @@ from simulated_results import simulated_run, store
 from simulated_site import METHODS, UCF, Document, results
 
 from avbench.harness.errors import UsageError
-from avbench.harness.plugins.registry import Loaded, Plugins
+from avbench.harness.plugins.registry import Loaded, Plugins, plugins
 from avbench.harness.plugins.site_page import SitePage
 from avbench.harness.records.results import ResultsFolder
 from avbench.leaderboard.claims import claims, papers
