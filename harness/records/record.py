@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -49,7 +50,7 @@ class Plugin(Part):
     distribution: Name
     version: Text
     source_hash: Sha256
-    """Over the method's module and the modules of its own package that it imports."""
+    """Over the parts of the method's code: its modules and those of its bases, their data, the files that it names."""
 
 
 class ProtocolVersion(Part):
@@ -190,6 +191,9 @@ class RunRecord(Part):
     schema_version: Literal[1] = SCHEMA_VERSION
     identity: Sha256
     configuration: Configuration
+    code: Annotated[dict[Text, Text], Field(max_length=10_000)] = {}
+    """What the source hash was made from: part -> SHA-256 of its content, or the version of another distribution.
+    Records made before it was written down have none."""
     variant: Text | None = None
     """Name of the variant that set the options, where one was asked for."""
     simulated: bool
@@ -220,6 +224,11 @@ class RunRecord(Part):
 def canonical_json(value: Any) -> str:
     """JSON with sorted keys and no spaces; NaN and infinity are refused with ValueError."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def hash_of_code(code: Mapping[str, str]) -> str:
+    """SHA-256 over the parts of a method's code and their hashes: the source hash."""
+    return hashlib.sha256(canonical_json(dict(code)).encode()).hexdigest()
 
 
 def read_record(path: Path) -> RunRecord:

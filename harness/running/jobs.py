@@ -1,4 +1,4 @@
-"""Executing many runs: one after the other, in parallel processes on the CPU, or in turn on one GPU."""
+"""Executing many runs: one after the other, in processes, or in turn on one GPU."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from avbench.harness.errors import AvbenchError, UsageError
 from avbench.harness.evaluation.two_stages import EpochDone
+from avbench.harness.plugins.registry import plugins
 from avbench.harness.records.planned import PlannedRun
 from avbench.harness.records.record import RunRecord
 from avbench.harness.records.results import ResultsFolder
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 Event = tuple[int, EpochDone]
 _events: Queue[Event] | None = None
+_has_run = False
+"""Whether a run took place in this process."""
 
 
 def choose_device(name: str) -> torch.device:
@@ -60,33 +63,70 @@ def execute_all(
 ) -> Iterator[tuple[int, RunRecord]]:
     """Execute runs and give each record, with the index of its run, as soon as it is stored.
 
-    ``observe``: names of the observers that watch each run, in the process that executes it.
+    Each run of a package's method has a process in which no run was before: whatever its code keeps in memory ends with
+    it, so that test clips of one run cannot reach the training of the next. avbench's own methods are known to keep
+    nothing and share processes, which saves starting torch anew. ``observe``: names of the observers that watch each
+    run, in the process that executes it.
     """
-    if jobs == 1 or len(runs) == 1:
-        for index, run in enumerate(runs):
+    global _has_run
+    alone = len(runs) == 1 and not _has_run
+    numbered = list(enumerate(runs))
+    own = [(index, run) for index, run in numbered if alone or _may_share(run)]
+    foreign = [(index, run) for index, run in numbered if not (alone or _may_share(run))]
+    _has_run = _has_run or bool(own)
+    if jobs == 1 or len(own) == 1:
+        for index, run in own:
             yield index, execute(run, results, device, partial(listener, index), observe)
-        return
-    jobs = min(jobs, len(runs))
-    if device.type == "cuda":
+    elif own and device.type == "cuda":
         from avbench.harness.running.company import Company
 
-        def call(index: int, run: PlannedRun) -> Callable[[Pause], RunRecord]:
-            return lambda pause: execute(run, results, device, partial(listener, index), observe, pause, jobs)
+        members = min(jobs, len(own))
 
-        yield from Company[RunRecord](device, jobs).results([call(*numbered) for numbered in enumerate(runs)])
-        return
-    yield from _in_processes(runs, results, jobs, listener, observe)
+        def call(index: int, run: PlannedRun) -> Callable[[Pause], RunRecord]:
+            return lambda pause: execute(run, results, device, partial(listener, index), observe, pause, members)
+
+        for place, record in Company[RunRecord](device, members).results([call(*item) for item in own]):
+            yield own[place][0], record
+    elif own:
+        yield from _in_processes(own, results, device, jobs, listener, observe, fresh=False)
+    if foreign:
+        yield from _in_processes(foreign, results, device, jobs, listener, observe, fresh=True)
+
+
+def _may_share(run: PlannedRun) -> bool:
+    """Whether a run may take place in a process where others did: those of avbench's own methods, and those of classes
+    that only this process has."""
+    registered = plugins().method(run.configuration.method)
+    return registered.built_in or registered.loose
 
 
 def _in_processes(
-    runs: Sequence[PlannedRun], results: ResultsFolder, jobs: int, listener: RunListener, observe: Sequence[str]
+    runs: Sequence[tuple[int, PlannedRun]],
+    results: ResultsFolder,
+    device: torch.device,
+    jobs: int,
+    listener: RunListener,
+    observe: Sequence[str],
+    *,
+    fresh: bool,
 ) -> Iterator[tuple[int, RunRecord]]:
+    """Numbered runs in ``jobs`` processes at once. ``fresh``: a new process for each."""
+    import torch
+
+    jobs = min(jobs, len(runs))
     context = multiprocessing.get_context("spawn")
     events: Queue[Event] = context.Queue()
-    threads = max(1, (os.cpu_count() or 1) // jobs)
-    pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_start_worker, initargs=(events, threads))
+    threads = torch.get_num_threads() if jobs == 1 else max(1, (os.cpu_count() or 1) // jobs)
+    pool = ProcessPoolExecutor(
+        jobs,
+        mp_context=context,
+        initializer=_start_worker,
+        initargs=(events, threads),
+        max_tasks_per_child=1 if fresh else None,
+    )
     try:
-        waiting = {pool.submit(_work, index, run, results.root, observe, jobs): index for index, run in enumerate(runs)}
+        work = partial(_work, root=results.root, device=str(device), observe=observe, at_once=jobs)
+        waiting = {pool.submit(work, index, run): index for index, run in runs}
         while waiting:
             done, _ = wait(waiting, timeout=0.1, return_when=FIRST_COMPLETED)
             for event in _drain(events):
@@ -126,10 +166,14 @@ def _start_worker(events: Queue[Event], threads: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides; finished runs are stored by then
 
 
-def _work(index: int, run: PlannedRun, root: Path, observe: Sequence[str], at_once: int) -> RunRecord:
+def _work(index: int, run: PlannedRun, root: Path, device: str, observe: Sequence[str], at_once: int) -> RunRecord:
     import torch
 
     assert _events is not None
     events = _events
-    folder, device = ResultsFolder(root), torch.device("cpu")
-    return execute(run, folder, device, lambda done: events.put((index, done)), observe, at_once=at_once)
+    listener = partial(_tell, events, index)
+    return execute(run, ResultsFolder(root), torch.device(device), listener, observe, at_once=at_once)
+
+
+def _tell(events: Queue[Event], index: int, done: EpochDone) -> None:
+    events.put((index, done))

@@ -12,16 +12,16 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from avbench.harness.contract.options import EpochOptions, Options
-from avbench.harness.errors import UsageError
+from avbench.harness.errors import MethodError, UsageError
 from avbench.harness.evaluation.protocol import PROTOCOLS, find_protocol
 from avbench.harness.evaluation.two_stages import EpochDone, EpochListener, Result, run_two_stages
+from avbench.harness.plugins.declared import capabilities_of
 from avbench.harness.plugins.observers import Observers
 from avbench.harness.plugins.registry import Registered, plugins
-from avbench.harness.plugins.source_hash import loose_hash, source_hash
-from avbench.harness.plugins.sources import feature_manifest, load_features
+from avbench.harness.plugins.source_hash import code_of, source_hash
+from avbench.harness.plugins.sources import feature_manifest, planned_features
 from avbench.harness.records.planned import PlannedRun
 from avbench.harness.records.record import (
-    Capabilities,
     Configuration,
     Failure,
     Measured,
@@ -109,14 +109,15 @@ def configuration(
     manifest = feature_manifest(track)
     try:
         options = method.Options.effective(track, protocol, given)
-    except UsageError as error:
-        raise UsageError(f"method {info.slug!r}: {error}") from None
+        code = source_hash(registered)
+    except (UsageError, MethodError) as error:
+        raise type(error)(f"method {info.slug!r}: {error}") from None
     return Configuration(
         method=info.slug,
         plugin=Plugin(
             distribution=registered.distribution,
             version=registered.version,
-            source_hash=loose_hash(method) if registered.loose else source_hash(method.__module__),
+            source_hash=code,
         ),
         options=options.model_dump(mode="json"),
         dataset=track.dataset,
@@ -149,6 +150,7 @@ def execute(
     registered = plugins().method(c.method)
     started, start = datetime.now(UTC).isoformat(timespec="seconds"), perf_counter()
     outcome, failure, evidence, seconds = None, None, None, (0.0, 0.0)
+    simulated, warnings = c.track.simulated, list[str]()
     observers = Observers([plugins().observer(name)() for name in observe], device)
     observers.started(planned, results.root)
 
@@ -157,26 +159,23 @@ def execute(
         observers.epoch(done)
 
     try:
-        result = _run(registered, c, device, epoch_done, pause)
+        features = planned_features(c.track, c.feature_hash)
+        simulated, warnings = features.manifest.simulated, list(features.manifest.warnings)
+        result = _run(registered, c, features, device, epoch_done, pause)
         evidence = pack_evidence(result.evidence)
         outcome, seconds = _outcome(result, evidence), result.seconds
     except Exception as error:
         failure = Failure(
             type=type(error).__name__, message=str(error)[:20_000], traceback=traceback.format_exc()[-200_000:]
         )
-    manifest = feature_manifest(c.track)
     record = RunRecord(
         identity=c.identity,
         configuration=c,
         variant=planned.variant,
-        simulated=manifest.simulated,
-        capabilities=Capabilities(
-            inputs=registered.info.inputs,
-            uses_unseen_names=registered.info.uses_unseen_names,
-            generative=registered.info.generative,
-            calibrated_stacking=registered.info.calibrated_stacking,
-        ),
-        warnings=list(manifest.warnings),
+        code=dict(code_of(registered)),
+        simulated=simulated,
+        capabilities=capabilities_of(registered),
+        warnings=warnings,
         environment=environment(device),
         measured=Measured(
             started=started,
@@ -195,13 +194,20 @@ def execute(
 
 
 def _run(
-    registered: Registered, c: Configuration, device: torch.device, listener: EpochListener, pause: Callable[[], None]
+    registered: Registered,
+    c: Configuration,
+    features: FeatureSet,
+    device: torch.device,
+    listener: EpochListener,
+    pause: Callable[[], None],
 ) -> Result:
+    if source_hash(registered) != c.plugin.source_hash:
+        raise MethodError(f"the code of {c.method} has changed since this run was planned; run the same command again")
     options = registered.method.Options.model_validate(c.options)
     with products(c.numerics, device):
         return run_two_stages(
             lambda: registered.method(options),
-            _held(load_features(c.track), device, c.numerics.feature_dtype),
+            _held(features, device, c.numerics.feature_dtype),
             PROTOCOLS[c.protocol.name],
             epochs=_epochs(options),
             seed=c.seed,

@@ -112,7 +112,8 @@ def test_a_finished_run_replaces_a_failed_one(tmp_path: Path, folder: ResultsFol
 def test_evidence_of_another_methods_run_is_refused(
     tmp_path: Path, folder: ResultsFolder, records: list[RunRecord]
 ) -> None:
-    stolen = reconfigured(records[0], method="mine")
+    other = records[0].configuration.plugin.model_copy(update={"distribution": "mine"})
+    stolen = reconfigured(records[0], method="mine", plugin=other)
     theirs = store(tmp_path / "theirs", [(stolen, evidence_path(folder.path(records[0].configuration)).read_bytes())])
     write_submission(tmp_path / "s.zip", [stolen], theirs)
     with pytest.raises(RecordError, match=f"that of a run of method {records[0].configuration.method}"):
