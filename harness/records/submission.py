@@ -9,17 +9,17 @@ from __future__ import annotations
 import io
 import re
 import stat
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from avbench.harness.atomic import write_bytes
+from avbench.harness.atomic import scratch, write_bytes
 from avbench.harness.errors import RecordError, UsageError
+from avbench.harness.records.filing import file_all
 from avbench.harness.records.record import MAX_RECORD_BYTES, RunRecord, decode_record
-from avbench.harness.records.results import MAX_EVIDENCE_BYTES, ResultsFolder, evidence_path
+from avbench.harness.records.results import MAX_EVIDENCE_BYTES, ResultsFolder
 from avbench.harness.records.verification import check
 from avbench.harness.untrusted import read_limited
 
@@ -59,11 +59,14 @@ def write_submission(out: Path, records: Sequence[RunRecord], folder: ResultsFol
         for record in sorted(records, key=lambda r: str(folder.path(r.configuration))):
             _refuse(record, ["the run failed"] if not record.finished else check(record, folder))
             path = folder.path(record.configuration)
-            for file in (path, evidence_path(path)):
-                info = zipfile.ZipInfo(file.relative_to(folder.root).as_posix(), _DATE)
+            for suffix, content in (
+                (".json", path.read_bytes()),
+                (".safetensors", folder.evidence_bytes(record)),
+            ):
+                info = zipfile.ZipInfo(path.with_suffix(suffix).relative_to(folder.root).as_posix(), _DATE)
                 info.compress_type = zipfile.ZIP_DEFLATED
                 info.external_attr = 0o644 << 16
-                archive.writestr(info, file.read_bytes())
+                archive.writestr(info, content)
     if stream.tell() > MAX_SUBMISSION_BYTES or 2 * len(records) > MAX_MEMBERS:
         raise UsageError(
             f"a submission holds at most {MAX_SUBMISSION_BYTES:,} bytes and {MAX_MEMBERS // 2:,} runs; pack fewer"
@@ -78,8 +81,8 @@ def accept_submission(file: Path, folder: ResultsFolder) -> Accepted:
     already with other content, or evidence that another method's run has already.
     """
     content = read_limited(file, MAX_SUBMISSION_BYTES)
-    with tempfile.TemporaryDirectory(prefix="avbench-submission-") as temporary:
-        inbox = ResultsFolder(Path(temporary))
+    with scratch("avbench-submission") as temporary:
+        inbox = ResultsFolder(temporary)
         try:
             with zipfile.ZipFile(io.BytesIO(content)) as archive:
                 records = [_unpack(archive, pair, inbox) for pair in _pairs(archive)]
@@ -90,7 +93,7 @@ def accept_submission(file: Path, folder: ResultsFolder) -> Accepted:
         known = tuple(record for record in records if _is_filed(record, folder))
         new = tuple(record for record in records if record not in known)
         _refuse_copies(new, folder)
-        _file(new, inbox, folder)
+        file_all([(record, inbox.evidence_bytes(record)) for record in new], folder)
     return Accepted(new, known)
 
 
@@ -139,7 +142,7 @@ def _unpack(archive: zipfile.ZipFile, pair: tuple[zipfile.ZipInfo, zipfile.ZipIn
         raise RecordError(f"{name}: the run failed; only finished runs can be submitted")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
-    evidence_path(path).write_bytes(evidence)
+    path.with_suffix(".safetensors").write_bytes(evidence)
     return record
 
 
@@ -169,18 +172,3 @@ def _refuse_copies(new: Sequence[RunRecord], folder: ResultsFolder) -> None:
         owner = methods.setdefault(record.outcome.evidence, record.configuration.method)
         if owner != record.configuration.method:
             _refuse(record, [f"its evidence is that of a run of method {owner}"])
-
-
-def _file(records: Sequence[RunRecord], inbox: ResultsFolder, folder: ResultsFolder) -> None:
-    """Store every run, or leave nothing new behind."""
-    started: list[Path] = []
-    try:
-        for record in records:
-            evidence = evidence_path(inbox.path(record.configuration)).read_bytes()
-            started.append(folder.path(record.configuration))
-            folder.save(record, evidence)
-    except BaseException:
-        for path in started:
-            path.unlink(missing_ok=True)
-            evidence_path(path).unlink(missing_ok=True)
-        raise

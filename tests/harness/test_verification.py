@@ -96,16 +96,16 @@ def test_the_epoch_must_be_the_best_of_validation(tmp_path: Path) -> None:
 
 
 def _no_evidence(folder: ResultsFolder, record: RunRecord) -> None:
-    folder.path(record.configuration).with_suffix(".safetensors").unlink()
+    folder.evidence_path(record).unlink()
 
 
 def _truncated(folder: ResultsFolder, record: RunRecord) -> None:
-    path = folder.path(record.configuration).with_suffix(".safetensors")
+    path = folder.evidence_path(record)
     path.write_bytes(path.read_bytes()[:-10])
 
 
 def _linked(folder: ResultsFolder, record: RunRecord) -> None:
-    path = folder.path(record.configuration).with_suffix(".safetensors")
+    path = folder.evidence_path(record)
     path.rename(folder.root / "elsewhere")
     path.symlink_to(folder.root / "elsewhere")
 
