@@ -110,7 +110,9 @@ def run(
     """Train and evaluate methods under the fixed protocol.
 
     A finished run is never repeated: the same configuration is the same run. A failed one is tried again.
-    Exit codes: 0 all runs finished, 1 some failed, 2 wrong usage, 130 interrupted (finished runs are kept).
+    Several commands on one results folder share the work: none repeats what another one does.
+    Exit codes: 0 all runs finished, 1 some failed, 2 wrong usage, 130 interrupted, 143 and 129 ended by SIGTERM and
+    SIGHUP (finished runs are kept).
     """
     if not method:
         raise UsageError("name a method with --method NAME, or --method all; 'avbench methods list' shows them")
@@ -123,9 +125,9 @@ def run(
     given = dict(_parse_option(text) for text in option)
 
     os.environ.setdefault(*SHORT_SPIN)
+    from avbench.harness.cli.tidy import tidied
     from avbench.harness.plugins.registry import plugins
     from avbench.harness.records.record import Numerics
-    from avbench.harness.records.results import ResultsFolder
     from avbench.harness.running.jobs import choose_device, execute_all
     from avbench.harness.running.runs import plan
 
@@ -137,7 +139,7 @@ def run(
     numerics, chosen = Numerics(precision=precision, feature_dtype=feature_dtype), choose_device(device)
     require(numerics, chosen)
     planned = plan(names, tracks, dict.fromkeys(protocol), seed_values, given, tuple(dict.fromkeys(variant)), numerics)
-    folder = ResultsFolder(results)
+    folder = tidied(results)
     found = [None if fresh else folder.find(p.configuration) for p in planned]
     records = [r if r is not None and r.finished else None for r in found]
     waiting = [index for index, record in enumerate(records) if record is None]
@@ -149,9 +151,15 @@ def run(
     todo = [planned[index] for index in waiting]
     if todo:
         with RunProgress(todo) as progress:
-            for index, record in execute_all(todo, folder, chosen, jobs, progress.epoch, watching):
-                records[waiting[index]] = record
-                progress.finished(index, record)
+            try:
+                for index, record in execute_all(
+                    todo, folder, chosen, jobs, progress.epoch, watching, fresh, progress.waiting
+                ):
+                    records[waiting[index]] = record
+                    progress.finished(index, record)
+            except BaseException:
+                tidied(results)  # workers may have been ended in the middle of a file
+                raise
     done = [r for r in records if r is not None]
     if as_json:
         click.echo(json.dumps([r.model_dump(mode="json") for r in done], indent=1))

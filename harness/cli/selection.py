@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
+from avbench.harness.cli.tidy import tidied
 from avbench.harness.errors import UsageError, unknown
 from avbench.harness.printable import printable
 from avbench.harness.records.record import RunRecord
@@ -22,7 +23,7 @@ results_option = click.option(
     default="results",
     show_default=True,
     type=click.Path(path_type=Path),
-    callback=lambda _ctx, _param, path: ResultsFolder(path),
+    callback=lambda _ctx, _param, path: tidied(path),
     help="Results folder.",
 )
 

@@ -10,7 +10,6 @@ import os
 import shutil
 from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
 
 from avbench.harness.atomic import outlived, part_folder, write_bytes
 from avbench.harness.errors import RecordError

@@ -168,6 +168,16 @@ class Environment(Part):
     threads: int = Field(ge=1)
     git_commit: Text | None = None
     git_dirty: bool | None = None
+    unknown: list[Text] = []
+    """What could not be found out, and why: nothing that only describes a run may cost it."""
+
+    @model_serializer(mode="wrap")
+    def _without_nothing(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Where all is known, nothing is said of it: such records are those of earlier versions."""
+        content: dict[str, Any] = handler(self)
+        if not self.unknown:
+            del content["unknown"]
+        return content
 
 
 class Measured(Part):
