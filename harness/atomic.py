@@ -32,7 +32,7 @@ _NO_LINKS = _UNSUPPORTED | {errno.EPERM, errno.EMLINK}
 _numbers = itertools.count()
 
 
-class Part:
+class Begun:
     """A file that is being written and has no place yet."""
 
     def __init__(self, path: Path) -> None:
@@ -64,11 +64,11 @@ class Part:
 
 
 @contextmanager
-def part(path: Path) -> Iterator[Part]:
+def begun(path: Path) -> Iterator[Begun]:
     """A file to write, named after ``path`` and in its folder, which is made as needed. Gone after the block, unless
     it has taken its place."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    made = Part(_named(path))
+    made = Begun(_named(path))
     try:
         yield made
     finally:
@@ -78,7 +78,7 @@ def part(path: Path) -> Iterator[Part]:
 @contextmanager
 def writing(path: Path) -> Iterator[BinaryIO]:
     """A stream, open for writing and reading, that becomes the file ``path`` when the block ends without exception."""
-    with part(path) as made:
+    with begun(path) as made:
         yield made.stream
         made.becomes(path)
 
@@ -90,7 +90,7 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 @contextmanager
-def part_folder(path: Path) -> Iterator[Path]:
+def begun_folder(path: Path) -> Iterator[Path]:
     """A folder to fill, named after ``path`` and beside it, with the mode that the umask leaves. Gone after the block.
 
     Move out of it what is to stay.
@@ -145,7 +145,7 @@ def sweep(folder: Path) -> int:
     What cannot be deleted stays: sweeping never fails. Parts of other users are left to them.
     """
     swept = 0
-    for path in parts(folder):
+    for path in unfinished(folder):
         with suppress(OSError):
             status = path.lstat()
             if status.st_uid != os.getuid() or not abandoned(path):
@@ -158,7 +158,7 @@ def sweep(folder: Path) -> int:
     return swept
 
 
-def parts(folder: Path) -> list[Path]:
+def unfinished(folder: Path) -> list[Path]:
     """What is being written in a folder, or was; nothing where the folder cannot be read."""
     with suppress(OSError):
         return sorted(folder / n for n in os.listdir(folder) if _PART.fullmatch(n) or _EARLIER.fullmatch(n))

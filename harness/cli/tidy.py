@@ -12,7 +12,7 @@ from avbench.harness.running.claims import Claims
 
 
 def tidied(root: Path) -> ResultsFolder:
-    """A results folder without what the dead left in it. Never fails; a folder that may not be changed stays as it is."""
+    """A results folder without what the dead left in it. Never fails: where nothing may be changed, all stays."""
     folder = ResultsFolder(root)
     resume(folder)
     Claims(root).sweep()

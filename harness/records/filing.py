@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Sequence
 from contextlib import suppress
 
-from avbench.harness.atomic import outlived, part_folder, write_bytes
+from avbench.harness.atomic import begun_folder, outlived, write_bytes
 from avbench.harness.errors import RecordError
 from avbench.harness.owner import Owner, me
 from avbench.harness.records.record import RunRecord
@@ -26,7 +26,7 @@ def file_all(runs: Sequence[tuple[RunRecord, bytes]], folder: ResultsFolder) -> 
     if not runs:
         return
     whole = folder.root / f"{_WHOLE}{me()}"
-    with part_folder(whole) as filling:
+    with begun_folder(whole) as filling:
         for record, evidence in runs:
             ResultsFolder(filling).save(record, evidence)
         os.replace(filling, whole)

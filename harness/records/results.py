@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import safetensors.numpy
 
-from avbench.harness.atomic import abandoned, part, parts, sweep, target_of, write_bytes
+from avbench.harness.atomic import abandoned, begun, sweep, target_of, unfinished, write_bytes
 from avbench.harness.errors import AvbenchError, RecordError
 from avbench.harness.evaluation.evidence import Evidence
 from avbench.harness.records.record import Configuration, RunRecord, read_record
@@ -70,7 +70,7 @@ class ResultsFolder:
         path = self.path(record.configuration)
         if not record.finished and (there := self.find(record.configuration)) and there.finished:
             return path
-        with part(path) as mark:  # while it is there, nobody else takes evidence for a leftover; if we die, it tells
+        with begun(path) as mark:  # while it is there, nobody else takes evidence for a leftover; if we die, it tells
             if evidence is not None:
                 write_bytes(_evidence_path(path, hashlib.sha256(evidence).hexdigest()), evidence)
             write_bytes(path, record.to_json().encode())
@@ -122,7 +122,7 @@ class ResultsFolder:
         """Raise :class:`AvbenchError` where the records of these runs could not be stored."""
         try:
             self.root.mkdir(parents=True, exist_ok=True)
-            with part(self.root / "probe") as probe:
+            with begun(self.root / "probe") as probe:
                 probe.stream.write(b"x")
         except OSError as error:
             raise AvbenchError(_refusal(self.root, error.strerror or str(error))) from None
@@ -143,7 +143,7 @@ class ResultsFolder:
     def tidy(self) -> None:
         """Delete what killed commands left: parts, and evidence that was to belong to a record. Never fails."""
         for folder, _, _ in os.walk(self.root):
-            for path in {target_of(p) for p in parts(Path(folder)) if abandoned(p)}:
+            for path in {target_of(p) for p in unfinished(Path(folder)) if abandoned(p)}:
                 if path.suffix == ".json":
                     _sweep_evidence(path)
             sweep(Path(folder))
@@ -182,7 +182,7 @@ def _sweep_evidence(path: Path, own: Path | None = None) -> None:
         return
     there = [path.with_name(n) for n in names if _EVIDENCE.fullmatch(n) and n.startswith(path.stem)]
     # looked for before the record is read, so that a writer who has finished meanwhile is not missed
-    writers = [p for p in parts(path.parent) if target_of(p) == path and p != own and not abandoned(p)]
+    writers = [p for p in unfinished(path.parent) if target_of(p) == path and p != own and not abandoned(p)]
     if not there or writers:
         return
     try:

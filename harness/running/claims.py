@@ -12,7 +12,7 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 
-from avbench.harness.atomic import part, sweep
+from avbench.harness.atomic import begun, sweep
 from avbench.harness.owner import Owner, me
 
 HEARTBEAT_SECONDS = 20.0
@@ -72,7 +72,7 @@ class Claims:
     def _make(self, path: Path) -> bool:
         while True:
             try:
-                with part(path) as made:
+                with begun(path) as made:
                     made.stream.write(str(me()).encode())
                     made.becomes(path, replace=False)
                 return True
@@ -85,7 +85,7 @@ class Claims:
         if owner.here:
             return not owner.dead
         try:
-            with part(path.with_name("clock")) as clock:
+            with begun(path.with_name("clock")) as clock:
                 now = os.fstat(clock.stream.fileno()).st_mtime
             return now - path.stat().st_mtime < SILENT_SECONDS
         except FileNotFoundError:
