@@ -145,18 +145,19 @@ class Store(FeatureSource):
             raise DataError(f"{draft.track}: no clips at all in {', '.join(empty)}")
         ids = _id_matrix(draft)
         folder = description.parent
-        with _storage_errors(folder), begun(description) as manifest_file:  # while it is there, nobody sweeps our data
+        with _storage_errors(folder), begun(description) as mark:  # while it is there, nobody else sweeps our data
             sweep(folder)
             try:
                 with begun(folder / draft.track.features) as data_file:
                     manifest = _write(draft, ids, data_file.stream, folder, report)
                     data_file.becomes(_data_path(description, manifest))
-                manifest_file.stream.write(manifest.model_dump_json(indent=1).encode() + b"\n")
-                manifest_file.becomes(description, replace=replace)
+                with begun(description) as manifest_file:
+                    manifest_file.stream.write(manifest.model_dump_json(indent=1).encode() + b"\n")
+                    manifest_file.becomes(description, replace=replace)
             except FileExistsError:
                 raise installed from None
             finally:
-                self._sweep_data(draft.track, manifest_file.path)
+                self._sweep_data(draft.track, mark.path)
         return manifest
 
     def remove(self, track: Track) -> None:

@@ -230,8 +230,13 @@ def failure_of(error: BaseException) -> Failure:
     return Failure(
         type=storable(type(error).__name__)[:2_000],
         message=storable(message)[:20_000],
-        traceback=storable("".join(traceback.format_exception(error)))[-200_000:],
+        traceback=_middle_out(storable("".join(traceback.format_exception(error))), 200_000),
     )
+
+
+def _middle_out(text: str, limit: int) -> str:
+    """Of a long text its beginning and its end: where it was raised, and what."""
+    return text if len(text) <= limit else f"{text[: limit // 2 - 5]}\n...\n{text[-limit // 2 :]}"
 
 
 def _keep(record: RunRecord, evidence: bytes | None, results: ResultsFolder) -> None:
