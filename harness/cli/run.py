@@ -7,16 +7,22 @@ import os
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
 from avbench.harness.errors import UsageError, unknown
+from avbench.harness.printable import printable
 from avbench.harness.records.record import FeatureDtype, Precision
 from avbench.harness.running.numerics import require
 from avbench.harness.running.spin import SHORT_SPIN
 from avbench.harness.tracks import DEMO, Track
 from avbench.splits import DATASETS
+
+if TYPE_CHECKING:
+    from avbench.harness.records.planned import PlannedRun
+    from avbench.harness.records.record import RunRecord
+    from avbench.harness.records.results import ResultsFolder
 
 
 def complete_method(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
@@ -140,8 +146,8 @@ def run(
     require(numerics, chosen)
     planned = plan(names, tracks, dict.fromkeys(protocol), seed_values, given, tuple(dict.fromkeys(variant)), numerics)
     folder = tidied(results)
-    found = [None if fresh else folder.find(p.configuration) for p in planned]
-    records = [r if r is not None and r.finished else None for r in found]
+    there = [folder.find(p.configuration) for p in planned]
+    records = [None if fresh else _standing(p, record, folder) for p, record in zip(planned, there, strict=True)]
     waiting = [index for index, record in enumerate(records) if record is None]
     if len(waiting) < len(planned):
         click.echo(f"{len(planned) - len(waiting)} of {len(planned)} runs are finished already", err=True)
@@ -152,8 +158,9 @@ def run(
     if todo:
         with RunProgress(todo) as progress:
             try:
+                before = [there[index] for index in waiting]
                 for index, record in execute_all(
-                    todo, folder, chosen, jobs, progress.epoch, watching, fresh, progress.waiting
+                    todo, folder, chosen, jobs, progress.epoch, watching, before, progress.waiting
                 ):
                     records[waiting[index]] = record
                     progress.finished(index, record)
@@ -172,6 +179,18 @@ def run(
             f"{len(failed)} of {len(done)} runs failed; 'avbench results list --status failed' shows why", err=True
         )
         raise SystemExit(1)
+
+
+def _standing(planned: PlannedRun, record: RunRecord | None, folder: ResultsFolder) -> RunRecord | None:
+    """A finished record, unless it was damaged: then that is said, and the run is to be repeated."""
+    from avbench.harness.records.verification import check
+
+    if record is None or not record.finished:
+        return None
+    if reasons := check(record, folder):
+        click.echo(f"{planned}: is repeated, its record does not verify: {printable(reasons[0])}", err=True)
+        return None
+    return record
 
 
 def choose_tracks(datasets: Sequence[str], features: Sequence[str]) -> list[Track]:

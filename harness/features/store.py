@@ -197,11 +197,11 @@ class Store(FeatureSource):
             raise UsageError(f"feature set {track.features!r}: names are lower-case letters, digits, '.', '_' and '-'")
         return self.root / track.dataset / f"{track.features}.json"
 
-    def _files(self, track: Track) -> list[Path]:
+    def _files(self, track: Track) -> tuple[Path, ...]:
         """Every data file of a track, whether its manifest names it or not."""
         path = self._path(track)
         named = re.compile(re.escape(track.features) + r"(@[0-9a-f]{12})?\.safetensors")
-        return sorted(path.with_name(name) for name in self._names(track.dataset) if named.fullmatch(name))
+        return tuple(sorted(path.with_name(name) for name in self._names(track.dataset) if named.fullmatch(name)))
 
     def _sweep_data(self, track: Track, own: Path | None = None) -> int:
         """Delete the data of a track that its manifest does not name, unless somebody is just replacing that.

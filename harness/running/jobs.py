@@ -54,18 +54,19 @@ def execute_all(
     jobs: int,
     listener: RunListener,
     observe: Sequence[str] = (),
-    fresh: bool = False,
+    before: Sequence[RunRecord | None] | None = None,
     waiting: Callable[[Sequence[int]], None] = lambda _: None,
 ) -> Iterator[tuple[int, RunRecord]]:
     """Execute runs and give each record, with the index of its run, as soon as it is stored.
 
     Other commands on the same folder share the work: what one of them does is waited for, and its record is given too.
-    ``observe``: names of the observers that watch each run, in the process that executes it. ``fresh``: runs that are
-    finished already are repeated. ``waiting`` is told, once, which runs only other commands still do.
+    ``observe``: names of the observers that watch each run, in the process that executes it. ``before``: the
+    records that were there when it was decided to do the runs, whatever they are; by default, those that are there now.
+    ``waiting`` is told, once, which runs only other commands still do.
     Raises :class:`AvbenchError` where a run could not be stored, before it.
     """
     results.require_room(run.configuration for run in runs)
-    shared = SharedWork(runs, results, fresh)
+    shared = SharedWork(runs, results, [results.find(r.configuration) for r in runs] if before is None else before)
     told = False
     while shared.open:
         before = len(shared.open)

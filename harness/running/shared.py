@@ -13,12 +13,11 @@ from avbench.harness.running.claims import Claim, Claims
 class SharedWork:
     """Runs that are to be done by this command or by another one at work on the same results folder."""
 
-    def __init__(self, runs: Sequence[PlannedRun], results: ResultsFolder, fresh: bool) -> None:
+    def __init__(self, runs: Sequence[PlannedRun], results: ResultsFolder, before: Sequence[RunRecord | None]) -> None:
+        """``before``: what was there of each run when it was decided to do it. It does not count as done."""
         self._results = results
         self._claims = Claims(results.root)
-        there = [results.find(run.configuration) for run in runs]
-        self._before = [record if record is not None and (fresh or not record.finished) else None for record in there]
-        """What does not count as done: failures, and with ``fresh`` everything."""
+        self._before = before
         self.open = dict(enumerate(runs))
         """What has no new record yet, by index."""
 

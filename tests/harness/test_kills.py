@@ -90,10 +90,10 @@ def planned(method: str, seeds: int) -> list[runs.PlannedRun]:
     return plan([method], [TRACK], ["aligned"], range(seeds))
 
 
-def do(method: str, seeds: int, place: Path, say: Say, *, at_once: int = 1, fresh: bool = False) -> None:
+def do(method: str, seeds: int, place: Path, say: Say, *, at_once: int = 1) -> None:
     todo = planned(method, seeds)
     results = tidied(place / "results")
-    for _, record in execute_all(todo, results, CPU, at_once, lambda *_: None, fresh=fresh):
+    for _, record in execute_all(todo, results, CPU, at_once, lambda *_: None):
         assert record.finished, record.failure
         say(f"{record.identity} {record.outcome.evidence if record.outcome else ''}")
 
@@ -128,7 +128,7 @@ def after_run(place: Path, said: list[str]) -> None:
 
 def other_bits(place: Path, say: Say) -> None:
     Shaky.shift = 3.0
-    do("shaky", 1, place, say, fresh=True)
+    do("shaky", 1, place, say)
 
 
 def submission(place: Path) -> None:

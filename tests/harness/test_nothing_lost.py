@@ -136,7 +136,7 @@ def test_a_repetition_that_fails_takes_the_place_of_no_finished_run(
         raise RuntimeError("out of memory")
 
     monkeypatch.setattr(Trained, "fit", breaks)
-    (second,) = all_of(planned(), tmp_path, fresh=True)
+    (second,) = all_of(planned(), tmp_path)
     assert second.failure is not None
     assert stored(tmp_path) == [first]
 
@@ -331,7 +331,7 @@ def test_results_of_an_earlier_version_are_read_and_replaced(tmp_path: Path) -> 
     folder.tidy()
     assert folder.find(record.configuration) == record
     assert folder.evidence_path(record) == earlier
-    (again,) = all_of(planned(), tmp_path, fresh=True)
+    (again,) = all_of(planned(), tmp_path)
     assert folder.find(again.configuration) == again
     assert not earlier.exists()
     assert read_record(path) == again
