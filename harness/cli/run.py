@@ -7,22 +7,16 @@ import os
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
 
 import click
 
 from avbench.harness.errors import UsageError, unknown
-from avbench.harness.printable import printable
 from avbench.harness.records.record import FeatureDtype, Precision
 from avbench.harness.running.numerics import require
 from avbench.harness.running.spin import SHORT_SPIN
 from avbench.harness.tracks import DEMO, Track
 from avbench.splits import DATASETS
-
-if TYPE_CHECKING:
-    from avbench.harness.records.planned import PlannedRun
-    from avbench.harness.records.record import RunRecord
-    from avbench.harness.records.results import ResultsFolder
 
 
 def complete_method(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
@@ -131,10 +125,10 @@ def run(
     given = dict(_parse_option(text) for text in option)
 
     os.environ.setdefault(*SHORT_SPIN)
-    from avbench.harness.cli.tidy import tidied
     from avbench.harness.plugins.registry import plugins
-    from avbench.harness.records.record import Numerics
-    from avbench.harness.running.jobs import choose_device, execute_all
+    from avbench.harness.records.record import Numerics, RunRecord
+    from avbench.harness.records.results import ResultsFolder
+    from avbench.harness.running.jobs import choose_device
     from avbench.harness.running.runs import plan
 
     watching = tuple(dict.fromkeys(observe))
@@ -145,29 +139,28 @@ def run(
     numerics, chosen = Numerics(precision=precision, feature_dtype=feature_dtype), choose_device(device)
     require(numerics, chosen)
     planned = plan(names, tracks, dict.fromkeys(protocol), seed_values, given, tuple(dict.fromkeys(variant)), numerics)
-    folder = tidied(results)
-    there = [folder.find(p.configuration) for p in planned]
-    records = [None if fresh else _standing(p, record, folder) for p, record in zip(planned, there, strict=True)]
-    waiting = [index for index, record in enumerate(records) if record is None]
-    if len(waiting) < len(planned):
-        click.echo(f"{len(planned) - len(waiting)} of {len(planned)} runs are finished already", err=True)
-
+    folder = ResultsFolder(results)
     from avbench.harness.cli.progress import RunProgress
+    from avbench.harness.running.session import complete
 
-    todo = [planned[index] for index in waiting]
-    if todo:
-        with RunProgress(todo) as progress:
-            try:
-                before = [there[index] for index in waiting]
-                for index, record in execute_all(
-                    todo, folder, chosen, jobs, progress.epoch, watching, before, progress.waiting
-                ):
-                    records[waiting[index]] = record
-                    progress.finished(index, record)
-            except BaseException:
-                tidied(results)  # workers may have been ended in the middle of a file
-                raise
-    done = [r for r in records if r is not None]
+    records: dict[int, RunRecord] = {}
+    with RunProgress(planned) as progress:
+        for index, record, is_new in complete(
+            planned,
+            folder,
+            chosen,
+            jobs,
+            progress.epoch,
+            observe=watching,
+            again=[fresh] * len(planned),
+            waiting=progress.waiting,
+        ):
+            records[index] = record
+            if is_new:
+                progress.finished(index, record)
+            else:
+                progress.known()
+    done = [records[index] for index in range(len(planned))]
     if as_json:
         click.echo(json.dumps([r.model_dump(mode="json") for r in done], indent=1))
     else:
@@ -179,18 +172,6 @@ def run(
             f"{len(failed)} of {len(done)} runs failed; 'avbench results list --status failed' shows why", err=True
         )
         raise SystemExit(1)
-
-
-def _standing(planned: PlannedRun, record: RunRecord | None, folder: ResultsFolder) -> RunRecord | None:
-    """A finished record, unless it was damaged: then that is said, and the run is to be repeated."""
-    from avbench.harness.records.verification import check
-
-    if record is None or not record.finished:
-        return None
-    if reasons := check(record, folder):
-        click.echo(f"{planned}: is repeated, its record does not verify: {printable(reasons[0])}", err=True)
-        return None
-    return record
 
 
 def choose_tracks(datasets: Sequence[str], features: Sequence[str]) -> list[Track]:

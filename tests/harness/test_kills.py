@@ -21,7 +21,6 @@ from killed import changes_of, killed_at
 from simulated_features import Ridge, simulated_features
 from simulated_results import simulated_run, store
 
-from avbench.harness.cli.tidy import tidied
 from avbench.harness.contract.data import Classes, Clips
 from avbench.harness.features.draft import ClipGroup, Draft
 from avbench.harness.features.store import Store
@@ -33,6 +32,7 @@ from avbench.harness.records.verification import check
 from avbench.harness.running import jobs, runs, workers
 from avbench.harness.running.jobs import execute_all
 from avbench.harness.running.runs import plan
+from avbench.harness.running.tidy import tidy_up
 from avbench.harness.tracks import Track
 from avbench.leaderboard.site import build, exchange
 from avbench.leaderboard.site.exchange import recover
@@ -92,7 +92,7 @@ def planned(method: str, seeds: int) -> list[runs.PlannedRun]:
 
 def do(method: str, seeds: int, place: Path, say: Say, *, at_once: int = 1) -> None:
     todo = planned(method, seeds)
-    results = tidied(place / "results")
+    results = tidy_up(ResultsFolder(place / "results"))
     for _, record in execute_all(todo, results, CPU, at_once, lambda *_: None):
         assert record.finished, record.failure
         say(f"{record.identity} {record.outcome.evidence if record.outcome else ''}")
@@ -100,7 +100,7 @@ def do(method: str, seeds: int, place: Path, say: Say, *, at_once: int = 1) -> N
 
 def sound_results(place: Path, said: list[str]) -> ResultsFolder:
     """Every run that was reported is there, all are sound, and there is nothing else."""
-    folder = tidied(place / "results")
+    folder = tidy_up(ResultsFolder(place / "results"))
     expected, found = set(), {}
     for record in folder.records():
         assert isinstance(record, RunRecord), record
@@ -140,7 +140,7 @@ def submission(place: Path) -> None:
 
 
 def accept(place: Path, say: Say) -> None:
-    accept_submission(place / "s.zip", tidied(place / "results"))
+    accept_submission(place / "s.zip", tidy_up(ResultsFolder(place / "results")))
 
 
 def all_or_none(place: Path, said: list[str]) -> None:
@@ -240,7 +240,7 @@ def whole_branch(place: Path, said: list[str]) -> None:
         ["git", "show", "gh-pages:index.html"], cwd=place / "remote.git", capture_output=True, text=True, check=True
     )
     assert shown.stdout in ([*said] or ["old", "new"])
-    tidied(place / "results")
+    tidy_up(ResultsFolder(place / "results"))
     assert not list((place / "tmp").iterdir())
 
 

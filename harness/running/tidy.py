@@ -1,4 +1,4 @@
-"""What killed commands left is finished or deleted by the next command on the same folder."""
+"""What killed commands left is finished or deleted by the next command on the same folder. Knows no torch."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ from avbench.harness.records.results import ResultsFolder
 from avbench.harness.running.claims import Claims
 
 
-def tidied(root: Path) -> ResultsFolder:
-    """A results folder without what the dead left in it. Never fails: where nothing may be changed, all stays."""
-    folder = ResultsFolder(root)
+def tidy_up(folder: ResultsFolder) -> ResultsFolder:
+    """Rid a results folder of what the dead left, and give it. Never fails: where nothing may be changed, all stays."""
     resume(folder)
-    Claims(root).sweep()
+    Claims(folder.root).sweep()
     folder.tidy()
     sweep(Path(tempfile.gettempdir()))
     return folder
