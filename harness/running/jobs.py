@@ -69,15 +69,15 @@ def execute_all(
     shared = SharedWork(runs, results, [results.find(r.configuration) for r in runs] if before is None else before)
     told = False
     while shared.open:
-        before = len(shared.open)
-        if jobs == 1 or before == 1:
+        left = len(shared.open)
+        if jobs == 1 or left == 1:
             yield from _one_by_one(shared, results, device, listener, observe)
         elif device.type == "cuda":
-            yield from _in_company(shared, results, device, min(jobs, before), listener, observe)
+            yield from _in_company(shared, results, device, min(jobs, left), listener, observe)
         else:
-            yield from _in_processes(shared, results, min(jobs, before), listener, observe)
+            yield from _in_processes(shared, results, min(jobs, left), listener, observe)
         yield from shared.collect()
-        if len(shared.open) == before:
+        if len(shared.open) == left:
             if not told:
                 waiting(list(shared.open))
                 told = True
