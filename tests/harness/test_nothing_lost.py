@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -24,7 +26,7 @@ from avbench.harness.plugins.registry import Plugins, Registered
 from avbench.harness.records.planned import PlannedRun
 from avbench.harness.records.record import RunRecord, read_record
 from avbench.harness.records.results import ResultsFolder, Unreadable
-from avbench.harness.running import environment, jobs, runs
+from avbench.harness.running import environment, jobs, runs, workers
 from avbench.harness.running.jobs import execute_all
 from avbench.harness.running.runs import execute, plan
 from avbench.harness.tracks import Track
@@ -120,6 +122,31 @@ def test_a_method_ends_its_own_run_and_no_other(tmp_path: Path, slug: str) -> No
     assert failed.failure is not None
     assert len(failed.failure.message) <= 20_000
     assert "fit" in failed.failure.traceback
+
+
+@pytest.mark.parametrize("end", [lambda: os._exit(0), lambda: os.kill(os.getpid(), signal.SIGKILL)])
+def test_a_method_that_ends_its_process_costs_its_own_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: Callable[[], None]
+) -> None:
+    """In workers; they are forked here, so that they know the simulated methods."""
+    context = multiprocessing.get_context("fork")
+    monkeypatch.setattr(workers.multiprocessing, "get_context", lambda _: context)
+    fit = Trained.fit
+
+    def ends(self: Trained, train: TrainingSet, progress: Progress) -> None:
+        if self.options.strength == 7:
+            end()
+        fit(self, train, progress)
+
+    monkeypatch.setattr(Trained, "fit", ends)
+    todo = [*planned(strength=7), *planned(seeds=4)]
+    records = dict(execute_all(todo, ResultsFolder(tmp_path), CPU, 2, lambda *_: None))
+    assert [records[index].finished for index in range(5)] == [False, True, True, True, True]
+    failure = records[0].failure
+    assert failure is not None
+    assert failure.message.startswith("a worker process died (")
+    assert len(stored(tmp_path)) == 5
+    assert not list(tmp_path.rglob(".*"))
 
 
 def test_an_observer_that_exits_or_cannot_be_made_costs_nothing(tmp_path: Path) -> None:
