@@ -65,7 +65,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, click.Abort) as error:
         click.echo("interrupted; finished work is kept", err=True)
-        sys.exit(error.exit_code if isinstance(error, Ended) else 130)
+        cause = error.__cause__ if isinstance(error, click.Abort) else error  # click makes its own of an interrupt
+        sys.exit(cause.exit_code if isinstance(cause, Ended) else 130)
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(0)
