@@ -106,11 +106,17 @@ class Store(FeatureSource):
         return sum(p.stat().st_size for p in (self._path(track), *self._files(track)) if p.exists())
 
     def load(self, track: Track) -> FeatureSet:
-        """The feature set, memory-mapped: nothing is read but the class ids until it is used.
+        """The feature set, memory-mapped. All of it is read once, to make sure of its content.
 
         Raises :class:`DataError` when it is not installed, broken, or not what its manifest says.
         """
-        return self._open(track)[0]
+        features, ids = self._open(track)
+        if _content(features, ids) != features.manifest.content_hash:
+            raise DataError(
+                f"{self._data(track, features.manifest)}: was changed or damaged (its content hash is not that of the "
+                f"manifest); 'avbench data remove {track}', then {how_to_get(track)}"
+            )
+        return features
 
     def verify(self, track: Track) -> tuple[str, ...]:
         """Read everything and say what is wrong: content hash, counts, ids, values, norms. Empty: nothing is."""
@@ -126,8 +132,7 @@ class Store(FeatureSource):
             chunks = getattr(features, name).split(CHUNK)
             if bad := sum(int((~chunk.isfinite().all(dim=1)).sum()) for chunk in chunks):
                 problems.append(f"{name}: {bad:,} clips hold NaN or infinity")
-        tensors = {name: getattr(features, name) for name in ("class_id", "audio", "visual", "vectors")}
-        if content_hash(tensors | {"video_id": ids}) != manifest.content_hash:
+        if _content(features, ids) != manifest.content_hash:
             problems.append("the content hash is not that of the manifest: the file was changed or damaged")
         return tuple(problems)
 
@@ -260,6 +265,12 @@ def how_to_get(track: Track) -> str:
     if track.features in ("main", "cls"):
         return "'avbench data import PATH' takes them from the public feature archive"
     return f"'avbench data add {track.features} --dataset {track.dataset} ...' stores your own"
+
+
+def _content(features: FeatureSet, ids: Tensor) -> str:
+    """The content hash of a stored feature set."""
+    tensors = {name: getattr(features, name) for name in ("class_id", "audio", "visual", "vectors")}
+    return content_hash(tensors | {"video_id": ids})
 
 
 def _data_path(description: Path, manifest: Manifest) -> Path:
