@@ -65,8 +65,10 @@ class Begun:
 
 @contextmanager
 def begun(path: Path) -> Iterator[Begun]:
-    """A file to write, named after ``path`` and in its folder, which is made as needed. Gone after the block, unless
-    it has taken its place."""
+    """A file to write, named after ``path`` and in its folder, which is made as needed.
+
+    Gone after the block, unless it has taken its place.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     made = Begun(_named(path))
     try:

@@ -24,6 +24,8 @@ from avbench.harness.untrusted import read_limited
 
 SCHEMA_VERSION: Literal[1] = 1
 MAX_RECORD_BYTES = 4 * 2**20
+MAX_EPOCHS = 20_000
+"""Of a run: with more, its record could become too large to be read."""
 
 Precision = Literal["float32", "tf32", "bfloat16"]
 """Of matrix products: full float32, TensorFloat-32 (CUDA), or bfloat16 by automatic casting."""

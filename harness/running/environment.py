@@ -73,6 +73,14 @@ def forget_peak_memory(device: torch.device) -> None:
             Path("/proc/self/clear_refs").write_text("5", "ascii")
 
 
+def peak_memory(device: torch.device) -> tuple[int, list[str]]:
+    """:func:`peak_memory_bytes`, or 0 and why it cannot be found out."""
+    try:
+        return peak_memory_bytes(device), []
+    except Exception as error:
+        return 0, [storable(f"peak memory: {type(error).__name__}: {error}")[:500]]
+
+
 def peak_memory_bytes(device: torch.device) -> int:
     """Peak since :func:`forget_peak_memory`: of the allocator on CUDA, of this process on the CPU.
 

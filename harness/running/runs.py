@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import logging
 import os
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from avbench.harness.contract.options import EpochOptions, Options
-from avbench.harness.errors import UsageError
+from avbench.harness.errors import AvbenchError, UsageError
 from avbench.harness.evaluation.protocol import PROTOCOLS, find_protocol
 from avbench.harness.evaluation.two_stages import EpochDone, EpochListener, Result, run_two_stages
 from avbench.harness.plugins.observers import Observers
@@ -27,6 +28,7 @@ from avbench.harness.plugins.sources import feature_manifest, load_features
 from avbench.harness.printable import storable
 from avbench.harness.records.planned import PlannedRun
 from avbench.harness.records.record import (
+    MAX_EPOCHS,
     Capabilities,
     Configuration,
     Environment,
@@ -42,7 +44,7 @@ from avbench.harness.records.record import (
     canonical_json,
 )
 from avbench.harness.records.results import ResultsFolder, pack_evidence
-from avbench.harness.running.environment import environment, forget_peak_memory, peak_memory_bytes
+from avbench.harness.running.environment import environment, forget_peak_memory, peak_memory
 from avbench.harness.running.numerics import products
 from avbench.harness.tracks import Track
 from avbench.splits import load_split
@@ -126,6 +128,8 @@ def configuration(
         options = method.Options.effective(track, protocol, given)
     except UsageError as error:
         raise UsageError(f"method {info.slug!r}: {error}") from None
+    if _epochs(options) > MAX_EPOCHS:
+        raise UsageError(f"method {info.slug!r}: a record holds the validation of at most {MAX_EPOCHS:,} epochs")
     code = loose_hash(method) if registered.loose else source_hash(method.__module__)
     split = load_split(track.dataset, manifest.partition)
     try:
@@ -202,15 +206,19 @@ def execute(
         raise
     except BaseException as error:  # also SystemExit: a method ends its own run, never the others
         failure = failure_of(error)
+    peak, unknown = peak_memory(device)
     measured = draft.measured.model_copy(
         update={
             "seconds_stage_1": round(seconds[0], 3),
             "seconds_stage_2": round(seconds[1], 3),
             "seconds": round(perf_counter() - start, 3),
-            "peak_memory_bytes": peak_memory_bytes(device),
+            "peak_memory_bytes": peak,
         }
     )
-    record = draft.model_copy(update={"measured": measured, "outcome": outcome, "failure": failure})
+    where = draft.environment.model_copy(update={"unknown": [*draft.environment.unknown, *unknown]})
+    record = draft.model_copy(
+        update={"environment": where, "measured": measured, "outcome": outcome, "failure": failure}
+    )
     _keep(record, evidence, results)
     observers.finished(record)
     return record
@@ -250,19 +258,25 @@ def _middle_out(text: str, limit: int) -> str:
 
 
 def _keep(record: RunRecord, evidence: bytes | None, results: ResultsFolder) -> None:
-    """Store a record; where its folder refuses it now, among the temporary files, and say so."""
+    """Store a record; where its folder refuses it now, among the temporary files, and say so.
+
+    Raises :class:`AvbenchError` where those refuse it too.
+    """
     try:
         results.save(record, evidence)
     except OSError as error:
+        refused = f"{results.root}: cannot be written to ({error.strerror or error})"
         rescue = Path(tempfile.gettempdir(), f"avbench-rescued-{os.getuid()}")
-        path = ResultsFolder(rescue).save(record, evidence)
-        logger.warning(
-            "%s: cannot be written to (%s); the finished run is kept as %s: copy the content of %s there once it can",
-            results.root,
-            error.strerror or error,
-            path,
-            rescue,
-        )
+        try:
+            rescue.mkdir(mode=0o700, exist_ok=True)
+            if rescue.is_symlink() or rescue.stat().st_uid != os.getuid():
+                raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+            path = ResultsFolder(rescue).save(record, evidence)
+        except OSError as again:
+            raise AvbenchError(
+                f"{refused}, and {rescue} neither ({again.strerror or again}): a trained run is lost; make room"
+            ) from None
+        logger.warning("%s; the run is kept as %s: once it can be, copy what is in %s there", refused, path, rescue)
 
 
 def _run(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import signal
@@ -24,7 +25,7 @@ from avbench.harness.plugins import registry
 from avbench.harness.plugins.observers import RunObserver
 from avbench.harness.plugins.registry import Plugins, Registered
 from avbench.harness.records.planned import PlannedRun
-from avbench.harness.records.record import RunRecord, read_record
+from avbench.harness.records.record import MAX_EPOCHS, MAX_RECORD_BYTES, RunRecord, ValidationEpoch, read_record
 from avbench.harness.records.results import ResultsFolder, Unreadable
 from avbench.harness.running import environment, jobs, runs, workers
 from avbench.harness.running.jobs import execute_all
@@ -192,14 +193,15 @@ def test_what_cannot_be_found_out_is_named_in_the_record(tmp_path: Path, monkeyp
     monkeypatch.chdir(gone)
     gone.rmdir()
 
-    def fails(_: str) -> str:
+    def fails(_: object) -> Any:
         raise ModuleNotFoundError("avbench \udc80")
 
     monkeypatch.setattr(environment, "version", fails)
     monkeypatch.setattr(environment, "_cpu_model", lambda: "model \udc80" + "x" * 9_000)
+    monkeypatch.setattr(environment, "peak_memory_bytes", fails)
     (record,) = all_of(planned(), tmp_path / "results")
     assert record.finished
-    assert [text.partition(":")[0] for text in record.environment.unknown] == ["git", "avbench"]
+    assert [text.partition(":")[0] for text in record.environment.unknown] == ["git", "avbench", "peak memory"]
     assert stored(tmp_path / "results") == [record]
 
 
@@ -310,6 +312,25 @@ def test_what_no_record_can_say_is_refused_before_training(monkeypatch: pytest.M
     monkeypatch.setattr(Trained, "info", replace(Trained.info, **change))
     with pytest.raises(UsageError, match="method 'trained' of tests: a run could not be recorded: "):
         planned()
+
+
+def test_a_record_that_would_be_too_large_to_be_read_is_refused_before_training() -> None:
+    with pytest.raises(UsageError, match="at most 20,000 epochs"):
+        planned(epochs=20_001)
+    epoch = ValidationEpoch(S=100 / 3, U=200 / 3, HM=400 / 9, offset=-1.2345678901234567e-100)
+    assert MAX_EPOCHS * (len(json.dumps({"x": [[epoch.model_dump()]]}, indent=1)) - 10) < MAX_RECORD_BYTES
+
+
+def test_what_no_folder_takes_is_said_with_both_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
+    (tmp_path / "tmp").mkdir()
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(ResultsFolder, "save", full)
+    with pytest.raises(AvbenchError, match=r"results: cannot be written to \(No space left on device\), and .*rescued"):
+        all_of(planned(), tmp_path / "results")
 
 
 def test_a_folder_that_cannot_be_looked_into_is_no_empty_folder(
