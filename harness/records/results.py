@@ -9,15 +9,17 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
-import safetensors.numpy
+from typing import TYPE_CHECKING
 
 from avbench.harness.atomic import abandoned, begun, sweep, target_of, unfinished, write_bytes
 from avbench.harness.errors import AvbenchError, RecordError
-from avbench.harness.evaluation.evidence import Evidence
 from avbench.harness.records.record import Configuration, RunRecord, read_record
 from avbench.harness.untrusted import read_limited
+
+if TYPE_CHECKING:  # a listing reads no evidence and needs no NumPy
+    import numpy as np
+
+    from avbench.harness.evaluation.evidence import Evidence
 
 MAX_EVIDENCE_BYTES = 64 * 2**20
 SPARE_DISK = 32 * 2**20
@@ -204,6 +206,9 @@ def _refusal(place: Path, reason: str) -> str:
 
 def pack_evidence(tables: Mapping[str, Evidence]) -> bytes:
     """Evidence tables as one safetensors file; equal tables give equal bytes."""
+    import numpy as np
+    import safetensors.numpy
+
     arrays = {
         f"{name}.{key}": np.ascontiguousarray(array)
         for name, table in sorted(tables.items())
@@ -214,6 +219,10 @@ def pack_evidence(tables: Mapping[str, Evidence]) -> bytes:
 
 def unpack_evidence(content: bytes, where: str) -> dict[str, Evidence]:
     """The inverse of :func:`pack_evidence`; raises :class:`RecordError` on anything else."""
+    import safetensors.numpy
+
+    from avbench.harness.evaluation.evidence import Evidence
+
     try:
         arrays = safetensors.numpy.load(content)
         tables: dict[str, dict[str, np.ndarray]] = {}
