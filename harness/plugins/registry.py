@@ -63,6 +63,11 @@ class Registered:
         return self.method.info
 
     @property
+    def built_in(self) -> bool:
+        """Whether it is one of avbench's own."""
+        return self.distribution == "avbench" and self.method.__module__.startswith("avbench.methods.")
+
+    @property
     def loose(self) -> bool:
         """The class came from no installed package, but from a notebook or a script."""
         return self.distribution == LOOSE

@@ -51,7 +51,7 @@ class Plugin(Part):
     distribution: Name
     version: Text
     source_hash: Sha256
-    """Over the method's module and the modules of its own package that it imports."""
+    """Over the parts of the method's code: its modules and those of its bases, their data, the files that it names."""
 
 
 class ProtocolVersion(Part):
@@ -202,6 +202,9 @@ class RunRecord(Part):
     schema_version: Literal[1] = SCHEMA_VERSION
     identity: Sha256
     configuration: Configuration
+    code: Annotated[dict[Text, Text], Field(max_length=10_000)] = {}
+    """What the source hash was made from: part -> SHA-256 of its content, or the version of another distribution.
+    Records made before it was written down have none."""
     variant: Text | None = None
     """Name of the variant that set the options, where one was asked for."""
     simulated: bool

@@ -1,4 +1,4 @@
-"""Executing many runs: one after the other, in parallel processes on the CPU, or in turn on one GPU."""
+"""Executing many runs: one after the other, in processes, or in turn on one GPU."""
 
 from __future__ import annotations
 
@@ -18,13 +18,16 @@ from avbench.harness.records.results import ResultsFolder
 from avbench.harness.running.claims import Claim
 from avbench.harness.running.environment import environment
 from avbench.harness.running.runs import RunListener, draft_record, execute
-from avbench.harness.running.shared import SharedWork
+from avbench.harness.running.shared import Among, SharedWork
 
 if TYPE_CHECKING:
     import torch
 
 LOOK_SECONDS = 0.5
 """Between two looks at what other commands have done."""
+
+_has_run = False
+"""Whether a run took place in this process."""
 
 
 def choose_device(name: str) -> torch.device:
@@ -59,23 +62,41 @@ def execute_all(
 ) -> Iterator[tuple[int, RunRecord]]:
     """Execute runs and give each record, with the index of its run, as soon as it is stored.
 
+    Each run of a package's method has a process in which no run was before: whatever its code keeps in memory ends with
+    it, so that test clips of one run cannot reach the training of the next. avbench's own methods are known to keep
+    nothing and share processes, which saves starting torch anew.
+
     Other commands on the same folder share the work: what one of them does is waited for, and its record is given too.
     ``observe``: names of the observers that watch each run, in the process that executes it. ``before``: the
     records that were there when it was decided to do the runs, whatever they are; by default, those that are there now.
     ``waiting`` is told, once, which runs only other commands still do.
     Raises :class:`AvbenchError` where a run could not be stored, before it.
     """
+    global _has_run
     results.require_room(run.configuration for run in runs)
     shared = SharedWork(runs, results, [results.find(r.configuration) for r in runs] if before is None else before)
+    alone = len(runs) == 1 and not _has_run
+
+    def may_share(run: PlannedRun) -> bool:
+        return alone or _may_share(run)
+
+    def may_not_share(run: PlannedRun) -> bool:
+        return not may_share(run)
+
     told = False
     while shared.open:
         left = len(shared.open)
-        if jobs == 1 or left == 1:
-            yield from _one_by_one(shared, results, device, listener, observe)
-        elif device.type == "cuda":
-            yield from _in_company(shared, results, device, min(jobs, left), listener, observe)
-        else:
-            yield from _in_processes(shared, results, min(jobs, left), listener, observe)
+        own = sum(map(may_share, shared.open.values()))
+        _has_run = _has_run or own > 0
+        if jobs == 1 or own == 1:
+            yield from _one_by_one(shared, may_share, results, device, listener, observe)
+        elif own and device.type == "cuda":
+            yield from _in_company(shared, may_share, results, device, min(jobs, own), listener, observe)
+        elif own:
+            yield from _in_processes(shared, may_share, results, device, min(jobs, own), listener, observe, once=False)
+        if foreign := sum(map(may_not_share, shared.open.values())):
+            many = min(jobs, foreign)
+            yield from _in_processes(shared, may_not_share, results, device, many, listener, observe, once=True)
         yield from shared.collect()
         if len(shared.open) == left:
             if not told:
@@ -84,10 +105,22 @@ def execute_all(
             time.sleep(LOOK_SECONDS)
 
 
+def _may_share(run: PlannedRun) -> bool:
+    """Whether a run may take place in a process where others did: those of avbench's own methods, and those of classes
+    that only this process has."""
+    registered = plugins().method(run.configuration.method)
+    return registered.built_in or registered.loose
+
+
 def _one_by_one(
-    shared: SharedWork, results: ResultsFolder, device: torch.device, listener: RunListener, observe: Sequence[str]
+    shared: SharedWork,
+    among: Among,
+    results: ResultsFolder,
+    device: torch.device,
+    listener: RunListener,
+    observe: Sequence[str],
 ) -> Iterator[tuple[int, RunRecord]]:
-    for index, claim in shared.ready():
+    for index, claim in shared.ready(among):
         with claim:
             record = execute(shared.open[index], results, device, partial(listener, index), observe)
         shared.done(index)
@@ -96,6 +129,7 @@ def _one_by_one(
 
 def _in_company(
     shared: SharedWork,
+    among: Among,
     results: ResultsFolder,
     device: torch.device,
     jobs: int,
@@ -109,32 +143,44 @@ def _in_company(
             run = shared.open[index]
             return index, execute(run, results, device, partial(listener, index), observe, pause, jobs)
 
-    calls = (partial(call, index, claim) for index, claim in shared.ready())
+    calls = (partial(call, index, claim) for index, claim in shared.ready(among))
     for _, (index, record) in Company[tuple[int, RunRecord]](device, jobs).results(calls):
         shared.done(index)
         yield index, record
 
 
 def _in_processes(
-    shared: SharedWork, results: ResultsFolder, jobs: int, listener: RunListener, observe: Sequence[str]
+    shared: SharedWork,
+    among: Among,
+    results: ResultsFolder,
+    device: torch.device,
+    jobs: int,
+    listener: RunListener,
+    observe: Sequence[str],
+    *,
+    once: bool,
 ) -> Iterator[tuple[int, RunRecord]]:
+    """Runs in ``jobs`` processes at once. ``once``: a new process for each."""
+    import torch
+
     from avbench.harness.running.workers import Died, work_through
 
     claims: dict[int, Claim] = {}
 
     def todo() -> Iterator[tuple[int, PlannedRun]]:
-        for index, claim in shared.ready():
+        for index, claim in shared.ready(among):
             claims[index] = claim
             yield index, shared.open[index]
 
-    threads = max(1, (os.cpu_count() or 1) // jobs)
+    threads = torch.get_num_threads() if jobs == 1 else max(1, (os.cpu_count() or 1) // jobs)
+    work = partial(_work, results.root, str(device), observe, jobs)
     try:
-        for index, news in work_through(todo(), partial(_work, results.root, observe, jobs), jobs, threads):
+        for index, news in work_through(todo(), work, jobs, threads, once=once):
             if isinstance(news, EpochDone):
                 listener(index, news)
                 continue
             if isinstance(news, Died):
-                news = shared.found(index) or _buried(shared.open[index], results, jobs, news.reason)
+                news = shared.found(index) or _buried(shared.open[index], results, device, jobs, news.reason)
             claims.pop(index).release()
             shared.done(index)
             yield index, news
@@ -144,19 +190,22 @@ def _in_processes(
 
 
 def _work(
-    root: Path, observe: Sequence[str], at_once: int, run: PlannedRun, listener: Callable[[EpochDone], None]
+    root: Path,
+    device: str,
+    observe: Sequence[str],
+    at_once: int,
+    run: PlannedRun,
+    listener: Callable[[EpochDone], None],
 ) -> RunRecord:
     import torch
 
-    return execute(run, ResultsFolder(root), torch.device("cpu"), listener, observe, at_once=at_once)
+    return execute(run, ResultsFolder(root), torch.device(device), listener, observe, at_once=at_once)
 
 
-def _buried(run: PlannedRun, results: ResultsFolder, at_once: int, reason: str) -> RunRecord:
+def _buried(run: PlannedRun, results: ResultsFolder, device: torch.device, at_once: int, reason: str) -> RunRecord:
     """The stored failure of a run whose process died."""
-    import torch
-
-    info = plugins().method(run.configuration.method).info
-    draft = draft_record(run, info, environment(torch.device("cpu")), at_once)
+    registered = plugins().method(run.configuration.method)
+    draft = draft_record(run, registered, environment(device), at_once)
     record = draft.model_copy(update={"failure": Failure(type="WorkerDied", message=reason, traceback="")})
     results.save(record, None)
     return record

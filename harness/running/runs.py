@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from avbench.harness.contract.options import EpochOptions, Options
-from avbench.harness.errors import AvbenchError, UsageError
+from avbench.harness.errors import AvbenchError, MethodError, UsageError
 from avbench.harness.evaluation.protocol import PROTOCOLS, find_protocol
 from avbench.harness.evaluation.two_stages import EpochDone, EpochListener, Result, run_two_stages
 from avbench.harness.plugins.observers import Observers
 from avbench.harness.plugins.registry import Registered, plugins
-from avbench.harness.plugins.source_hash import loose_hash, source_hash
-from avbench.harness.plugins.sources import feature_manifest, load_features
+from avbench.harness.plugins.source_hash import code_of, source_hash
+from avbench.harness.plugins.sources import feature_manifest, planned_features
 from avbench.harness.printable import storable
 from avbench.harness.records.planned import PlannedRun
 from avbench.harness.records.record import (
@@ -126,11 +126,11 @@ def configuration(
     info, method = registered.info, registered.method
     try:
         options = method.Options.effective(track, protocol, given)
-    except UsageError as error:
-        raise UsageError(f"method {info.slug!r}: {error}") from None
+        code = source_hash(registered)
+    except (UsageError, MethodError) as error:
+        raise type(error)(f"method {info.slug!r}: {error}") from None
     if _epochs(options) > MAX_EPOCHS:
         raise UsageError(f"method {info.slug!r}: a record holds the validation of at most {MAX_EPOCHS:,} epochs")
-    code = loose_hash(method) if registered.loose else source_hash(method.__module__)
     split = load_split(track.dataset, manifest.partition)
     try:
         planned = Configuration(
@@ -188,7 +188,7 @@ def execute(
     registered = plugins().method(c.method)
     _make_deterministic()
     forget_peak_memory(device)
-    draft = draft_record(planned, registered.info, environment(device), at_once)
+    draft = draft_record(planned, registered, environment(device), at_once)
     start = perf_counter()
     observers = Observers([plugins().observer(name) for name in observe], device)
     observers.started(planned, results.root)
@@ -199,7 +199,8 @@ def execute(
 
     outcome, failure, evidence, seconds = None, None, None, (0.0, 0.0)
     try:
-        result = _run(registered, c, device, epoch_done, pause)
+        features = planned_features(c.track, c.feature_hash)
+        result = _run(registered, c, features, device, epoch_done, pause)
         evidence = pack_evidence(result.evidence)
         outcome, seconds = _outcome(result, evidence), result.seconds
     except KeyboardInterrupt:
@@ -224,14 +225,15 @@ def execute(
     return record
 
 
-def draft_record(planned: PlannedRun, info: MethodInfo, where: Environment, at_once: int = 1) -> RunRecord:
+def draft_record(planned: PlannedRun, registered: Registered, where: Environment, at_once: int = 1) -> RunRecord:
     """The record of a run that did not take place: with it, all that a record says beforehand has been checked."""
     return RunRecord(
         identity=planned.configuration.identity,
         configuration=planned.configuration,
+        code=dict(code_of(registered)),
         variant=planned.variant,
         simulated=planned.simulated,
-        capabilities=capabilities(info),
+        capabilities=capabilities(registered.info),
         warnings=[storable(warning)[:2_000] for warning in planned.warnings],
         environment=where,
         measured=Measured(started=datetime.now(UTC).isoformat(timespec="seconds"), runs_at_once=at_once),
@@ -280,13 +282,20 @@ def _keep(record: RunRecord, evidence: bytes | None, results: ResultsFolder) -> 
 
 
 def _run(
-    registered: Registered, c: Configuration, device: torch.device, listener: EpochListener, pause: Callable[[], None]
+    registered: Registered,
+    c: Configuration,
+    features: FeatureSet,
+    device: torch.device,
+    listener: EpochListener,
+    pause: Callable[[], None],
 ) -> Result:
+    if source_hash(registered) != c.plugin.source_hash:
+        raise MethodError(f"the code of {c.method} has changed since this run was planned; run the same command again")
     options = registered.method.Options.model_validate(c.options)
     with products(c.numerics, device):
         return run_two_stages(
             lambda: registered.method(options),
-            _held(load_features(c.track), device, c.numerics.feature_dtype),
+            _held(features, device, c.numerics.feature_dtype),
             PROTOCOLS[c.protocol.name],
             epochs=_epochs(options),
             seed=c.seed,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from avbench.harness.records.planned import PlannedRun
 from avbench.harness.records.record import RunRecord
 from avbench.harness.records.results import ResultsFolder
 from avbench.harness.running.claims import Claim, Claims
+
+Among = Callable[[PlannedRun], bool]
+"""Which runs are meant."""
 
 
 class SharedWork:
@@ -21,10 +24,10 @@ class SharedWork:
         self.open = dict(enumerate(runs))
         """What has no new record yet, by index."""
 
-    def ready(self) -> Iterator[tuple[int, Claim]]:
+    def ready(self, among: Among = lambda _: True) -> Iterator[tuple[int, Claim]]:
         """Claim one run after the other, each when it is asked for, and leave out those that others do or have done."""
         for index in list(self.open):
-            if index not in self.open or self.found(index):
+            if index not in self.open or not among(self.open[index]) or self.found(index):
                 continue
             claim = self._claims.claim(self.open[index].configuration.identity)
             if claim is None:

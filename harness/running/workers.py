@@ -50,6 +50,13 @@ class Worker:
         with suppress(OSError):  # it may have died while it had nothing to do: seen at the next look
             self.connection.send(run)
 
+    def end(self) -> None:
+        """End the process, by force where it does not end by itself."""
+        self.connection.close()
+        self.process.join(STOP_SECONDS)
+        self.process.kill()
+        self.process.join()
+
     def news(self) -> EpochDone | RunRecord | Died | None:
         """What it has to say; None: that it is ready. Raises what went wrong with it, but for a run that failed."""
         try:
@@ -67,11 +74,11 @@ class Worker:
 
 
 def work_through(
-    todo: Iterator[tuple[int, PlannedRun]], work: Work, jobs: int, threads: int
+    todo: Iterator[tuple[int, PlannedRun]], work: Work, jobs: int, threads: int, *, once: bool = False
 ) -> Iterator[tuple[int, EpochDone | RunRecord | Died]]:
     """Do runs in up to ``jobs`` processes, each asked for when a process is free, and give the news of each.
 
-    Raises :class:`AvbenchError` where a worker cannot even start.
+    ``once``: no process does a second run. Raises :class:`AvbenchError` where a worker cannot even start.
     """
     idle: list[Worker] = []
     busy: list[Worker] = []
@@ -89,16 +96,16 @@ def work_through(
                     continue
                 if not isinstance(news, EpochDone):
                     busy.remove(worker)
-                    if isinstance(news, RunRecord):
+                    if once:
+                        worker.end()
+                    elif isinstance(news, RunRecord):
                         idle.append(worker)
                 yield worker.index, news
     finally:
         for worker in (*idle, *busy):
             worker.process.terminate()
         for worker in (*idle, *busy):
-            worker.process.join(STOP_SECONDS)
-            worker.process.kill()
-            worker.process.join()
+            worker.end()
 
 
 def _why(status: int) -> str:

@@ -24,7 +24,7 @@ from simulated_results import simulated_run, store
 from avbench.harness.contract.data import Classes, Clips
 from avbench.harness.features.draft import ClipGroup, Draft
 from avbench.harness.features.store import Store
-from avbench.harness.plugins.registry import Plugins, Registered
+from avbench.harness.plugins.registry import LOOSE, Plugins, Registered
 from avbench.harness.records.record import RunRecord
 from avbench.harness.records.results import ResultsFolder
 from avbench.harness.records.submission import accept_submission, write_submission
@@ -261,10 +261,10 @@ CASES = (
 @pytest.fixture(autouse=True)
 def simulated_world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     features = simulated_features()
-    world = Plugins(methods={"shaky": Registered(Shaky, "tests", "1.0")})
+    world = Plugins(methods={"shaky": Registered(Shaky, LOOSE, "1.0")})
     for module in (runs, jobs):
         monkeypatch.setattr(module, "plugins", lambda: world)
-    monkeypatch.setattr(runs, "load_features", lambda _: features)
+    monkeypatch.setattr(runs, "planned_features", lambda *_: features)
     monkeypatch.setattr(runs, "feature_manifest", lambda _: features.manifest)
     monkeypatch.setattr(os, "fsync", lambda _: None)
     monkeypatch.setattr(build, "_everything", build._everything)

@@ -23,7 +23,7 @@ from avbench.harness.errors import AvbenchError, DataError, MethodError, UsageEr
 from avbench.harness.features.manifest import Manifest
 from avbench.harness.plugins import registry
 from avbench.harness.plugins.observers import RunObserver
-from avbench.harness.plugins.registry import Plugins, Registered
+from avbench.harness.plugins.registry import LOOSE, Plugins, Registered
 from avbench.harness.records.planned import PlannedRun
 from avbench.harness.records.record import MAX_EPOCHS, MAX_RECORD_BYTES, RunRecord, ValidationEpoch, read_record
 from avbench.harness.records.results import ResultsFolder, Unreadable
@@ -91,11 +91,11 @@ class NeverThere(RunObserver):
 @pytest.fixture(autouse=True)
 def simulated_world(monkeypatch: pytest.MonkeyPatch) -> None:
     features = simulated_features()
-    methods = {m.info.slug: Registered(m, "tests", "1.0") for m in (Ridge, Trained, *map(ending, ENDS))}
+    methods = {m.info.slug: Registered(m, LOOSE, "1.0") for m in (Ridge, Trained, *map(ending, ENDS))}
     world = Plugins(methods=methods, observers={"leaves": Leaves, "never-there": NeverThere})
     for module in (runs, jobs):
         monkeypatch.setattr(module, "plugins", lambda: world)
-    monkeypatch.setattr(runs, "load_features", lambda _: features)
+    monkeypatch.setattr(runs, "planned_features", lambda *_: features)
     monkeypatch.setattr(runs, "feature_manifest", lambda _: features.manifest)
     monkeypatch.setattr(Trained, "fits", 0)
     environment.git_state.cache_clear()
@@ -310,7 +310,7 @@ def test_a_slug_that_is_no_name_is_refused_at_the_door(slug: Any) -> None:
 @pytest.mark.parametrize("change", [{"inputs": "both"}, {"generative": "perhaps"}])
 def test_what_no_record_can_say_is_refused_before_training(monkeypatch: pytest.MonkeyPatch, change: Any) -> None:
     monkeypatch.setattr(Trained, "info", replace(Trained.info, **change))
-    with pytest.raises(UsageError, match="method 'trained' of tests: a run could not be recorded: "):
+    with pytest.raises(UsageError, match="method 'trained' of loose: a run could not be recorded: "):
         planned()
 
 

@@ -51,7 +51,7 @@ class Interrupted(Ridge):
 def simulated_world(monkeypatch: pytest.MonkeyPatch) -> None:
     features = simulated_features()
 
-    def load(_: Track) -> FeatureSet:
+    def load(_: Track, _hash: str) -> FeatureSet:
         return features
 
     def manifest(_: Track) -> Manifest:
@@ -60,7 +60,7 @@ def simulated_world(monkeypatch: pytest.MonkeyPatch) -> None:
     methods = {m.info.slug: Registered(m, "tests", "1.0") for m in (Ridge, Fails, Interrupted)}
     world = Plugins(methods=methods)
     monkeypatch.setattr(runs, "plugins", lambda: world)
-    monkeypatch.setattr(runs, "load_features", load)
+    monkeypatch.setattr(runs, "planned_features", load)
     monkeypatch.setattr(runs, "feature_manifest", manifest)
     monkeypatch.setattr(Fails, "cured", False)
 
