@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from statsmodels.stats.multitest import multipletests
 from tabulate import tabulate
 
-from avbench.harness.records import RunRecord
-from avbench.harness.results import TEST, ResultsFolder
+from avbench.harness.evaluation.evidence import TEST
+from avbench.harness.records.record import RunRecord
+from avbench.harness.records.results import ResultsFolder
 
 SHUFFLES = 9_999
 LEVEL = 0.05

@@ -26,8 +26,8 @@ from functools import cached_property, lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from avbench.harness.accuracy import class_recall, harmonic_mean, predict
-from avbench.harness.evidence import Evidence
+from avbench.harness.evaluation.accuracy import class_recall, harmonic_mean, predict
+from avbench.harness.evaluation.evidence import Evidence
 from avbench.leaderboard.claims import PRINTED, Metric
 
 Doubles = NDArray[np.float64]

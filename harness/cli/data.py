@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from tabulate import tabulate
 
+from avbench.harness.cli.lazy import LazyGroup
 from avbench.harness.errors import DataError, UsageError
 from avbench.harness.features.draft import Draft, Report
 from avbench.harness.features.store import Store, how_to_get
@@ -31,7 +32,7 @@ FORCE = click.option("--force", is_flag=True, help="Replace features that are in
 FILE = click.Path(path_type=Path, dir_okay=False)
 
 
-@click.group()
+@click.group(cls=LazyGroup, place="data")
 def data() -> None:
     """Import, verify and remove features."""
 

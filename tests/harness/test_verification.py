@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from simulated_results import TRACKS, altered, configuration_of, reconfigured, record_of, sha256, simulated_run, store
 
-from avbench.harness.evidence import Evidence
-from avbench.harness.metrics import evaluate
-from avbench.harness.records import Capabilities, Metrics, ProtocolVersion, RunRecord
-from avbench.harness.results import ResultsFolder, pack_evidence, unpack_evidence
+from avbench.harness.evaluation.evidence import Evidence
+from avbench.harness.evaluation.metrics import evaluate
+from avbench.harness.records.record import Capabilities, Metrics, ProtocolVersion, RunRecord
+from avbench.harness.records.results import ResultsFolder, pack_evidence, unpack_evidence
+from avbench.harness.records.verification import check, find_split
 from avbench.harness.tracks import Track
-from avbench.harness.verification import check, find_split
 
 UCF = Track("ucf", "main")
 
@@ -93,6 +93,18 @@ def test_the_epoch_must_be_the_best_of_validation(tmp_path: Path) -> None:
     found = reasons(tmp_path / "3", altered(record, validation=inflated), evidence)
     assert sum("does not follow from S and U" in reason for reason in found) == 5
     assert any("validation HM is stated" in reason for reason in found)
+
+
+def test_a_later_epoch_that_is_better_by_rounding_only_is_not_the_best(tmp_path: Path) -> None:
+    record, evidence = simulated_run()
+    assert record.outcome is not None
+    history, best = list(record.outcome.validation), record.outcome.validation[2]
+    history[4] = best.model_copy(update={"HM": best.HM * (1 + 1e-15)})
+    assert history[4].HM > best.HM
+    assert reasons(tmp_path / "1", altered(record, validation=history), evidence) == []
+    assert reasons(tmp_path / "2", altered(record, validation=history, epochs=5), evidence) == [
+        "epoch 3 has the best validation HM, the record uses 5"
+    ]
 
 
 def _no_evidence(folder: ResultsFolder, record: RunRecord) -> None:

@@ -10,7 +10,7 @@ from plain_layers import PlainBlock
 from torch import Tensor, nn
 from torch.nn import functional
 
-from avbench.harness.data import Clips
+from avbench.harness.contract.data import Clips
 from avbench.harness.errors import UsageError
 from avbench.harness.testing.simulated import (
     SimulatedProgress,
@@ -21,14 +21,14 @@ from avbench.harness.testing.simulated import (
 )
 from avbench.harness.tracks import Track
 from avbench.methods.avca import AVCA, AVCAOptions
-from avbench.methods.training import Batch, Dims
+from avbench.methods.learning.batch import Batch, Dims
 
 LOSSES = ("loss_t", "loss_rec", "loss_ct", "loss_w", "loss_r")
 NO_DROPOUT: dict[str, Any] = {"dropout_encoder": 0.0, "dropout_projection": 0.0, "dropout_decoder": 0.0}
 
 
 class PlainAVCA(nn.Module):
-    """The network of the card without dropout: positives and negatives go through it in separate calls."""
+    """The network of the paper without dropout: positives and negatives go through it in separate calls."""
 
     def __init__(self, dims: Dims, momentum: float) -> None:
         super().__init__()
@@ -86,7 +86,7 @@ class PlainAVCA(nn.Module):
         self.positions.data.copy_(net["positions"].value)
 
     def parts(self, batch: Batch, cycle: bool) -> dict[str, Tensor]:
-        """The five losses, with the calls in the order of the card's table."""
+        """The five losses, with the calls in the order of the reference code."""
         (ap, an), (vp, vn), (wp, wn) = (t.unbind(1) for t in (batch.audio, batch.visual, batch.vectors))
         phi_ap, phi_vp = self.encode(ap, vp)
         phi_an, phi_vn = self.encode(an, vn)

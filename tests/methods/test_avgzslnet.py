@@ -9,12 +9,12 @@ import torch
 from plain_layers import assert_same_after_a_step, plain
 from torch import Tensor, nn
 
-from avbench.harness.data import Classes, Clips
-from avbench.harness.protocol import PROTOCOLS
+from avbench.harness.contract.data import Classes, Clips
+from avbench.harness.evaluation.protocol import PROTOCOLS
 from avbench.harness.testing.simulated import simulated_classes
 from avbench.harness.tracks import Track
 from avbench.methods.avgzslnet import AVGZSLNet, AVGZSLNetOptions
-from avbench.methods.training import Batch, Dims
+from avbench.methods.learning.batch import Batch, Dims
 
 DIMS = Dims(audio=20, visual=30, text=300, classes=5, unseen=0)
 
@@ -34,7 +34,7 @@ def triplet(x: Tensor, p: Tensor, n: Tensor, margin: float) -> Tensor:
 
 
 def plain_loss(net: nn.ModuleDict, batch: Batch, options: AVGZSLNetOptions) -> Tensor:
-    """The loss, clip by clip, with the calls in the order of the card."""
+    """The loss, clip by clip, with the calls in the order of the paper."""
     a_pos, a_neg = (net["embed_audio"](batch.audio[:, i]) for i in (0, 1))
     v_pos, v_neg = (net["embed_visual"](batch.visual[:, i]) for i in (0, 1))
     w_pos, w_neg = (net["embed_text"](batch.vectors[:, i]) for i in (0, 1))

@@ -10,11 +10,11 @@ import torch
 from plain_layers import assert_same_after_a_step, plain
 from torch import Tensor, nn
 
-from avbench.harness.data import Clips
+from avbench.harness.contract.data import Clips
 from avbench.harness.testing.simulated import simulated_classes
 from avbench.harness.tracks import Track
 from avbench.methods.cjme import CJME, CJMEOptions
-from avbench.methods.training import Batch, Dims
+from avbench.methods.learning.batch import Batch, Dims
 
 DIMS = Dims(audio=20, visual=30, text=300, classes=5, unseen=0)
 
@@ -38,7 +38,7 @@ def entropy(probabilities: list[float]) -> float:
 
 
 def plain_loss(net: nn.ModuleDict, batch: Batch, options: CJMEOptions) -> tuple[Tensor, list[float]]:
-    """The loss and the attention targets, clip by clip, with the calls in the order of the card."""
+    """The loss and the attention targets, clip by clip, with the calls in the order of the paper."""
     a_pos, a_neg = (net["embed_audio"](batch.audio[:, i]) for i in (0, 1))
     v_pos, v_neg = (net["embed_visual"](batch.visual[:, i]) for i in (0, 1))
     w_pos, _ = (net["embed_text"](batch.vectors[:, i]) for i in (0, 1))

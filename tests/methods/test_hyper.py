@@ -12,16 +12,17 @@ import torch
 from torch import Tensor, nn
 
 from avbench.harness.errors import UsageError
+from avbench.harness.plugins.registry import plugins
 from avbench.harness.testing.simulated import fitted, simulated_classes, simulated_training
 from avbench.harness.tracks import Track
 from avbench.leaderboard.claims import claims
 from avbench.methods.avca import AVCA, AVCAOptions
-from avbench.methods.hyper import Alignment
+from avbench.methods.families.hyper import Alignment
 from avbench.methods.hyper_alignment import HyperAlignment
 from avbench.methods.hyper_multiple import HyperMultiple
 from avbench.methods.hyper_single import HyperSingle
-from avbench.methods.hyperbolic import Euclidean, Hyperbolic, Sphere, alignment
-from avbench.methods.training import Batch, Dims
+from avbench.methods.learning.batch import Batch, Dims
+from avbench.methods.learning.hyperbolic import Euclidean, Hyperbolic, Sphere, alignment
 
 METHODS: tuple[type[Alignment], ...] = (HyperAlignment, HyperSingle, HyperMultiple)
 PREDICTED: tuple[type[Alignment], ...] = (HyperSingle, HyperMultiple)
@@ -282,11 +283,40 @@ def test_every_variant_of_the_paper_can_be_run() -> None:
             assert options[what] == value
 
 
+@pytest.mark.parametrize("protocol", ["aligned", "as-published"])
+@pytest.mark.parametrize("track", TRACKS, ids=str)
+def test_one_curvature_is_hyper_single_and_the_printed_default_is_itself(track: Track, protocol: str) -> None:
+    """Table 5 prints Hyper-single's numbers for one curvature, table 3 those of the headline for curvature -0.2."""
+
+    def effective(slug: str, variant: str | None = None) -> dict[str, Any]:
+        given = plugins().variant(slug, variant).options_on(track, protocol) if variant else {}
+        return BY_SLUG[slug].Options.effective(track, protocol, given).model_dump()
+
+    assert effective("hyper-multiple", "curvatures=1") == effective("hyper-single")
+    if str(track) in ("ucf/cls", "activitynet/cls"):
+        assert effective("hyper-alignment", "curvature=-0.2") == effective("hyper-alignment")
+        assert effective("hyper-alignment", "curvature=-0.4")["curvature"] == 0.4
+
+
+def test_the_pages_count_the_values_of_the_readme() -> None:
+    values = [
+        method.Options.effective(track, "as-published").model_dump()["curvature"]
+        for method in METHODS
+        for track in TRACKS
+    ]
+    for method in METHODS:
+        (selection,) = (d for d in method.info.differences if d.topic == "selection of the curvature")
+        assert selection.code.startswith(f"{len(values)} values of two decimals")
+    assert all(value == round(value, 2) for value in values)
+    (limit,) = (d for d in HyperSingle.info.differences if d.topic == "limit of predicted curvatures")
+    assert limit.code.endswith(f"from {min(values[6:]):.2f} to {max(values[6:]):.2f}")
+
+
 @pytest.mark.cuda
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("similarity", ["cosine", "norm-product", "distance"])
 def test_the_loss_can_be_captured(method: type[Alignment], similarity: str) -> None:
-    from avbench.methods.steps import RepeatedStep
+    from avbench.methods.learning.steps import RepeatedStep
 
     learner, net = built(method, similarity=similarity, geometry="h+e+s", **NO_DROPOUT)
     net.cuda()

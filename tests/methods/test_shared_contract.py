@@ -9,10 +9,11 @@ import pytest
 import torch
 from torch import nn
 
-from avbench.harness.plugins import plugins
-from avbench.harness.testing import CHECKS, Check
+from avbench.harness.plugins.registry import plugins
+from avbench.harness.testing import CHECKS, Check, check_method
 from avbench.harness.tracks import DEMO, Track
-from avbench.methods.training import Batch, BatchMethod, Dims
+from avbench.methods.learning.batch import Batch, Dims
+from avbench.methods.learning.training import BatchMethod
 
 METHODS = {slug: r.method for slug, r in plugins().methods.items() if r.distribution == "avbench"}
 
@@ -22,7 +23,7 @@ METHODS = {slug: r.method for slug, r in plugins().methods.items() if r.distribu
 )
 @pytest.mark.parametrize("slug", METHODS)
 def test_a_built_in_method_passes_every_check(slug: str, check: Check) -> None:
-    result = check.run(METHODS[slug])
+    (result,) = check_method(METHODS[slug], only=[check.name]).results
     if result.outcome == "skipped":
         pytest.skip(result.detail)
     assert result.outcome == "passed", "built-in methods expect no failures"
@@ -30,7 +31,7 @@ def test_a_built_in_method_passes_every_check(slug: str, check: Check) -> None:
 
 def test_methods_are_listed_without_torch() -> None:
     code = (
-        "import sys; from avbench.harness.plugins import plugins; found = plugins(); "
+        "import sys; from avbench.harness.plugins.registry import plugins; found = plugins(); "
         "assert not found.broken, found.broken; sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

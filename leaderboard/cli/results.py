@@ -1,0 +1,189 @@
+"""``avbench results table | compare | export``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from avbench.harness.atomic import write_bytes
+from avbench.harness.cli.selection import (
+    describe,
+    filter_options,
+    find_run,
+    read_folder,
+    results_option,
+    select,
+    warn_unreadable,
+)
+from avbench.harness.errors import UsageError
+from avbench.harness.printable import printable
+from avbench.harness.records.record import RunRecord
+from avbench.harness.records.results import ResultsFolder
+
+if TYPE_CHECKING:
+    from avbench.leaderboard.boards import RerunRow
+
+
+@click.command()
+@results_option
+@filter_options
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "markdown", "latex", "csv", "json"]),
+    default="text",
+    show_default=True,
+    help="Form of the table.",
+)
+@click.option("--validation", is_flag=True, help="Show the HM on validation too, of the epoch that stage 1 chose.")
+def table(
+    folder: ResultsFolder,
+    method: Sequence[str],
+    dataset: Sequence[str],
+    features: Sequence[str],
+    protocol: Sequence[str],
+    form: str,
+    validation: bool,
+) -> None:
+    """One row per method and protocol: mean and deviation over seeds, printed numbers where they compare.
+
+    Runs whose numbers do not follow from their evidence are left out and named.
+    """
+    from avbench.harness.plugins.presets import options_beyond_variant
+    from avbench.leaderboard.boards import build_boards
+    from avbench.leaderboard.claims import claims, trusted_features
+    from avbench.leaderboard.tables import FORMATS, compared, render
+
+    chosen = sound(folder, method=method, dataset=dataset, features=features, protocol=protocol)
+    boards = build_boards(chosen, claims(), options_beyond_variant, trusted_features())
+    known = next(known for known in FORMATS if known == form)
+    click.echo(render(compared(boards), known, validation), nl=form != "csv")
+
+
+@click.command()
+@click.argument("first")
+@click.argument("second")
+@results_option
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def compare(first: str, second: str, folder: ResultsFolder, as_json: bool) -> None:
+    """Differences from FIRST to SECOND on every track and protocol that both were run on.
+
+    Each is a method's name or the start of a run's identity. What is compared is the mean over seeds. Intervals and
+    p-values come from drawing classes and seeds anew, and need three seeds on either side; an interval excludes 0
+    exactly where p is below 0.05. Both are for this comparison alone, without correction for others.
+    """
+    contents = read_folder(folder)
+    sides = [sound_of(_resolve(contents.records, name), folder) for name in (first, second)]
+    rows = [row for pair in _pairs(*sides) for row in _differences(*pair, folder)]
+    if not rows:
+        raise UsageError(
+            f"{first!r} and {second!r} have no finished runs on one track, protocol, split and content of features"
+        )
+    import pandas as pd
+
+    from avbench.leaderboard.frame import json_text
+    from avbench.leaderboard.tables import differences_text
+
+    frame = pd.DataFrame(rows)
+    click.echo(json_text(frame) if as_json else differences_text(frame))
+
+
+@click.command()
+@click.argument("out", type=click.Path(path_type=Path, dir_okay=False))
+@results_option
+@filter_options
+def export(
+    out: Path,
+    folder: ResultsFolder,
+    method: Sequence[str],
+    dataset: Sequence[str],
+    features: Sequence[str],
+    protocol: Sequence[str],
+) -> None:
+    """Write one flat row per finished run to OUT, a .csv or .json file. Runs that do not verify are left out."""
+    from avbench.leaderboard.frame import csv_text, json_text, results_frame
+
+    if out.suffix not in (".csv", ".json"):
+        raise UsageError(f"{out}: name a .csv or a .json file")
+    chosen = sound(folder, method=method, dataset=dataset, features=features, protocol=protocol)
+    frame = results_frame(chosen)
+    write_bytes(out, (csv_text(frame) if out.suffix == ".csv" else json_text(frame) + "\n").encode())
+    click.echo(f"{out}: {len(frame)} runs")
+
+
+def sound(folder: ResultsFolder, **wanted: Sequence[str]) -> list[RunRecord]:
+    """The chosen finished runs that verify; everything else is named on stderr."""
+    contents = read_folder(folder)
+    warn_unreadable(contents)
+    return sound_of(select(contents.records, **wanted), folder)
+
+
+def sound_of(records: Sequence[RunRecord], folder: ResultsFolder) -> list[RunRecord]:
+    """The finished ones that verify; those that do not are named on stderr."""
+    from avbench.harness.records.verification import check
+
+    found = []
+    for record in records:
+        reasons = check(record, folder)
+        if reasons:
+            click.echo(f"warning: left out: {describe(record)}: {printable('; '.join(reasons), 500)}", err=True)
+        elif record.finished:
+            found.append(record)
+    return found
+
+
+def _resolve(records: Sequence[RunRecord], name: str) -> list[RunRecord]:
+    """The runs of a method, or the one run whose identity starts so."""
+    of_method = [record for record in records if record.configuration.method == name]
+    if of_method:
+        return of_method
+    if not set(name.lower()) <= set("0123456789abcdef"):
+        return select(records, method=[name])  # says what methods there are
+    return [find_run(records, name)]
+
+
+def _pairs(first: Sequence[RunRecord], second: Sequence[RunRecord]) -> list[tuple[RerunRow, RerunRow]]:
+    """Rows of both sides on the same board and the same content of features."""
+    from avbench.harness.plugins.presets import options_beyond_variant
+    from avbench.leaderboard.boards import build_boards
+
+    def rows(records: Sequence[RunRecord]) -> list[tuple[tuple[Any, ...], RerunRow]]:
+        return [
+            ((b.simulated, b.track, b.protocol, b.protocol_version, group.feature_hash), row)
+            for b in build_boards(records, (), options_beyond_variant)
+            for group in b.groups
+            for row in group.rows
+        ]
+
+    return [(one, two) for place, one in rows(first) for other, two in rows(second) if place == other]
+
+
+def _differences(first: RerunRow, second: RerunRow, folder: ResultsFolder) -> list[dict[str, Any]]:
+    from avbench.leaderboard.ranking import recalls_of, recalls_of_run
+    from avbench.leaderboard.statistics import compare as compare_recalls
+
+    c = first.first.configuration
+    sides = [recalls_of(row, lambda record: recalls_of_run(record, folder)) for row in (first, second)]
+    return [
+        {
+            "dataset": c.dataset,
+            "features": c.features,
+            "simulated": first.first.simulated,
+            "protocol": c.protocol.name,
+            "first": first.label,
+            "second": second.label,
+            "first_runs": len(first.records),
+            "second_runs": len(second.records),
+            "metric": metric,
+            "first_mean": first.metrics[metric].mean,
+            "second_mean": second.metrics[metric].mean,
+            "difference": found.points,
+            "low": found.interval and found.interval.low,
+            "high": found.interval and found.interval.high,
+            "p": found.p,
+        }
+        for metric, found in compare_recalls(*sides).items()
+    ]
