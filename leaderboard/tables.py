@@ -89,7 +89,7 @@ def differences_text(rows: pd.DataFrame) -> str:
     """The rows of ``results compare`` as text."""
     track = rows["dataset"] + "/" + rows["features"]
     means = rows[["first_mean", "second_mean"]].map("{:.2f}".format)
-    points = rows[["difference", "low", "high"]].map("{:+.2f}".format)
+    points = rows[["difference", "low", "high"]].astype(float).map("{:+.2f}".format)
     tested = rows["p"].notna()
     shown = {
         "track": track.where(~rows["simulated"], track + " (simulated)"),
@@ -97,7 +97,7 @@ def differences_text(rows: pd.DataFrame) -> str:
         **means,
         "difference": points["difference"],
         "interval": (points["low"] + " to " + points["high"]).where(tested, "too few seeds"),
-        "p": rows["p"].map("{:.4f}".format).where(tested, ""),
+        "p": rows["p"].astype(float).map("{:.4f}".format).where(tested, ""),
     }
     heads = ["track", "protocol", "first", "second", "", "first", "second", "difference", "95% interval", "p"]
     return _grid(pd.DataFrame(shown), heads, "simple", left=5)
