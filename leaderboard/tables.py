@@ -23,7 +23,8 @@ FORMATS: tuple[Format, ...] = ("text", "markdown", "latex", "csv", "json")
 COLUMNS = [
     *BOARD[1:3], "simulated", *BOARD[3:], "method", "changes", "source", "distribution", "version", "feature_hash",
     "features_verified", "features_source", "seeds",
-    *(f"{metric}{what}" for metric in METRICS for what in ("", "_deviation")), "val_HM", "val_HM_deviation", "parameters", "seconds", "device", "label", "marks",
+    *(f"{metric}{what}" for metric in METRICS for what in ("", "_deviation")), "val_HM",
+    "val_HM_deviation", "parameters", "seconds", "device", "label", "marks",
 ]  # fmt: skip
 """Of :func:`compared`."""
 HEADS = ["method", "protocol", "source", "runs"]
