@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
@@ -16,6 +17,7 @@ from avbench.harness.printable import printable
 from avbench.harness.records.record import RunRecord, canonical_json
 from avbench.harness.records.results import ResultsFolder, Unreadable
 from avbench.harness.records.summary import METRICS, VALIDATION, summary
+from avbench.leaderboard.statistics import FEWEST_SEEDS
 
 BOARD = ["simulated", "dataset", "features", "protocol", "protocol_version"]
 """What rows of one board share."""
@@ -42,7 +44,11 @@ COLUMNS = [
 ]  # fmt: skip
 """Of :func:`results_frame`."""
 INCOMPLETE = "incomplete features"
-MARKS = {INCOMPLETE: "clips or classes were missing when the features were imported"}
+FEW_SEEDS = f"fewer than {FEWEST_SEEDS} seeds"
+MARKS = {
+    INCOMPLETE: "clips or classes were missing when the features were imported",
+    FEW_SEEDS: "it cannot be told apart from any other row",
+}
 """What a reader must know beside a number, in short and at length."""
 LABEL_LIMIT = 60
 _TYPES = {**dict.fromkeys((*METRICS, *VALIDATION, "offset"), "float64"), "epochs": "Int64", "parameters": "Int64"}
@@ -50,12 +56,17 @@ _TYPES = {**dict.fromkeys((*METRICS, *VALIDATION, "offset"), "float64"), "epochs
 _FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
 
 
-def results_frame(records: Iterable[RunRecord], overrides: Overrides = options_beyond_variant) -> pd.DataFrame:
+def results_frame(
+    records: Iterable[RunRecord],
+    overrides: Overrides = options_beyond_variant,
+    gate_marks: Mapping[str, Sequence[str]] = MappingProxyType({}),
+) -> pd.DataFrame:
     """One row per run, failed ones included, with the columns :data:`COLUMNS`.
 
     Accuracies are percent, times seconds. ``val_S``, ``val_U``, ``val_HM``: of the epoch that stage 1 chose.
     ``changes``: options that differ from the presets beyond ``variant``, as text; ``options``: all, as JSON.
-    ``group``: equal for runs that differ in the seed alone. ``marks``: see :data:`MARKS`, joined by semicolons.
+    ``group``: equal for runs that differ in the seed alone. ``marks``: see :data:`MARKS`, and those of the gate
+    (``gate_marks``, by identity), joined by semicolons.
     """
     words: dict[tuple[str, str | None], str] = {}
     rows = []
@@ -63,7 +74,8 @@ def results_frame(records: Iterable[RunRecord], overrides: Overrides = options_b
         key = group_of(record), record.variant
         if key not in words:
             words[key] = changes_in_words(record, overrides)
-        rows.append({**summary(record), "changes": words[key], "group": key[0], "marks": "; ".join(marks(record))})
+        told = [*marks(record), *gate_marks.get(record.identity, ())]
+        rows.append({**summary(record), "changes": words[key], "group": key[0], "marks": "; ".join(told)})
     return pd.DataFrame(rows, columns=COLUMNS).astype(_TYPES)
 
 
@@ -89,7 +101,7 @@ def group_of(record: RunRecord) -> str:
 
 
 def marks(record: RunRecord) -> list[str]:
-    """Those of :data:`MARKS` that a run bears."""
+    """Those of :data:`MARKS` that a run bears by itself."""
     return [INCOMPLETE] if record.warnings else []
 
 
@@ -111,6 +123,8 @@ def rows_frame(runs: pd.DataFrame) -> pd.DataFrame:
     parts = [by_row[means].mean(), by_row[means].std().add_suffix("_deviation"), by_row.size().rename("seeds")]
     parts += [by_row["parameters"].max(), by_row["marks"].agg(_joined), by_row["device"].agg(_joined)]
     rows = rows.join(parts).reset_index()
+    few = rows["marks"].map(lambda found: "; ".join(filter(None, (found, FEW_SEEDS))))
+    rows["marks"] = rows["marks"].where(rows["seeds"] >= FEWEST_SEEDS, few)
     rows["label"] = labels(rows)
     return rows
 

@@ -23,7 +23,7 @@ from avbench.harness.contract.method import Method
 from avbench.harness.errors import MethodError
 from avbench.harness.plugins.reach import reachable
 from avbench.harness.plugins.registry import Registered
-from avbench.harness.records.record import canonical_json
+from avbench.harness.records.record import hash_of_code
 
 METHODS = "avbench.methods"
 """avbench's own methods and what they share: the one part of avbench that counts as code of a method."""
@@ -32,11 +32,6 @@ METHODS = "avbench.methods"
 def source_hash(registered: Registered) -> str:
     """SHA-256 over :func:`code_of`."""
     return hash_of_code(code_of(registered))
-
-
-def hash_of_code(code: Mapping[str, str]) -> str:
-    """SHA-256 over the parts of a method's code and their hashes."""
-    return hashlib.sha256(canonical_json(dict(code)).encode()).hexdigest()
 
 
 @cache

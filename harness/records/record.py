@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -235,6 +236,11 @@ class RunRecord(Part):
 def canonical_json(value: Any) -> str:
     """JSON with sorted keys and no spaces; NaN and infinity are refused with ValueError."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def hash_of_code(code: Mapping[str, str]) -> str:
+    """SHA-256 over the parts of a method's code and their hashes: the source hash."""
+    return hashlib.sha256(canonical_json(dict(code)).encode()).hexdigest()
 
 
 def read_record(path: Path) -> RunRecord:

@@ -21,6 +21,7 @@ from avbench.harness.contract.options import EpochOptions, Options
 from avbench.harness.errors import AvbenchError, MethodError, UsageError
 from avbench.harness.evaluation.protocol import PROTOCOLS, find_protocol
 from avbench.harness.evaluation.two_stages import EpochDone, EpochListener, Result, run_two_stages
+from avbench.harness.plugins.declared import capabilities_of
 from avbench.harness.plugins.observers import Observers
 from avbench.harness.plugins.registry import Registered, plugins
 from avbench.harness.plugins.source_hash import code_of, source_hash
@@ -29,7 +30,6 @@ from avbench.harness.printable import storable
 from avbench.harness.records.planned import PlannedRun
 from avbench.harness.records.record import (
     MAX_EPOCHS,
-    Capabilities,
     Configuration,
     Environment,
     Failure,
@@ -52,7 +52,6 @@ from avbench.splits import load_split
 if TYPE_CHECKING:
     import torch
 
-    from avbench.harness.contract.method import MethodInfo
     from avbench.harness.features.featureset import FeatureSet
     from avbench.harness.features.manifest import Manifest
 
@@ -146,7 +145,7 @@ def configuration(
             numerics=numerics,
         )
         canonical_json(planned.model_dump(mode="json")).encode()
-        capabilities(info)
+        capabilities_of(registered)
     except ValueError as error:  # what pydantic and UTF-8 refuse
         place, reason = "", str(error)
         if isinstance(error, ValidationError):
@@ -156,16 +155,6 @@ def configuration(
             f"method {info.slug!r} of {registered.distribution}: a run could not be recorded: {place}{reason}"
         ) from None
     return planned
-
-
-def capabilities(info: MethodInfo) -> Capabilities:
-    """What a record says of a method."""
-    return Capabilities(
-        inputs=info.inputs,
-        uses_unseen_names=info.uses_unseen_names,
-        generative=info.generative,
-        calibrated_stacking=info.calibrated_stacking,
-    )
 
 
 def execute(
@@ -233,7 +222,7 @@ def draft_record(planned: PlannedRun, registered: Registered, where: Environment
         code=dict(code_of(registered)),
         variant=planned.variant,
         simulated=planned.simulated,
-        capabilities=capabilities(registered.info),
+        capabilities=capabilities_of(registered),
         warnings=[storable(warning)[:2_000] for warning in planned.warnings],
         environment=where,
         measured=Measured(started=datetime.now(UTC).isoformat(timespec="seconds"), runs_at_once=at_once),

@@ -13,7 +13,7 @@ from avbench.harness.records.results import ResultsFolder
 from avbench.leaderboard.site import exports, feed
 from avbench.leaderboard.site.exchange import recover, take_place
 from avbench.leaderboard.site.files import MANIFEST, Manifest, hashes, write
-from avbench.leaderboard.site.gate import judge
+from avbench.leaderboard.site.gate import judge_for_site
 from avbench.leaderboard.site.model import Site, site_of
 from avbench.leaderboard.site.page import File, Page
 from avbench.leaderboard.site.pages import (
@@ -45,7 +45,7 @@ def build_site(folder: ResultsFolder, out: Path, *, processes: int = 2, url: str
     with begun_folder(out) as temporary:
         staging = temporary / "site"
         staging.mkdir()
-        site = site_of(judge(folder, staging, processes))
+        site = site_of(judge_for_site(folder, staging, processes))
         for item in _everything(site, url):
             write(staging, item)
         manifest = Manifest(

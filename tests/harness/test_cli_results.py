@@ -157,13 +157,13 @@ def test_table_leaves_out_what_does_not_verify(call: Call, runs: list[RunRecord]
 def test_printed_numbers_stand_beside_as_published_presets(call: Call, tmp_path: Path) -> None:
     preset = plugins().method("avca").method.Options.effective(UCF, "as-published").model_dump(mode="json")
     records = [simulated_run("avca", UCF, "as-published", options=preset)]
-    records.append(simulated_run("avca", UCF, "as-published", options={**preset, "epochs": 2}))
+    records.append(simulated_run("avca", UCF, "as-published", options={**preset, "epochs": 7}))
     store(tmp_path, records)
     assert changed_options(records[0][0]) == {}
-    assert changed_options(records[1][0]) == {"epochs": 2}
+    assert changed_options(records[1][0]) == {"epochs": 7}
     _, out, _ = call("table")
     assert "claimed, avca-2022" in out
-    assert "avca (epochs=2)" in out
+    assert "avca (epochs=7)" in out
     _, out, _ = call("table", "--format", "csv")
     rows = list(csv.DictReader(out.splitlines()))
     assert [row["source"] for row in rows].count("claimed, avca-2022") == 1
@@ -189,17 +189,24 @@ def test_a_named_variant_accounts_for_its_own_options_only() -> None:
     assert beyond({"epochs": 2}, "unheard-of") == {"epochs": 2}
 
 
-def test_compare_methods_and_runs(call: Call, runs: list[RunRecord]) -> None:
+def test_compare_methods_and_runs(call: Call, runs: list[RunRecord], tmp_path: Path) -> None:
     _, out, _ = call("compare", "one", "two", "--json")
     rows = json.loads(out)
     assert [row["metric"] for row in rows] == ["S", "U", "HM", "ZSL"]
-    hm = rows[2]
-    assert (hm["first_runs"], hm["second_runs"]) == (3, 2)
-    assert hm["difference"] < 0
+    assert (rows[2]["first_runs"], rows[2]["second_runs"]) == (3, 2)
+    assert (rows[2]["low"], rows[2]["high"], rows[2]["p"]) == (None, None, None)
+    store(tmp_path, [simulated_run("two", UCF, "aligned", 2, 0.2, options={**OPTIONS, "epochs": 5})])
+    _, out, _ = call("compare", "one", "two", "--json")
+    hm = json.loads(out)[2]
+    assert hm["difference"] == pytest.approx(hm["second_mean"] - hm["first_mean"])
+    assert hm["low"] < hm["difference"] < hm["high"] < 0
     assert hm["p"] < 0.01
+    assert hm["low"] < hm["difference"] < hm["high"] < 0
     code, out, _ = call("compare", runs[0].identity[:10], runs[1].identity[:10])
     assert code == 0
     assert len(out.splitlines()) == 2 + 4
+    assert "too few seeds" in out
+    assert out.count("too few seeds") == 4
     code, _, err = call("compare", "one", "three")
     assert code == 2
     assert "unknown method 'three'" in err
@@ -310,7 +317,7 @@ def test_hostile_files_are_each_reported_and_stop_nothing(call: Call, runs: list
 
 
 def test_markup_and_control_characters_in_text_are_only_text(call: Call, tmp_path: Path) -> None:
-    record, evidence = simulated_run("avca", UCF, options={EVIL: EVIL}, variant=EVIL, warnings=[EVIL])
+    record, evidence = simulated_run("stranger", UCF, options={EVIL: EVIL}, variant=EVIL, warnings=[EVIL])
     environment = record.environment.model_copy(update={"platform": EVIL, "device": EVIL})
     record = record.model_copy(update={"environment": environment})
     failed = record_of(configuration_of("avca", UCF, "aligned", 1))

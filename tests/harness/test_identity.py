@@ -18,7 +18,8 @@ from avbench.harness.contract.options import Options
 from avbench.harness.errors import MethodError, UsageError
 from avbench.harness.plugins import sources
 from avbench.harness.plugins.registry import Registered, plugins
-from avbench.harness.plugins.source_hash import code_of, hash_of_code, source_hash
+from avbench.harness.plugins.source_hash import code_of, source_hash
+from avbench.harness.records.record import hash_of_code
 from avbench.harness.tracks import Track
 
 METHOD = """
