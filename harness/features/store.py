@@ -320,6 +320,7 @@ def _manifest(draft: Draft, found: str) -> Manifest:
             "counts": draft.counts,
             "content_hash": found,
             "source": draft.source,
+            "simulated": draft.simulated,
             "warnings": draft.warnings,
         }
     )

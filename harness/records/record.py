@@ -212,6 +212,8 @@ class RunRecord(Part):
     """The features are simulated: the result says nothing about the real track."""
     capabilities: Capabilities
     warnings: list[Text] = []
+    features_source: Text = ""
+    """Where the features come from, in the words of who stored them; empty in records made before it was kept."""
     environment: Environment
     measured: Measured
     outcome: Outcome | None = None
