@@ -30,7 +30,7 @@ from avbench.harness.records.record import (
     RunRecord,
     ValidationEpoch,
 )
-from avbench.harness.records.results import ResultsFolder, evidence_path, pack_evidence
+from avbench.harness.records.results import ResultsFolder, pack_evidence
 from avbench.harness.tracks import Track
 from avbench.splits import Split, load_split
 
@@ -156,7 +156,7 @@ def store(root: Path, runs: Iterator[tuple[RunRecord, bytes]] | Sequence[tuple[R
         path = folder.path(record.configuration)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(record.to_json(), "utf-8")
-        evidence_path(path).write_bytes(evidence)
+        folder.evidence_path(record).write_bytes(evidence)
     return folder
 
 

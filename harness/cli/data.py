@@ -35,6 +35,8 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 @click.group(cls=LazyGroup, place="data")
 def data() -> None:
     """Import, verify and remove features."""
+    if swept := Store().tidy():
+        click.echo(f"deleted {swept / 1e6:,.1f} MB that a killed command had left", err=True)
 
 
 @data.command()

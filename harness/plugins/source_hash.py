@@ -71,9 +71,21 @@ def _loose(method: type) -> str:
     Raises :class:`MethodError` where Python does not know the source, as of a class typed into the plain prompt.
     """
     try:
-        return hashlib.sha256(inspect.getsource(method).encode()).hexdigest()
-    except (OSError, TypeError):
-        raise MethodError(f"the source of {method.__name__} is unknown: define it in a file or in a notebook") from None
+        source = inspect.getsource(method)
+    except (OSError, TypeError):  # of a notebook's class only the functions are known
+        source = "\n".join(_sources_of_functions(method))
+    if not source:
+        raise MethodError(f"the source of {method.__name__} is unknown: define it in a file or in a notebook")
+    return hashlib.sha256(source.encode()).hexdigest()
+
+
+def _sources_of_functions(kind: type) -> Iterator[str]:
+    for value in vars(kind).values():
+        if inspect.isfunction(value):
+            try:
+                yield inspect.getsource(value)
+            except (OSError, TypeError):
+                continue
 
 
 def _modules(kind: type) -> Iterator[str]:

@@ -25,6 +25,8 @@ from avbench.harness.untrusted import read_limited
 
 SCHEMA_VERSION: Literal[1] = 1
 MAX_RECORD_BYTES = 4 * 2**20
+MAX_EPOCHS = 20_000
+"""Of a run: with more, its record could become too large to be read."""
 
 Precision = Literal["float32", "tf32", "bfloat16"]
 """Of matrix products: full float32, TensorFloat-32 (CUDA), or bfloat16 by automatic casting."""
@@ -169,6 +171,16 @@ class Environment(Part):
     threads: int = Field(ge=1)
     git_commit: Text | None = None
     git_dirty: bool | None = None
+    unknown: list[Text] = []
+    """What could not be found out, and why: nothing that only describes a run may cost it."""
+
+    @model_serializer(mode="wrap")
+    def _without_nothing(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Where all is known, nothing is said of it: such records are those of earlier versions."""
+        content: dict[str, Any] = handler(self)
+        if not self.unknown:
+            del content["unknown"]
+        return content
 
 
 class Measured(Part):

@@ -9,18 +9,18 @@ from __future__ import annotations
 import io
 import re
 import stat
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from avbench.harness.atomic import write_bytes
+from avbench.harness.atomic import scratch, write_bytes
 from avbench.harness.errors import RecordError, UsageError
+from avbench.harness.records.filing import file_all
 from avbench.harness.records.gate import Declared, differences, find_in, judge, nothing_declared
 from avbench.harness.records.record import MAX_RECORD_BYTES, RunRecord, decode_record
-from avbench.harness.records.results import MAX_EVIDENCE_BYTES, ResultsFolder, evidence_path
+from avbench.harness.records.results import MAX_EVIDENCE_BYTES, ResultsFolder
 from avbench.harness.untrusted import read_limited
 
 MAX_SUBMISSION_BYTES = 512 * 2**20
@@ -61,11 +61,14 @@ def write_submission(
         for record in sorted(records, key=lambda r: str(folder.path(r.configuration))):
             _refuse(record, ["the run failed"] if not record.finished else find_in(folder, record, declared).reasons)
             path = folder.path(record.configuration)
-            for file in (path, evidence_path(path)):
-                info = zipfile.ZipInfo(file.relative_to(folder.root).as_posix(), _DATE)
+            for suffix, content in (
+                (".json", path.read_bytes()),
+                (".safetensors", folder.evidence_bytes(record)),
+            ):
+                info = zipfile.ZipInfo(path.with_suffix(suffix).relative_to(folder.root).as_posix(), _DATE)
                 info.compress_type = zipfile.ZIP_DEFLATED
                 info.external_attr = 0o644 << 16
-                archive.writestr(info, file.read_bytes())
+                archive.writestr(info, content)
     if stream.tell() > MAX_SUBMISSION_BYTES or 2 * len(records) > MAX_MEMBERS:
         raise UsageError(
             f"a submission holds at most {MAX_SUBMISSION_BYTES:,} bytes and {MAX_MEMBERS // 2:,} runs; pack fewer"
@@ -81,8 +84,8 @@ def accept_submission(file: Path, folder: ResultsFolder, declared: Declared = no
     contradicts what is filed already, or evidence that another method's run has already.
     """
     content = read_limited(file, MAX_SUBMISSION_BYTES)
-    with tempfile.TemporaryDirectory(prefix="avbench-submission-") as temporary:
-        inbox = ResultsFolder(Path(temporary))
+    with scratch("avbench-submission") as temporary:
+        inbox = ResultsFolder(temporary)
         try:
             with zipfile.ZipFile(io.BytesIO(content)) as archive:
                 records = [_unpack(archive, pair, inbox) for pair in _pairs(archive)]
@@ -94,7 +97,7 @@ def accept_submission(file: Path, folder: ResultsFolder, declared: Declared = no
         new = tuple(record for record in records if record not in known)
         _refuse_contradictions(new, inbox, folder, declared)
         _refuse_copies(new, folder)
-        _file(new, inbox, folder)
+        file_all([(record, inbox.evidence_bytes(record)) for record in new], folder)
     return Accepted(new, known)
 
 
@@ -143,7 +146,7 @@ def _unpack(archive: zipfile.ZipFile, pair: tuple[zipfile.ZipInfo, zipfile.ZipIn
         raise RecordError(f"{name}: the run failed; only finished runs can be submitted")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
-    evidence_path(path).write_bytes(evidence)
+    path.with_suffix(".safetensors").write_bytes(evidence)
     return record
 
 
@@ -191,18 +194,3 @@ def _refuse_copies(new: Sequence[RunRecord], folder: ResultsFolder) -> None:
         owner = owners.setdefault(record.outcome.evidence, c)
         if owner.method != c.method and owner.plugin.distribution != c.plugin.distribution:
             _refuse(record, [f"its evidence is that of a run of method {owner.method}"])
-
-
-def _file(records: Sequence[RunRecord], inbox: ResultsFolder, folder: ResultsFolder) -> None:
-    """Store every run, or leave nothing new behind."""
-    started: list[Path] = []
-    try:
-        for record in records:
-            evidence = evidence_path(inbox.path(record.configuration)).read_bytes()
-            started.append(folder.path(record.configuration))
-            folder.save(record, evidence)
-    except BaseException:
-        for path in started:
-            path.unlink(missing_ok=True)
-            evidence_path(path).unlink(missing_ok=True)
-        raise

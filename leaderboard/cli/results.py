@@ -72,7 +72,7 @@ def compare(first: str, second: str, folder: ResultsFolder, as_json: bool) -> No
     """Differences from FIRST to SECOND on every track and protocol that both were run on.
 
     Each is a method's name or the start of a run's identity. What is compared is the mean over seeds. Intervals and
-    p-values come from drawing classes and seeds anew, and need three seeds on either side; an interval excludes 0
+    p-values speak of other classes and other seeds, and need three seeds on either side; an interval excludes 0
     exactly where p is below 0.05. Both are for this comparison alone, without correction for others.
     """
     contents = read_folder(folder)

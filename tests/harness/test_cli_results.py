@@ -16,7 +16,7 @@ from avbench.harness.cli import main
 from avbench.harness.plugins.presets import changed_options, options_beyond_variant
 from avbench.harness.plugins.registry import plugins
 from avbench.harness.records.record import RunRecord
-from avbench.harness.records.results import ResultsFolder, evidence_path
+from avbench.harness.records.results import ResultsFolder
 from avbench.harness.tracks import Track
 
 UCF = TRACKS[0]
@@ -229,7 +229,7 @@ def test_export(call: Call, runs: list[RunRecord], tmp_path: Path) -> None:
 def test_verify_has_exit_codes(call: Call, runs: list[RunRecord], tmp_path: Path) -> None:
     code, out, _ = call("verify")
     assert (code, out) == (0, "6 of 6 records are sound\n")
-    evidence_path(ResultsFolder(tmp_path).path(runs[0].configuration)).unlink()
+    ResultsFolder(tmp_path).evidence_path(runs[0]).unlink()
     code, out, _ = call("verify")
     assert code == 1
     assert "5 of 6 records are sound" in out

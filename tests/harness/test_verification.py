@@ -108,16 +108,16 @@ def test_a_later_epoch_that_is_better_by_rounding_only_is_not_the_best(tmp_path:
 
 
 def _no_evidence(folder: ResultsFolder, record: RunRecord) -> None:
-    folder.path(record.configuration).with_suffix(".safetensors").unlink()
+    folder.evidence_path(record).unlink()
 
 
 def _truncated(folder: ResultsFolder, record: RunRecord) -> None:
-    path = folder.path(record.configuration).with_suffix(".safetensors")
+    path = folder.evidence_path(record)
     path.write_bytes(path.read_bytes()[:-10])
 
 
 def _linked(folder: ResultsFolder, record: RunRecord) -> None:
-    path = folder.path(record.configuration).with_suffix(".safetensors")
+    path = folder.evidence_path(record)
     path.rename(folder.root / "elsewhere")
     path.symlink_to(folder.root / "elsewhere")
 
