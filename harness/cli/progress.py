@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from avbench.harness.evaluation.two_stages import EpochDone
+from avbench.harness.printable import printable
 from avbench.harness.records.record import RunRecord
 
 LINE_SECONDS = 10.0
@@ -78,6 +79,11 @@ class RunProgress:
             hm = f", validation HM {done.validation.HM:.2f}" if done.stage == 1 else ""
             self._say(f"{self._runs[key[0]]}, stage {done.stage}: epoch {done.epoch} of {done.epochs}{hm}")
 
+    def waiting(self, indices: Sequence[int]) -> None:
+        """Only other commands still do these runs."""
+        named = ", ".join(str(self._runs[index]) for index in indices[:3]) + (", ..." if len(indices) > 3 else "")
+        self._say(f"waiting for {len(indices)} runs that another command does: {named}")
+
     def finished(self, index: int, record: RunRecord) -> None:
         """A run is stored."""
         self._tell_known()
@@ -108,6 +114,6 @@ def _duration(seconds: float) -> str:
 def _verdict(record: RunRecord) -> str:
     if record.outcome is None:
         assert record.failure is not None
-        return f"FAILED: {record.failure.message}"
+        return f"FAILED: {printable(record.failure.message, 500)}"
     m = record.outcome.metrics
     return f"S {m.S:.2f}  U {m.U:.2f}  HM {m.HM:.2f}  ZSL {m.ZSL:.2f}"

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from avbench.harness.atomic import scratch
 from avbench.harness.errors import UsageError
 from avbench.harness.printable import printable
 from avbench.harness.untrusted import is_litter
@@ -40,9 +40,9 @@ def publish_site(site: Path, remote: str, branch: str = "gh-pages", *, allow_rej
             "remove them from the results, or publish with --allow-rejected"
         )
     _refuse_branch(branch)
-    with tempfile.TemporaryDirectory(prefix="avbench-publish-") as temporary:
-        git = Git(Path(temporary), site)
-        git("init", "--quiet", "--bare", temporary)
+    with scratch("avbench-publish") as temporary:
+        git = Git(temporary, site)
+        git("init", "--quiet", "--bare", str(temporary))
         git.add([MANIFEST, *manifest.files])
         done = [_push(git, manifest, url, branch, remote) for url in _addresses(remote)]
     return Published(done[0].commit, any(published.changed for published in done))
@@ -53,6 +53,8 @@ def _push(git: Git, manifest: Manifest, url: str, branch: str, remote: str) -> P
     ref = f"refs/heads/{branch}"
     listed = (line.partition("\t") for line in git.remote("ls-remote", "--", url, ref).splitlines())
     there = next((commit for commit, _, name in listed if name == ref), "")
+    if DOMAIN not in manifest.files:  # of another address
+        git("update-index", "--force-remove", "--", DOMAIN)
     if there:
         git.remote("fetch", "--quiet", "--depth", "1", "--", url, ref)
         _refuse_foreign(git, branch, remote)
