@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -39,7 +40,7 @@ def files(folder: Path) -> set[str]:
     return {p.relative_to(folder).as_posix() for p in folder.rglob("*")}
 
 
-def test_runs_go_by_their_identity_after_a_preview(call: Call, tmp_path: Path) -> None:
+def test_runs_go_by_their_identity_after_a_preview(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = store(tmp_path / "results", [simulated_run("one", UCF), simulated_run("two", UCF)])
     folder.save(record_of(configuration_of("two", UCF, "aligned", 9)), None)
     before = files(folder.root)
@@ -49,7 +50,8 @@ def test_runs_go_by_their_identity_after_a_preview(call: Call, tmp_path: Path) -
     assert f"{one.identity[:12]}  one ucf/main aligned seed 0: HM" in out
     assert "1 runs would be removed" in out
     assert files(folder.root) == before
-    assert call("remove", one.identity[:8])[0] == 130  # nobody says yes
+    monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
+    assert call("remove", one.identity[:8])[0] == 130
     assert files(folder.root) == before
     code, out, _ = call("remove", one.identity[:8], "--yes")
     assert code == 0
@@ -109,8 +111,8 @@ def test_a_killed_removal_leaves_the_run_or_nothing(tmp_path: Path) -> None:
 
     after = gone(store(tmp_path / "whole", made))
     before = files(store(tmp_path / "before", made).root)
-    folder = store(tmp_path / "count", made)
-    for number in range(1, 1 + changes_of(lambda _: folder.remove(made[0][0]), folder.root)):
+    whole = store(tmp_path / "count", made)
+    for number in range(1, 1 + changes_of(lambda _: whole.remove(made[0][0]), whole.root)):
         folder = store(tmp_path / str(number), made)
         killed_at(number, lambda _, folder=folder: folder.remove(made[0][0]), folder.root)  # type: ignore[misc]
         tidy_up(folder)
