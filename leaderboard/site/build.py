@@ -40,7 +40,8 @@ def build_site(
     """Build the site of a results folder into ``out``, which must be new, empty or an earlier build.
 
     ``url``: where the site will be published, for the feed of changes. ``project``: where the project is, for its
-    links. A folder that does not exist counts as empty: then the site shows what papers print. Raises :class:`UsageError` for a folder that holds something else.
+    links. A folder that does not exist counts as empty: then the site shows what papers print. Raises
+    :class:`UsageError` for a folder that holds something else.
     """
     recover(out)
     if out.is_symlink() or (out.exists() and not (out.is_dir() and _ours(out))):
