@@ -57,7 +57,7 @@ def read_arrays(
         if len(array) != len(rows):
             raise DataError(f"{path}: {len(array):,} rows, but {clips} lists {len(rows):,} clips")
     groups = _groups(rows, sounds, images)
-    vectors = read_label_vectors(text, text_names, split)
+    vectors, notes = read_label_vectors(text, text_names, split)
     unit_vectors_checked(vectors, split, str(text))
     return Draft(
         track=Track(dataset, name),
@@ -68,6 +68,7 @@ def read_arrays(
         visual_dim=images.shape[1],
         vectors=vectors,
         groups=groups,
+        notes=notes,
         warnings=forgiven(differences(split, groups, clips), allow_missing=allow_missing, what=clips),
     )
 
