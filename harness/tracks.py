@@ -6,6 +6,10 @@ from dataclasses import dataclass
 
 DEMO = "demo"
 """The simulated feature set. Its results never stand beside results on real features."""
+DEMO_TEMPORAL = "demo-temporal"
+"""The simulated feature set over time."""
+SIMULATED = (DEMO, DEMO_TEMPORAL, f"{DEMO_TEMPORAL}.mean")
+"""The simulated feature sets, the averaged view of that over time among them."""
 
 
 @dataclass(frozen=True, order=True)
@@ -17,7 +21,7 @@ class Track:
 
     @property
     def simulated(self) -> bool:
-        return self.features == DEMO
+        return self.features in SIMULATED
 
     def __str__(self) -> str:
         return f"{self.dataset}/{self.features}"

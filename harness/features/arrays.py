@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -11,11 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avbench.harness.errors import DataError, UsageError
-from avbench.harness.features.draft import ClipGroup, Draft, differences, forgiven, unit_vectors_checked
-from avbench.harness.tracks import DEMO, Track
+from avbench.harness.features.draft import ClipGroup, Draft, NamedText, differences, forgiven, unit_vectors_checked
+from avbench.harness.features.temporal_draft import MEAN
+from avbench.harness.tracks import DEMO, DEMO_TEMPORAL, Track
 from avbench.splits import ARCHIVE_NAMES, PARTITIONS, PARTS, Split, SplitClass, SplitError, load_split
 
-RESERVED = (*PARTITIONS, DEMO)
+RESERVED = (*PARTITIONS, *(f"{p}-temporal" for p in PARTITIONS), DEMO, DEMO_TEMPORAL)
+TEXT_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 COLUMNS = ("id", "class", "part")
 MAX_LIST_BYTES = 256 * 2**20
 
@@ -28,7 +33,7 @@ def read_arrays(
     audio: Path,
     visual: Path,
     clips: Path,
-    text: Path,
+    text: Path | Sequence[TextFile],
     allow_missing: bool = False,
 ) -> Draft:
     """A feature set from ``audio`` (N, Da), ``visual`` (N, Dv), ``text`` (classes, Dt), and a table of the N clips.
@@ -36,19 +41,21 @@ def read_arrays(
     ``clips`` is a CSV with columns id, class, part, one row per row of the arrays. The splits are shipped as counts
     and digests, not as lists of ids, so class and part must come with the id; they are verified against the digests.
     ``text`` has a row per source class in class-id order, or a row per used class in that order; rows are scaled to
-    unit norm. Raises :class:`DataError` as the import of the archive does, :class:`UsageError` for a reserved name.
+    unit norm. Several named files are several text vectors per class (:func:`read_texts`). Raises :class:`DataError`
+    as the import of the archive does, :class:`UsageError` for a reserved name.
     """
-    if name in RESERVED:
-        raise UsageError(f"feature set name {name!r} is reserved; choose another one")
+    refuse_reserved(name)
     split = load_split(dataset, partition)
     sounds, images = _array(audio), _array(visual)
-    rows = _read_clips(clips, split)
+    rows = read_clips(clips, split)
     for path, array in ((audio, sounds), (visual, images)):
         if len(array) != len(rows):
             raise DataError(f"{path}: {len(array):,} rows, but {clips} lists {len(rows):,} clips")
-    groups = _groups(rows, sounds, images)
-    vectors = _vectors(text, split)
-    unit_vectors_checked(vectors, split, str(text))
+    groups = tuple(
+        ClipGroup(part, owner, ids, partial(_take, sounds, images, places))
+        for part, owner, ids, places in grouped(rows)
+    )
+    vectors, texts = read_texts(text, split)
     return Draft(
         track=Track(dataset, name),
         split=split,
@@ -58,7 +65,46 @@ def read_arrays(
         vectors=vectors,
         groups=groups,
         warnings=forgiven(differences(split, groups, clips), allow_missing=allow_missing, what=clips),
+        texts=texts,
     )
+
+
+def refuse_reserved(name: str) -> None:
+    """Raise :class:`UsageError` for a name of built-in features."""
+    if name in RESERVED or name.endswith(MEAN):
+        raise UsageError(f"feature set name {name!r} is reserved; choose another one")
+
+
+@dataclass(frozen=True)
+class TextFile:
+    """A file with one of several text vectors per class. ``unit``: to be scaled to unit norm."""
+
+    name: str
+    path: Path
+    unit: bool = True
+
+
+def read_texts(given: Path | Sequence[TextFile], split: Split) -> tuple[NDArray[np.float32], dict[str, NamedText]]:
+    """Label vectors (source classes, Dt) of unit norm, and the named text vectors that they are made of.
+
+    One file without a name has the label vectors. Of several named ones the label vector of a class is the row of all
+    its text vectors, in the order given, scaled to unit norm; methods that know the names get them as they are.
+    """
+    if isinstance(given, Path):
+        vectors = _vectors(given, split)
+        unit_vectors_checked(vectors, split, str(given))
+        return vectors, {}
+    names = [text.name for text in given]
+    for name in names:
+        if not TEXT_NAME.fullmatch(name):
+            raise UsageError(f"text vectors {name!r}: names are lower-case letters, digits, '_' and '-'")
+        if names.count(name) > 1:
+            raise UsageError(f"text vectors {name!r} are given twice")
+    texts = {text.name: NamedText(_vectors(text.path, split, unit=text.unit), text.unit) for text in given}
+    joined = np.concatenate([text.vectors for text in texts.values()], axis=1, dtype=np.float64)
+    label = (joined / np.linalg.norm(joined, axis=1, keepdims=True)).astype(np.float32)
+    unit_vectors_checked(label, split, ", ".join(str(text.path) for text in given))
+    return label, texts
 
 
 def _array(path: Path) -> NDArray[np.floating]:
@@ -73,7 +119,7 @@ def _array(path: Path) -> NDArray[np.floating]:
     return array
 
 
-def _read_clips(path: Path, split: Split) -> list[tuple[str, str, SplitClass]]:
+def read_clips(path: Path, split: Split) -> list[tuple[str, str, SplitClass]]:
     """Id, part and class of every clip, in the order of the file."""
     parts = {**{part: part for part in PARTS}, **{ARCHIVE_NAMES[part]: part for part in PARTS}}
     members = {part: set(split.classes_of(part)) for part in PARTS}
@@ -103,9 +149,10 @@ def _read_clips(path: Path, split: Split) -> list[tuple[str, str, SplitClass]]:
     return found
 
 
-def _groups(
-    rows: list[tuple[str, str, SplitClass]], audio: NDArray[np.floating], visual: NDArray[np.floating]
-) -> tuple[ClipGroup, ...]:
+def grouped(
+    rows: list[tuple[str, str, SplitClass]],
+) -> list[tuple[str, SplitClass, tuple[str, ...], list[int]]]:
+    """Part, class, ids in ascending order and the rows of these clips, ordered by part and class id."""
     places: dict[tuple[int, int], list[tuple[str, int]]] = defaultdict(list)
     owners = {owner.id: owner for _, _, owner in rows}
     for row, (video, part, owner) in enumerate(rows):
@@ -113,8 +160,8 @@ def _groups(
     groups = []
     for (part_number, class_id), clips in sorted(places.items()):
         ids, order = zip(*sorted(clips), strict=True)
-        groups.append(ClipGroup(PARTS[part_number], owners[class_id], ids, partial(_take, audio, visual, list(order))))
-    return tuple(groups)
+        groups.append((PARTS[part_number], owners[class_id], ids, list(order)))
+    return groups
 
 
 def _take(
@@ -124,8 +171,8 @@ def _take(
         return audio[rows].astype(np.float32), visual[rows].astype(np.float32)
 
 
-def _vectors(path: Path, split: Split) -> NDArray[np.float32]:
-    """Label vectors (source classes, Dt) of unit norm; NaN rows for classes that the file leaves out."""
+def _vectors(path: Path, split: Split, *, unit: bool = True) -> NDArray[np.float32]:
+    """Text vectors (source classes, Dt), of unit norm if so asked; NaN rows for classes that the file leaves out."""
     given = np.asarray(_array(path), np.float64)
     used = [c.id for c in split.classes if c.role != "unused"]
     ids = {len(split.classes): [c.id for c in split.classes], len(used): used}.get(len(given))
@@ -138,5 +185,5 @@ def _vectors(path: Path, split: Split) -> NDArray[np.float32]:
     if not np.isfinite(norms).all() or not norms.all():
         raise DataError(f"{path}: a label vector is zero, NaN or infinite")
     vectors = np.full((len(split.classes), given.shape[1]), np.nan, np.float32)
-    vectors[ids] = given / norms
+    vectors[ids] = given / norms if unit else given
     return vectors

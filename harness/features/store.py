@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,7 @@ from pydantic import ValidationError
 
 from avbench.harness.atomic import writing
 from avbench.harness.errors import DataError, UsageError, unknown
-from avbench.harness.features.assemble import CHUNK, misplaced, part_rows
+from avbench.harness.features.assemble import CHUNK, assembled, misplaced, part_rows
 from avbench.harness.features.draft import (
     ClipGroup,
     Draft,
@@ -37,8 +37,12 @@ from avbench.harness.features.draft import (
 )
 from avbench.harness.features.featureset import FeatureSet
 from avbench.harness.features.hashing import content_hash
-from avbench.harness.features.manifest import STORE_VERSION, Manifest
+from avbench.harness.features.manifest import STORE_VERSION, TEXT, Manifest, TextFacts
+from avbench.harness.features.mapped import mapped_tensors
 from avbench.harness.features.source import FeatureSource
+from avbench.harness.features.temporal_checks import expected_tensors, problems_over_time
+from avbench.harness.features.temporal_draft import MEAN, TemporalDraft
+from avbench.harness.features.temporal_store import TemporalFiles
 from avbench.harness.features.tensorfile import HASH, Layout, TensorFile
 from avbench.harness.tracks import Track
 from avbench.splits import DATASETS, PARTS, Split, load_split
@@ -48,6 +52,7 @@ if TYPE_CHECKING:
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
 """Names of feature sets: they are file names."""
+ARCHIVE_SETS = ("main", "cls", "main-temporal", "cls-temporal")
 SPARE_DISK = 64 * 2**20
 LEFTOVER_SECONDS = 24 * 3600
 MAX_ID_BYTES = 255
@@ -121,45 +126,48 @@ class Store(FeatureSource):
         except DataError as error:
             return (str(error),)
         problems = [problem for problem in problems if problem not in manifest.warnings]
+        if features.offsets is not None:
+            return (*problems, *problems_over_time(features, ids))
         for name in ("audio", "visual"):
             chunks = getattr(features, name).split(CHUNK)
             if bad := sum(int((~chunk.isfinite().all(dim=1)).sum()) for chunk in chunks):
                 problems.append(f"{name}: {bad:,} clips hold NaN or infinity")
         tensors = {name: getattr(features, name) for name in ("class_id", "audio", "visual", "vectors")}
+        tensors |= {TEXT + name: vectors for name, vectors in features.texts.items()}
         if content_hash(tensors | {"video_id": ids}) != manifest.content_hash:
             problems.append("the content hash is not that of the manifest: the file was changed or damaged")
         return tuple(problems)
 
-    def save(self, draft: Draft, *, replace: bool = False, report: Report = silent) -> Manifest:
-        """Store a feature set: whole, or not at all.
+    def save(self, draft: Draft | TemporalDraft, *, replace: bool = False, report: Report = silent) -> Manifest:
+        """Store a feature set: whole, or not at all. One over time is stored with its averaged view.
 
         Features are read and written group by group. Raises :class:`DataError` for features of a wrong shape or with
         NaN or infinity, for an empty part, and when the disk is full or cannot be written to.
         """
         data, description = self._paths(draft.track)
-        if description.exists() and not replace:
-            raise DataError(f"{draft.track}: these features are installed already; --force replaces them")
+        self._refuse_installed(draft.track, replace)
         if empty := [part for part, count in draft.counts.items() if not count]:
             raise DataError(f"{draft.track}: no clips at all in {', '.join(empty)}")
         ids = _id_matrix(draft)
+        if isinstance(draft, TemporalDraft):
+            return self._save_over_time(draft, ids, replace, report)
         count = len(ids)
         layouts = {
             "class_id": Layout("<i8", (count,)),
             "audio": Layout("<f4", (count, draft.audio_dim)),
             "visual": Layout("<f4", (count, draft.visual_dim)),
             "vectors": Layout("<f4", draft.vectors.shape),
+            **{TEXT + name: Layout("<f4", text.vectors.shape) for name, text in draft.texts.items()},
             "video_id": Layout("|u1", ids.shape),
         }
         with _storage_errors(data.parent), _no_orphan(data, description):
             _sweep(data.parent)
             with writing(description) as json_stream, writing(data) as stream:
                 file = TensorFile(stream, layouts)
-                if (free := shutil.disk_usage(data.parent).free) < file.bytes + SPARE_DISK:
-                    raise DataError(
-                        f"{draft.track}: needs {file.bytes / 1e6:,.0f} MB in {data.parent}, where {free / 1e6:,.0f} MB "
-                        "are free; make room, or set AVBENCH_HOME to another disk"
-                    )
+                _require_room(draft.track, data.parent, file.bytes)
                 file.write("vectors", 0, draft.vectors)
+                for name, text in draft.texts.items():
+                    file.write(TEXT + name, 0, text.vectors)
                 file.write("video_id", 0, ids)
                 row = 0
                 for group in draft.groups:
@@ -171,10 +179,32 @@ class Store(FeatureSource):
                     row += len(group.ids)
                 report(f"{draft.track}: storing", row, count)
                 manifest = _manifest(draft, file.finish())
-                json_stream.write(manifest.model_dump_json(indent=1).encode() + b"\n")
-                json_stream.flush()
-                os.fsync(json_stream.fileno())  # the manifest takes its place last, with nothing left to fail
+                _write_manifest(json_stream, manifest)
         return manifest
+
+    def _save_over_time(self, draft: TemporalDraft, ids: NDArray[np.uint8], replace: bool, report: Report) -> Manifest:
+        """The set over time and its averaged view, from one reading of the steps."""
+        self._refuse_installed(draft.view, replace)
+        data, description = self._paths(draft.track)
+        view_data, view_description = self._paths(draft.view)
+        with _storage_errors(data.parent), _no_orphan(data, description), _no_orphan(view_data, view_description):
+            _sweep(data.parent)
+            with (
+                writing(description) as json_stream,
+                writing(data) as steps,
+                writing(view_description) as view_json_stream,
+                writing(view_data) as means,
+            ):
+                files = TemporalFiles(draft, ids, steps, means)
+                _require_room(draft.track, data.parent, files.bytes)
+                manifest, view = files.write(report)
+                _write_manifest(json_stream, manifest)
+                _write_manifest(view_json_stream, view)
+        return manifest
+
+    def _refuse_installed(self, track: Track, replace: bool) -> None:
+        if self._path(track, "json").exists() and not replace:
+            raise DataError(f"{track}: these features are installed already; --force replaces them")
 
     def remove(self, track: Track) -> None:
         """Delete a feature set. Raises :class:`DataError` when it is not installed."""
@@ -197,16 +227,14 @@ class Store(FeatureSource):
 
     def _open(self, track: Track) -> tuple[FeatureSet, Tensor]:
         """The mapped feature set and its video ids (N, W)."""
-        from safetensors import SafetensorError, safe_open
+        from safetensors import SafetensorError
 
         manifest = self.manifest(track)
         path = self._path(track, "safetensors")
         again = f"'avbench data remove {track}', then {how_to_get(track)}"
         try:
-            with safe_open(path, framework="pt") as file:
-                metadata = file.metadata() or {}
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except (OSError, SafetensorError) as error:
+            metadata, tensors = mapped_tensors(path)
+        except (OSError, ValueError, SafetensorError) as error:
             raise DataError(f"{path}: damaged or missing ({error}); {again}") from None
         split = load_split(track.dataset, manifest.partition)
         if metadata.get(HASH) != manifest.content_hash or not _fits(tensors, manifest, split):
@@ -215,12 +243,12 @@ class Store(FeatureSource):
         rows = part_rows(manifest.counts)
         if part := misplaced(tensors["class_id"].numpy(), rows, split):
             raise DataError(f"{path}: {part} holds clips of classes that do not belong there; {again}")
-        return FeatureSet(track, split, manifest, rows=rows, **tensors), ids
+        return assembled(track, split, manifest, tensors), ids
 
 
 def how_to_get(track: Track) -> str:
     """What to do for features that are not there."""
-    if track.features in ("main", "cls"):
+    if track.features.removesuffix(MEAN) in ARCHIVE_SETS:
         return "'avbench data import PATH' takes them from the public feature archive"
     return f"'avbench data add {track.features} --dataset {track.dataset} ...' stores your own"
 
@@ -238,11 +266,12 @@ def _manifest(draft: Draft, found: str) -> Manifest:
             "content_hash": found,
             "source": draft.source,
             "warnings": draft.warnings,
+            "texts": {n: TextFacts(dim=t.vectors.shape[1], unit=t.unit) for n, t in draft.texts.items()},
         }
     )
 
 
-def _id_matrix(draft: Draft) -> NDArray[np.uint8]:
+def _id_matrix(draft: Draft | TemporalDraft) -> NDArray[np.uint8]:
     """All video ids, (N, W)."""
     texts = [video.encode() for group in draft.groups for video in group.ids]
     if (longest := max(map(len, texts))) > MAX_ID_BYTES:
@@ -263,18 +292,37 @@ def _listed(features: FeatureSet, ids: Tensor) -> list[ListedClips]:
     return [ListedClips(part, classes[owner], tuple(videos)) for (part, owner), videos in members.items()]
 
 
+def _write_manifest(stream: BinaryIO, manifest: Manifest) -> None:
+    """Safely to disk: a manifest takes its place after its data, with nothing left to fail."""
+    stream.write(manifest.to_json())
+    stream.flush()
+    os.fsync(stream.fileno())
+
+
+def _require_room(track: Track, folder: Path, size: int) -> None:
+    if (free := shutil.disk_usage(folder).free) < size + SPARE_DISK:
+        raise DataError(
+            f"{track}: needs {size / 1e6:,.0f} MB in {folder}, where {free / 1e6:,.0f} MB "
+            "are free; make room, or set AVBENCH_HOME to another disk"
+        )
+
+
 def _fits(tensors: Mapping[str, Tensor], manifest: Manifest, split: Split) -> bool:
     """Whether names, dtypes and shapes are those that the manifest implies."""
     count = sum(manifest.counts.values())
     width = tuple(tensors["video_id"].shape[-1:]) if "video_id" in tensors else ()
+    found = {name: (str(t.dtype), tuple(t.shape)) for name, t in tensors.items()}
+    if manifest.time is not None:
+        return found == expected_tensors(manifest, len(split.classes)) | {"video_id": ("torch.uint8", (count, *width))}
     expected = {
         "class_id": ("torch.int64", (count,)),
         "audio": ("torch.float32", (count, manifest.audio_dim)),
         "visual": ("torch.float32", (count, manifest.visual_dim)),
         "vectors": ("torch.float32", (len(split.classes), manifest.text_dim)),
+        **{TEXT + name: ("torch.float32", (len(split.classes), text.dim)) for name, text in manifest.texts.items()},
         "video_id": ("torch.uint8", (count, *width)),
     }
-    return {name: (str(t.dtype), tuple(t.shape)) for name, t in tensors.items()} == expected
+    return found == expected
 
 
 def _refuse_unusable(track: Track, group: ClipGroup, name: str, features: NDArray[np.float32], width: int) -> None:
