@@ -26,7 +26,10 @@ class LazyGroup(click.Group):
 
     def lazy_commands(self) -> Mapping[str, Command]:
         """Built-in ones and those of plugins."""
-        return self.built_in | plugin_commands().of_group(self.place, [*self.built_in, *self.commands])
+        found = self.built_in | plugin_commands().of_group(self.place, [*self.built_in, *self.commands])
+        if not self.place:
+            plugin_commands().require_groups(["", *found])
+        return found
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return [*self.commands, *self.lazy_commands()]

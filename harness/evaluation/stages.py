@@ -22,7 +22,7 @@ from avbench.splits import SplitClass
 CHUNK = 8192
 """Clips per call of ``predict``: bounds memory."""
 
-# parts that are trained on, and the evaluated seen and unseen part, per stage (PROTOCOL section 1)
+# parts that are trained on, and the evaluated seen and unseen part, per stage
 TRAINED = {1: ("train",), 2: ("train", "val_seen", "val_unseen")}
 EVALUATED = {1: ("val_seen", "val_unseen"), 2: ("test_seen", "test_unseen")}
 
@@ -45,6 +45,11 @@ class StageData:
     @property
     def device(self) -> torch.device:
         return self.features.audio.device
+
+    @property
+    def evaluated_rows(self) -> list[int]:
+        """Rows of the evaluated clips in the order of the store: the seen part, then the unseen part."""
+        return [row for part in EVALUATED[self.number] for row in range(*self.features.rows[part].indices(2**62))]
 
     @property
     def candidates(self) -> tuple[SplitClass, ...]:

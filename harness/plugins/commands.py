@@ -61,6 +61,11 @@ class Commands:
                 found[command.name] = command
         return found
 
+    def require_groups(self, known: Sequence[str]) -> None:
+        """Leave out, with a warning, the commands of groups that do not exist."""
+        for command in [c for c in self.known if c.group not in known]:
+            self.leave_out(command, PluginError(f"command {command.name!r}: there is no group {command.group!r}"))
+
     def leave_out(self, command: Command, error: Exception) -> None:
         """Name a command that cannot be used, once."""
         self.known.remove(command)
@@ -97,8 +102,9 @@ def _entry_points(path: Sequence[str]) -> Iterator[tuple[str, str, str]]:
         except OSError:
             continue
         for name in names:
-            distribution = canonical(name.partition("-")[0].removesuffix(".egg-info"))
-            if not name.endswith((".dist-info", ".egg-info")) or distribution in seen:
+            stem = name.removesuffix(".dist-info").removesuffix(".egg-info")
+            distribution = canonical(stem.partition("-")[0])
+            if stem == name or distribution in seen:
                 continue
             seen.add(distribution)
             if may_enter(distribution):

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from avbench.harness.records.record import RunRecord
 
 GROUP = "avbench"
+LOOSE = "loose"
+"""Stands for the distribution of a class that no package brings."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,11 @@ class Registered:
     def info(self) -> MethodInfo:
         return self.method.info
 
+    @property
+    def loose(self) -> bool:
+        """The class came from no installed package, but from a notebook or a script."""
+        return self.distribution == LOOSE
+
 
 @dataclass
 class Plugins:
@@ -69,6 +76,19 @@ class Plugins:
     variants: list[Variant] = field(default_factory=list)
     feature_sources: list[FeatureSource] = field(default_factory=list)
     observers: dict[str, type[RunObserver]] = field(default_factory=dict)
+
+    def admit(self, method: type[Method]) -> Registered:
+        """The entry of a class; one that no package brings is known from now on, in this process.
+
+        Raises :class:`MethodError` for a class that is no method, or has the slug of a package's method.
+        """
+        known = self.methods.get(_slug(method))
+        if known is not None and (known.method is method or not known.loose):
+            if known.method is not method:
+                raise MethodError(f"method {method.info.slug!r} is the name of a method of {known.distribution}")
+            return known
+        self.methods[method.info.slug] = Registered(method, LOOSE, "0")
+        return self.methods[method.info.slug]
 
     def method(self, slug: str) -> Registered:
         """A method by its slug; raises :class:`UsageError` with a suggestion for an unknown one."""
@@ -193,9 +213,10 @@ def _slug(method: object) -> str:
 def _agreeing(new: list[Any], known: list[Variant]) -> list[Variant]:
     """The new variants, if none has the name of another variant of its method but other options."""
     _instances("avbench_variants", new, Variant)
-    options = {(v.method, v.name): v.options for v in known}
+    options = {(v.method, v.name): (v.options, v.presets) for v in known}
     for variant in new:
-        if options.setdefault((variant.method, variant.name), variant.options) != variant.options:
+        given = variant.options, variant.presets
+        if options.setdefault((variant.method, variant.name), given) != given:
             raise MethodError(f"variant {variant.name!r} of method {variant.method!r} is given twice, differently")
     return new
 

@@ -12,12 +12,12 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from avbench.harness.contract.options import EpochOptions, Options
-from avbench.harness.errors import UsageError, unknown
-from avbench.harness.evaluation.protocol import PROTOCOLS
+from avbench.harness.errors import UsageError
+from avbench.harness.evaluation.protocol import PROTOCOLS, find_protocol
 from avbench.harness.evaluation.two_stages import EpochDone, EpochListener, Result, run_two_stages
 from avbench.harness.plugins.observers import Observers
 from avbench.harness.plugins.registry import Registered, plugins
-from avbench.harness.plugins.source_hash import source_hash
+from avbench.harness.plugins.source_hash import loose_hash, source_hash
 from avbench.harness.plugins.sources import feature_manifest, load_features
 from avbench.harness.records.planned import PlannedRun
 from avbench.harness.records.record import (
@@ -64,17 +64,29 @@ def plan(
     found, given = plugins(), given or {}
     registered = [found.method(slug) for slug in methods]
     chosen = [
-        (method, name, {**found.variant(method.info.slug, name).options, **given} if name else given)
+        (method, found.variant(method.info.slug, name) if name else None)
         for method in registered
         for name in variants or (None,)
     ]
     for name in protocols:
-        if name not in PROTOCOLS:
-            raise unknown("protocol", name, PROTOCOLS)
+        find_protocol(name)
+    for seed in seeds:
+        if not 0 <= seed < 2**32:
+            raise UsageError(f"seed {seed} is outside 0 to {2**32 - 1}")
     runs = (
-        PlannedRun(configuration(method, track, protocol, seed, options, numerics), variant)
+        PlannedRun(
+            configuration(
+                method,
+                track,
+                protocol,
+                seed,
+                {**variant.options_on(track, protocol), **given} if variant else given,
+                numerics,
+            ),
+            variant.name if variant else None,
+        )
         for track in tracks
-        for method, variant, options in chosen
+        for method, variant in chosen
         for protocol in protocols
         for seed in seeds
     )
@@ -93,10 +105,10 @@ def configuration(
     numerics: Numerics,
 ) -> Configuration:
     """The full configuration of one run, identity included."""
-    info = registered.info
+    info, method = registered.info, registered.method
     manifest = feature_manifest(track)
     try:
-        options = registered.method.Options.effective(track, protocol, given)
+        options = method.Options.effective(track, protocol, given)
     except UsageError as error:
         raise UsageError(f"method {info.slug!r}: {error}") from None
     return Configuration(
@@ -104,7 +116,7 @@ def configuration(
         plugin=Plugin(
             distribution=registered.distribution,
             version=registered.version,
-            source_hash=source_hash(registered.method.__module__),
+            source_hash=loose_hash(method) if registered.loose else source_hash(method.__module__),
         ),
         options=options.model_dump(mode="json"),
         dataset=track.dataset,

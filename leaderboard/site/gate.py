@@ -20,8 +20,8 @@ from avbench.harness.evaluation.evidence import TEST
 from avbench.harness.records.record import RunRecord
 from avbench.harness.records.results import ResultsFolder, Unreadable
 from avbench.harness.records.verification import check_tables
+from avbench.leaderboard.site import run_page as runs
 from avbench.leaderboard.site.files import write
-from avbench.leaderboard.site.pages import runs
 from avbench.leaderboard.statistics import Recalls
 
 FEW = 64
