@@ -15,7 +15,7 @@ from avbench.harness.errors import UsageError, unknown
 from avbench.harness.records.record import FeatureDtype, Precision
 from avbench.harness.running.numerics import require
 from avbench.harness.running.spin import SHORT_SPIN
-from avbench.harness.tracks import DEMO, Track
+from avbench.harness.tracks import DEMO, PUBLIC, SIMULATED, Track
 from avbench.splits import DATASETS
 
 
@@ -136,7 +136,13 @@ def run(
     seed_values = tuple(range(seeds)) if seeds else tuple(dict.fromkeys(seed)) or (0,)
     numerics, chosen = Numerics(precision=precision, feature_dtype=feature_dtype), choose_device(device)
     require(numerics, chosen)
-    planned = plan(names, tracks, dict.fromkeys(protocol), seed_values, given, tuple(dict.fromkeys(variant)), numerics)
+    planned = [
+        run
+        for able, members in readable(names, tracks, lenient="all" in method or not features)
+        for run in plan(
+            able, members, dict.fromkeys(protocol), seed_values, given, tuple(dict.fromkeys(variant)), numerics
+        )
+    ]
     folder = ResultsFolder(results)
     from avbench.harness.cli.progress import RunProgress
     from avbench.harness.running.session import complete
@@ -165,17 +171,41 @@ def run(
         raise SystemExit(1)
 
 
+def readable(names: Sequence[str], tracks: Sequence[Track], *, lenient: bool) -> list[tuple[list[str], list[Track]]]:
+    """Methods with the tracks that they are to run on: those over time apart from averaged ones.
+
+    ``lenient``: nobody named both, so a method goes without the tracks that it cannot read. Otherwise planning refuses.
+    """
+    from avbench.harness.plugins.registry import plugins
+    from avbench.harness.plugins.sources import feature_manifest
+
+    if not lenient:
+        return [(list(names), list(tracks))]
+    by_inputs: dict[str, list[Track]] = {}
+    for track in tracks:
+        by_inputs.setdefault(feature_manifest(track).inputs, []).append(track)
+    found = []
+    for inputs, members in by_inputs.items():
+        able = [name for name in names if plugins().method(name).info.reads(inputs)]
+        if left := [name for name in names if name not in able]:
+            where = ", ".join(map(str, members))
+            click.echo(f"{where}: left out, they do not read {inputs} features: {', '.join(left)}", err=True)
+        if able:
+            found.append((able, members))
+    return found or [(list(names), list(tracks))]
+
+
 def choose_tracks(datasets: Sequence[str], features: Sequence[str]) -> list[Track]:
     """The tracks to run: the named feature sets, else the installed real ones, else the demo (said in one line)."""
-    if set(features) == {DEMO}:
-        return [Track(d, DEMO) for d in datasets]
+    if features and set(features) <= set(SIMULATED):
+        return [Track(d, f) for f in features for d in datasets]
 
     from avbench.harness.features.store import Store
     from avbench.harness.plugins.sources import foreign_tracks
 
     installed = Store().tracks()
     if features:
-        known = {DEMO, "main", "cls"} | {t.features for t in (*installed, *foreign_tracks())}
+        known = {*SIMULATED, *PUBLIC} | {t.features for t in (*installed, *foreign_tracks())}
         for name in features:
             if name not in known:
                 raise unknown("feature set", name, known)

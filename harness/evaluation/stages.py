@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
@@ -13,14 +13,12 @@ from torch import Tensor
 from avbench.harness.contract.data import Classes, Clips, TrainingSet
 from avbench.harness.contract.method import Method, Progress
 from avbench.harness.errors import DataError, MethodError
+from avbench.harness.evaluation.chunks import Chunks
 from avbench.harness.evaluation.evidence import Evidence, reduce_scores
 from avbench.harness.evaluation.protocol import Protocol
 from avbench.harness.evaluation.random_state import random_state_kept, seed_generators
 from avbench.harness.features.featureset import FeatureSet
 from avbench.splits import SplitClass
-
-CHUNK = 8192
-"""Clips per call of ``predict``: bounds memory."""
 
 # parts that are trained on, and the evaluated seen and unseen part, per stage
 TRAINED = {1: ("train",), 2: ("train", "val_seen", "val_unseen")}
@@ -41,10 +39,12 @@ class StageData:
     """Rows of the evaluated clips in an order that tells nothing about them. Evidence keeps this order."""
     labels: Tensor
     """True class ids of the evaluated clips, in that order, on the host."""
+    texts: Mapping[str, Tensor] = field(default_factory=dict)
+    """Named text vectors by class id, paired in the same way."""
 
     @property
     def device(self) -> torch.device:
-        return self.features.audio.device
+        return self.features.device
 
     @property
     def evaluated_rows(self) -> list[int]:
@@ -64,6 +64,7 @@ class StageData:
             prompts=tuple(c.prompt for c in members),
             vectors=self.vectors[ids],
             trained=torch.tensor([c.id in known for c in members], device=self.device),
+            texts={name: vectors[ids] for name, vectors in self.texts.items()},
         )
 
     def training_set(self, *, unseen_names: bool, few_bits: bool = False) -> TrainingSet:
@@ -72,10 +73,11 @@ class StageData:
         ``few_bits``: features held in fewer bits than float32 are given as they are held.
         """
         rows = slice(0, self.features.rows[TRAINED[self.number][-1]].stop)
-        clips = Clips(self.features.audio[rows], self.features.visual[rows])
+        clips = self.features.clips(rows.stop)
+        as_held = few_bits or self.features.offsets is not None  # batches over time are gathered as float32
         ids = torch.tensor([c.id for c in self.seen], device=self.device)
         return TrainingSet(
-            clips=clips if few_bits else Clips(clips.audio.float(), clips.visual.float()),
+            clips=clips if as_held else Clips(clips.audio.float(), clips.visual.float()),
             labels=torch.searchsorted(ids, self.features.class_id[rows]),
             classes=self.classes(self.seen, trained=self.seen),
             unseen=self.classes(self.unseen, trained=()) if unseen_names else None,
@@ -102,14 +104,14 @@ class StageData:
         """Ask for scores chunk by chunk: unlabelled clips in an uninformative order. Random state is left as it was."""
         classes = self.classes(self.candidates, trained=(trained or self).seen)
         scores: dict[str, list[Tensor]] = {}
+        chunks = Chunks(self.features, self.order)
         with random_state_kept(self.device):
-            for rows in torch.split(self.order, CHUNK):
-                clips = Clips(self.features.audio[rows].float(), self.features.visual[rows].float())
+            for clips in chunks.clips():
                 with _guarded(method, "predict", clips.audio, clips.visual, classes.vectors, classes.trained):
                     answer = call(clips, classes)
                 for name, part in answer.items():
                     scores.setdefault(name, []).append(checked_scores(method, part, clips, classes))
-        return {name: self._reduce(torch.cat(parts)) for name, parts in sorted(scores.items())}
+        return {name: self._reduce(chunks.restored(parts)) for name, parts in sorted(scores.items())}
 
     def _reduce(self, scores: Tensor) -> Evidence:
         """Four numbers per clip, read back once. Only here do labels come in."""
@@ -120,11 +122,13 @@ class StageData:
 
 def stage_data(features: FeatureSet, protocol: Protocol, *, stage: Literal[1, 2]) -> StageData:
     """The data of one stage. Raises :class:`DataError` when a needed label vector is unknown."""
-    split = features.split
+    split, protocol = features.split, protocol.on(features.track)
     seen_part, unseen_part = EVALUATED[stage]
-    vectors = features.vectors
+    vectors, texts = features.vectors, dict(features.texts)
     if protocol.label_vectors == "permuted":
-        vectors = vectors[torch.tensor(split.permuted_ids, device=vectors.device)]
+        permuted = torch.tensor(split.permuted_ids, device=vectors.device)
+        vectors = vectors[permuted]
+        texts = {name: text[permuted] for name, text in texts.items()}
     seen, unseen = split.classes_of(seen_part), split.classes_of(unseen_part)
     known = torch.isfinite(vectors).all(dim=1).tolist()  # read back once
     missing = [c.name for c in seen + unseen if not known[c.id]]
@@ -138,7 +142,7 @@ def stage_data(features: FeatureSet, protocol: Protocol, *, stage: Literal[1, 2]
     order = torch.cat(rows)
     order = order[torch.randperm(len(order), generator=torch.Generator().manual_seed(stage))]
     labels = features.class_id.cpu()[order]
-    return StageData(stage, features, vectors, seen, unseen, order.to(features.audio.device), labels)
+    return StageData(stage, features, vectors, seen, unseen, order.to(features.device), labels, texts)
 
 
 @contextmanager

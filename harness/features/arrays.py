@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from avbench.harness.errors import DataError, UsageError
 from avbench.harness.features.draft import ClipGroup, Draft, NamedText, differences, forgiven, unit_vectors_checked
 from avbench.harness.features.temporal_draft import MEAN
-from avbench.harness.tracks import DEMO, DEMO_TEMPORAL, Track
-from avbench.splits import ARCHIVE_NAMES, PARTITIONS, PARTS, Split, SplitClass, SplitError, load_split
+from avbench.harness.tracks import PUBLIC, SIMULATED, Track
+from avbench.splits import ARCHIVE_NAMES, PARTS, Split, SplitClass, SplitError, load_split
 
-RESERVED = (*PARTITIONS, *(f"{p}-temporal" for p in PARTITIONS), DEMO, DEMO_TEMPORAL)
+RESERVED = (*PUBLIC, *SIMULATED)
 TEXT_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 COLUMNS = ("id", "class", "part")
 MAX_LIST_BYTES = 256 * 2**20

@@ -11,10 +11,13 @@ from functools import lru_cache
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
+from avbench.harness.contract.method import MethodInfo
 from avbench.harness.contract.options import EpochOptions, Options
 from avbench.harness.errors import UsageError
 from avbench.harness.evaluation.protocol import PROTOCOLS, find_protocol
 from avbench.harness.evaluation.two_stages import EpochDone, EpochListener, Result, run_two_stages
+from avbench.harness.features.manifest import Manifest
+from avbench.harness.features.temporal_draft import MEAN, view_of
 from avbench.harness.plugins.observers import Observers
 from avbench.harness.plugins.registry import Registered, plugins
 from avbench.harness.plugins.source_hash import loose_hash, source_hash
@@ -96,6 +99,22 @@ def plan(
     return list(unique.values())
 
 
+def refuse_unreadable(info: MethodInfo, track: Track, manifest: Manifest, numerics: Numerics) -> None:
+    """Raise :class:`UsageError`, before anything starts, for features that a method cannot read."""
+    if info.reads(manifest.inputs):
+        if manifest.time is not None and numerics.feature_dtype != "float32":
+            raise UsageError(f"{track}: features over time are held as they are stored: import them with --dtype")
+        return
+    if manifest.time is not None:
+        raise UsageError(
+            f"method {info.slug!r} reads averaged features, those of {track} are over time; "
+            f"its averaged view is the feature set {view_of(track).features}"
+        )
+    over_time = Track(track.dataset, track.features.removesuffix(MEAN))
+    where = f"; try {over_time.features}" if over_time != track else ""
+    raise UsageError(f"method {info.slug!r} reads features over time, those of {track} are averaged{where}")
+
+
 def configuration(
     registered: Registered,
     track: Track,
@@ -107,6 +126,7 @@ def configuration(
     """The full configuration of one run, identity included."""
     info, method = registered.info, registered.method
     manifest = feature_manifest(track)
+    refuse_unreadable(info, track, manifest, numerics)
     try:
         options = method.Options.effective(track, protocol, given)
     except UsageError as error:
@@ -171,7 +191,7 @@ def execute(
         variant=planned.variant,
         simulated=manifest.simulated,
         capabilities=Capabilities(
-            inputs=registered.info.inputs,
+            inputs=manifest.inputs,
             uses_unseen_names=registered.info.uses_unseen_names,
             generative=registered.info.generative,
             calibrated_stacking=registered.info.calibrated_stacking,
