@@ -78,11 +78,9 @@ class PackedClips(Clips):
         audio_lengths = self.audio_offsets[rows + 1] - audio_first
         visual_lengths = self.visual_offsets[rows + 1] - visual_first
         if window is not None:
-            excess = (visual_lengths - window.visual).clamp_min(0)
-            skipped = excess // 2 if starts is None else (starts.to(rows.device) * (excess + 1)).long()
-            heard = (skipped * (self.visual_step / self.audio_step)).round().long()
-            heard = torch.minimum(heard, (audio_lengths - window.audio).clamp_min(0))
-            audio_first, visual_first = audio_first + heard, visual_first + skipped
+            time = Time(audio_lengths, visual_lengths, self.audio_step, self.visual_step)
+            heard, seen = places_of(time, window, starts)
+            audio_first, visual_first = audio_first + heard, visual_first + seen
             audio_lengths = audio_lengths.clamp_max(window.audio)
             visual_lengths = visual_lengths.clamp_max(window.visual)
         fixed = window is not None and window.fixed
@@ -103,6 +101,14 @@ class PackedClips(Clips):
     def _moved(self, batch: Tensor) -> Tensor:
         """On the device, as float32: what is stored in fewer bits travels in fewer bits."""
         return batch.to(self.device, non_blocking=True).float()
+
+
+def places_of(time: Time, window: Window, starts: Tensor | None) -> tuple[Tensor, Tensor]:
+    """The first audio and visual steps (n,) of a window in clips; ``starts`` as for :meth:`PackedClips.take`."""
+    excess = (time.visual_lengths - window.visual).clamp_min(0)
+    seen = excess // 2 if starts is None else (starts.to(excess.device) * (excess + 1)).long()
+    heard = (seen * (time.visual_step / time.audio_step)).round().long()
+    return torch.minimum(heard, (time.audio_lengths - window.audio).clamp_min(0)), seen
 
 
 def gather(values: Tensor, first: Tensor, lengths: Tensor, size: int, *, pinned: bool = False) -> Tensor:
