@@ -20,7 +20,7 @@ from avbench.harness.plugins.registry import Loaded, Plugins
 from avbench.harness.plugins.site_page import SitePage
 from avbench.harness.records.results import ResultsFolder
 from avbench.leaderboard.claims import claims, papers
-from avbench.leaderboard.site import build_site
+from avbench.leaderboard.site import build_site, links
 from avbench.leaderboard.site.files import MANIFEST, hashes
 from avbench.leaderboard.site.model import Site
 from avbench.leaderboard.statistics import TEST_IN_WORDS
@@ -171,6 +171,17 @@ def test_marked_cells_give_the_reason(built: tuple[Path, Site], documents: dict[
     assert TEST_IN_WORDS in text
 
 
+def test_a_row_with_fewer_than_three_seeds_says_so(built: tuple[Path, Site], documents: dict[str, Document]) -> None:
+    rows = table_rows(documents["boards/ucf/main/aligned-v1.html"])
+    few = next(row for row in rows if "| stranger (wide," in row)
+    assert few.startswith("1–4 | ")
+    assert " fewer than 3 seeds | " in few
+    assert sum("fewer than 3 seeds" in row for row in rows) == 2
+    home = table_rows(documents["index.html"])
+    lead = next(row for row in home if row.startswith("ucf/main | aligned"))
+    assert "cannot be told apart from it, 1 of them with fewer than 3 seeds" in lead
+
+
 def test_other_contents_of_features_are_other_groups(documents: dict[str, Document]) -> None:
     rows = table_rows(documents["boards/ucf/main/aligned-v1.html"])
     groups = [row for row in rows if row.startswith("Re-run")]
@@ -272,11 +283,46 @@ def test_downloads_hold_the_numbers(built: tuple[Path, Site]) -> None:
     rows = list(csv.DictReader(io.StringIO((out / "data/results.csv").read_text("utf-8"))))
     runs = [row for row in rows if row["source"] == "run"]
     assert len(runs) == sum(len(b.board.rows) for b in site.real)
-    ranks = list(csv.DictReader(io.StringIO((out / "data/standings.csv").read_text("utf-8"))))
-    assert len(ranks) == len(runs)
-    assert all(float(r["HM_low"]) <= float(r["HM_high"]) for r in ranks)
+    assert all(float(r["HM_low"]) < float(r["HM_high"]) for r in runs if int(r["seeds"]) >= 3)
+    assert {r["method"] for r in runs if r["HM_low"] == ""} == {"stranger"}
+    assert all(int(r["best_rank"]) <= int(r["worst_rank"]) for r in runs)
+    assert sum(len(row["runs"].split()) for row in runs) == sum(len(r.records) for b in site.real for r in b.board.rows)
     assert r"\toprule" in (out / "data/results.tex").read_text("utf-8")
     assert (out / "data/papers.bib").read_text("utf-8").count("@") >= len(papers())
+
+
+def test_every_board_can_be_had_as_it_is_shown(built: tuple[Path, Site]) -> None:
+    out, site = built
+    assert any(not ranked.groups for ranked in site.real)
+    for ranked in site.boards:
+        stem = out / links.board_stem(ranked.board)
+        rows = list(csv.DictReader(io.StringIO(stem.with_suffix(".csv").read_text("utf-8"))))
+        reruns = [r for group in ranked.groups for r in group.rows]
+        assert len(rows) == len(reruns) + len(ranked.board.claimed)
+        for row, shown in zip(rows, reruns, strict=False):
+            assert row["label"] == shown.row.label
+            assert (int(row["best_rank"]), int(row["worst_rank"])) == (shown.standing.best, shown.standing.worst)
+            interval = shown.intervals.get("HM")
+            assert row["HM_low"] == (str(interval.low) if interval else "")
+            assert float(row["seconds"]) > 0
+            assert row["device"] == "cpu"
+            assert bool(row["HM_minus_claim"]) == ("HM" in shown.row.deviations)
+        for row, claimed in zip(rows[len(reruns) :], ranked.board.claimed, strict=True):
+            assert (row["label"], row["best_rank"], row["seconds"]) == (claimed.title, "", "")
+            assert row["source"].startswith("claimed, " + ", ".join(claimed.papers))
+            assert {m: float(row[m]) for m in claimed.values} == claimed.values
+            assert all(a.id in row["marks"] for found in claimed.anomalies.values() for a in found)
+        assert len(json.loads(stem.with_suffix(".json").read_text("utf-8"))) == len(rows)
+        tex = stem.with_suffix(".tex").read_text("utf-8")
+        body = tex.split(r"\midrule")[1].split(r"\bottomrule")[0].strip().splitlines()
+        assert len(body) == len(rows)
+        assert {line.replace(r"\&", "").count("&") for line in body} == {7}
+
+
+def test_our_own_data_is_guarded_too(built: tuple[Path, Site]) -> None:
+    rows = list(csv.DictReader(io.StringIO((built[0] / "data/claims.csv").read_text("utf-8"))))
+    assert "'+L_KD" in {row["row"] for row in rows}
+    assert [row["row"].removeprefix("'") for row in rows] == [claim.row for claim in claims()]
 
 
 def test_the_feed_is_dated_by_records(built: tuple[Path, Site]) -> None:
