@@ -51,8 +51,8 @@ class AttentionFusion(OverTimeMethod):
         notes=(
             "Re-implementation, architecture partly ours: the authors of TCaF adapted it as a baseline and published "
             "no code. The original fuses scores of classes with a weight for each class, which cannot name an unseen "
-            "one; here embeddings of 64 numbers are fused. The two transformers share TCaF's layers, half each; the Fourier "
-            "code of times is one for both modalities; training is joint.",
+            "one; here embeddings of 64 numbers are fused. The two transformers share TCaF's layers, half each; the "
+            "Fourier code of times is one for both modalities; training is joint.",
             "On averaged features a modality is one step, over which attention does nothing: its features are "
             "projected at once.",
             *NOTES,

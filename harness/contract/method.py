@@ -41,6 +41,8 @@ class MethodInfo:
     """``temporal``: it reads features over time (:class:`avbench.harness.contract.data.Clips`)."""
     also_averaged: bool = False
     """A method that reads features over time takes averaged ones too: clips without ``time``, as of one step."""
+    texts: tuple[str, ...] = ()
+    """Names of text vectors that it can use on tracks with several kinds per class (``Classes.texts``)."""
     uses_unseen_names: bool = False
     """The method sees names and label vectors of the unseen classes (never clips) before or during training."""
     generative: bool = False

@@ -47,8 +47,7 @@ TRACKS: dict[tuple[str, str], tuple[Any, ...]] = {
 }
 """The settings of TCaF's code on each track, in the order of ``NAMES``."""
 
-OVER_TIME: JsonDict = {"no_effect": "averaged features are one step"}
-"""Of options that do nothing on averaged features."""
+IN_TEST: JsonDict = {"no_effect": "it acts in the test only"}
 
 
 class OverTimeOptions(EpochOptions):
@@ -76,18 +75,16 @@ class OverTimeOptions(EpochOptions):
         "features",
         description="Over time: divide the visual features of a step by their norm or, as in the reference code, each "
         "feature by its norm over the steps of the clip, which leaves of a clip of one step only what is 0.",
-        json_schema_extra=OVER_TIME,
     )
     test_times: Literal["seconds", "index"] = Field(
         "seconds",
         description="Over time: what is coded as the time of a step in the test; the reference code trains with "
         "seconds and tests with the number of the step, so that test positions are unrelated to trained ones.",
-        json_schema_extra=OVER_TIME,
+        json_schema_extra=IN_TEST,
     )
     count_padding: bool = Field(
         False,
         description="Over time: padding enters the statistics of batch norm, as in the reference code.",
-        json_schema_extra=OVER_TIME,
     )
     reference_batch_norm: bool = Field(
         False,
@@ -99,27 +96,27 @@ class OverTimeOptions(EpochOptions):
         ge=1,
         le=1000,
         description="Over time: divides the audio features (255 in the reference code; batch norm undoes nearly all).",
-        json_schema_extra=OVER_TIME,
     )
     train_steps: int = Field(
         0,
         ge=0,
         le=100_000,
         description="Over time: visual steps of a clip in training, from a random place; 0: all. Audio goes with them.",
-        json_schema_extra=OVER_TIME,
+        examples=[2],
     )
     test_steps: int = Field(
         0,
         ge=0,
         le=100_000,
         description="Over time: visual steps of a clip in the test, from the middle; 0: all.",
-        json_schema_extra=OVER_TIME,
+        examples=[1],
+        json_schema_extra=IN_TEST,
     )
     audio_length: Literal["quotient", "product"] = Field(
         "quotient",
         description="Over time, with train_steps or test_steps: audio steps for visual ones, by the quotient of the "
         "step lengths or, as in the reference code, by their product.",
-        json_schema_extra=OVER_TIME,
+        json_schema_extra={"no_effect": "all steps are taken by default", "effect_with": {"test_steps": 4}},
     )
 
     presets: ClassVar[tuple[Preset, ...]] = (
