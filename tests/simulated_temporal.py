@@ -34,7 +34,7 @@ class TemporalFiles:
 
     def arguments(self, npz: bool = False) -> list[str]:
         """As the command takes them."""
-        found = ["--clips", str(self.path("clips.csv")), "--text", str(self.path("text.npy"))]
+        found = ["--clips", str(self.path("clips.csv")), "--text", str(self.path("text.npz"))]
         for name, step in (("audio", "0.96"), ("visual", "0.64")):
             if npz:
                 found += [f"--{name}", str(self.path(f"{name}.npz"))]
@@ -50,7 +50,8 @@ def temporal_files(folder: Path, dataset: str = "ucf", clips: int = 2, seed: int
     rows = [(f"{p}-{c.id}-{i}", c.name, p) for p in PARTS for c in split.classes_of(p) for i in range(clips)]
     rows = [rows[i] for i in generator.permutation(len(rows))]
     folder.mkdir(parents=True, exist_ok=True)
-    np.save(folder / "text.npy", generator.standard_normal((len(split.classes), TEXT)))
+    names = np.array([c.name for c in split.classes])
+    np.savez(folder / "text.npz", names=names, vectors=generator.standard_normal((len(split.classes), TEXT)))
     found: dict[str, list[NDArray[np.float32]]] = {}
     for name, width, step in (("audio", AUDIO, 0.96), ("visual", VISUAL, 0.64)):
         lengths = generator.integers(1, 6, len(rows))

@@ -44,6 +44,8 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 @click.group(cls=LazyGroup, place="data")
 def data() -> None:
     """Import, verify and remove features."""
+    if swept := Store().tidy():
+        click.echo(f"deleted {swept / 1e6:,.1f} MB that a killed command had left", err=True)
 
 
 @data.command()
@@ -159,10 +161,13 @@ def _told_of_means(store: Store, manifest: Manifest) -> str | None:
     required=True,
     multiple=True,
     metavar="[NAME=]FILE",
-    help="Label vectors, .npy (classes, width), in class-id order. With names, such as clip=FILE and clap=FILE, "
+    help="Label vectors: .npz with 'names' and 'vectors', or .npy. With names, such as clip=FILE and clap=FILE, "
     "several text vectors per class.",
 )
+@click.option("--text-names", type=FILE, help="Class names of the rows of a .npy of label vectors, one per line.")
 @click.option("--text-as-given", multiple=True, metavar="NAME", help="Do not scale these text vectors to unit norm.")
+@click.option("--source", default="arrays of the user", show_default=True, help="Where they come from; boards say it.")
+@click.option("--simulated", is_flag=True, help="They are made up: results stand beside no real ones.")
 @DTYPE
 @ALLOW_MISSING
 @FORCE
@@ -178,7 +183,10 @@ def add(
     visual_step: float | None,
     clips: Path,
     text: Sequence[str],
+    text_names: Path | None,
     text_as_given: Sequence[str],
+    source: str,
+    simulated: bool,
     dtype: Literal["float32", "float16"],
     allow_missing: bool,
     force: bool,
@@ -204,6 +212,9 @@ def add(
             visual=images,
             clips=clips,
             text=texts,
+            text_names=text_names,
+            source=source,
+            simulated=simulated,
             dtype=dtype,
             allow_missing=allow_missing,
         )
@@ -211,7 +222,17 @@ def add(
         raise UsageError("--dtype is for features over time; averaged ones are stored as float32")
     else:
         draft = read_arrays(
-            name, dataset, partition, audio=audio, visual=visual, clips=clips, text=texts, allow_missing=allow_missing
+            name,
+            dataset,
+            partition,
+            audio=audio,
+            visual=visual,
+            clips=clips,
+            text=texts,
+            text_names=text_names,
+            source=source,
+            simulated=simulated,
+            allow_missing=allow_missing,
         )
     store = Store()
     with _progress() as report:
@@ -305,7 +326,7 @@ def _row(store: Store, manifest: Manifest) -> dict[str, Any]:
 def _table(rows: Sequence[dict[str, Any]]) -> str:
     cells = [
         [
-            f"{r['dataset']}/{r['features']}",
+            f"{r['dataset']}/{r['features']}" + (" (simulated)" if r["simulated"] else ""),
             f"{r['clips']:,}",
             f"{r['audio_dim']} / {r['visual_dim']} / {r['text_dim']}",
             _steps(r),

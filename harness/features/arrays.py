@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from avbench.harness.errors import DataError, UsageError
 from avbench.harness.features.draft import ClipGroup, Draft, NamedText, differences, forgiven, unit_vectors_checked
+from avbench.harness.features.label_vectors import read_label_vectors
 from avbench.harness.features.temporal_draft import MEAN
 from avbench.harness.tracks import PUBLIC, SIMULATED, Track
 from avbench.splits import ARCHIVE_NAMES, PARTS, Split, SplitClass, SplitError, load_split
@@ -22,6 +23,8 @@ from avbench.splits import ARCHIVE_NAMES, PARTS, Split, SplitClass, SplitError, 
 RESERVED = (*PUBLIC, *SIMULATED)
 TEXT_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 COLUMNS = ("id", "class", "part")
+MAX_SOURCE = 300
+"""Characters that tell where features come from."""
 MAX_LIST_BYTES = 256 * 2**20
 
 
@@ -34,17 +37,22 @@ def read_arrays(
     visual: Path,
     clips: Path,
     text: Path | Sequence[TextFile],
+    text_names: Path | None = None,
+    source: str = "arrays of the user",
+    simulated: bool = False,
     allow_missing: bool = False,
 ) -> Draft:
-    """A feature set from ``audio`` (N, Da), ``visual`` (N, Dv), ``text`` (classes, Dt), and a table of the N clips.
+    """A feature set from ``audio`` (N, Da), ``visual`` (N, Dv), label vectors with their names, and a table of N clips.
 
     ``clips`` is a CSV with columns id, class, part, one row per row of the arrays. The splits are shipped as counts
     and digests, not as lists of ids, so class and part must come with the id; they are verified against the digests.
-    ``text`` has a row per source class in class-id order, or a row per used class in that order; rows are scaled to
-    unit norm. Several named files are several text vectors per class (:func:`read_texts`). Raises :class:`DataError`
-    as the import of the archive does, :class:`UsageError` for a reserved name.
+    ``text`` and ``text_names``: see :func:`~avbench.harness.features.label_vectors.read_label_vectors`; vectors are
+    scaled to unit norm. Several named files are several text vectors per class (:func:`read_texts`). ``source``: where
+    the features come from, in words; every record repeats it. ``simulated``: they are made up, and results on them
+    stand beside no real ones. Raises :class:`DataError` as the import of the archive does, :class:`UsageError` for a
+    reserved name or an unfit source.
     """
-    refuse_reserved(name)
+    refuse_unfit(name, source)
     split = load_split(dataset, partition)
     sounds, images = _array(audio), _array(visual)
     rows = read_clips(clips, split)
@@ -55,11 +63,12 @@ def read_arrays(
         ClipGroup(part, owner, ids, partial(_take, sounds, images, places))
         for part, owner, ids, places in grouped(rows)
     )
-    vectors, texts = read_texts(text, split)
+    vectors, texts = read_texts(text, text_names, split)
     return Draft(
         track=Track(dataset, name),
         split=split,
-        source="arrays of the user",
+        source=source,
+        simulated=simulated,
         audio_dim=sounds.shape[1],
         visual_dim=images.shape[1],
         vectors=vectors,
@@ -69,10 +78,12 @@ def read_arrays(
     )
 
 
-def refuse_reserved(name: str) -> None:
-    """Raise :class:`UsageError` for a name of built-in features."""
+def refuse_unfit(name: str, source: str) -> None:
+    """Raise :class:`UsageError` for a name of built-in features, and for a source that is not one line."""
     if name in RESERVED or name.endswith(MEAN):
         raise UsageError(f"feature set name {name!r} is reserved; choose another one")
+    if not (0 < len(source) <= MAX_SOURCE) or not source.isprintable():
+        raise UsageError(f"--source: one line of 1 to {MAX_SOURCE} printable characters, not {source[:40]!r}")
 
 
 @dataclass(frozen=True)
@@ -84,23 +95,28 @@ class TextFile:
     unit: bool = True
 
 
-def read_texts(given: Path | Sequence[TextFile], split: Split) -> tuple[NDArray[np.float32], dict[str, NamedText]]:
+def read_texts(
+    given: Path | Sequence[TextFile], names: Path | None, split: Split
+) -> tuple[NDArray[np.float32], dict[str, NamedText]]:
     """Label vectors (source classes, Dt) of unit norm, and the named text vectors that they are made of.
 
     One file without a name has the label vectors. Of several named ones the label vector of a class is the row of all
     its text vectors, in the order given, scaled to unit norm; methods that know the names get them as they are.
+    ``names``: the classes of the rows of .npy files.
     """
     if isinstance(given, Path):
-        vectors = _vectors(given, split)
+        vectors = read_label_vectors(given, names, split)
         unit_vectors_checked(vectors, split, str(given))
         return vectors, {}
-    names = [text.name for text in given]
-    for name in names:
+    called = [text.name for text in given]
+    for name in called:
         if not TEXT_NAME.fullmatch(name):
             raise UsageError(f"text vectors {name!r}: names are lower-case letters, digits, '_' and '-'")
-        if names.count(name) > 1:
+        if called.count(name) > 1:
             raise UsageError(f"text vectors {name!r} are given twice")
-    texts = {text.name: NamedText(_vectors(text.path, split, unit=text.unit), text.unit) for text in given}
+    texts = {
+        text.name: NamedText(read_label_vectors(text.path, names, split, unit=text.unit), text.unit) for text in given
+    }
     joined = np.concatenate([text.vectors for text in texts.values()], axis=1, dtype=np.float64)
     label = (joined / np.linalg.norm(joined, axis=1, keepdims=True)).astype(np.float32)
     unit_vectors_checked(label, split, ", ".join(str(text.path) for text in given))
@@ -169,21 +185,3 @@ def _take(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     with np.errstate(over="ignore"):  # what does not fit becomes infinite, and is refused for that
         return audio[rows].astype(np.float32), visual[rows].astype(np.float32)
-
-
-def _vectors(path: Path, split: Split, *, unit: bool = True) -> NDArray[np.float32]:
-    """Text vectors (source classes, Dt), of unit norm if so asked; NaN rows for classes that the file leaves out."""
-    given = np.asarray(_array(path), np.float64)
-    used = [c.id for c in split.classes if c.role != "unused"]
-    ids = {len(split.classes): [c.id for c in split.classes], len(used): used}.get(len(given))
-    if ids is None:
-        raise DataError(
-            f"{path}: {len(given)} rows; expected one per source class ({len(split.classes)}) or per used class "
-            f"({len(used)}), in ascending class id ('avbench splits show {split.dataset}' lists them)"
-        )
-    norms = np.linalg.norm(given, axis=1, keepdims=True)
-    if not np.isfinite(norms).all() or not norms.all():
-        raise DataError(f"{path}: a label vector is zero, NaN or infinite")
-    vectors = np.full((len(split.classes), given.shape[1]), np.nan, np.float32)
-    vectors[ids] = given / norms if unit else given
-    return vectors

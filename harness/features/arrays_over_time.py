@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from avbench.harness.errors import DataError, UsageError
 from avbench.harness.features.archive_files import MAX_RATIO, RATIO_BYTES
-from avbench.harness.features.arrays import TextFile, grouped, read_clips, read_texts, refuse_reserved
+from avbench.harness.features.arrays import TextFile, grouped, read_clips, read_texts, refuse_unfit
 from avbench.harness.features.draft import differences, forgiven
 from avbench.harness.features.temporal_draft import SequenceGroup, TemporalDraft, refuse_bad_offsets
 from avbench.harness.printable import printable
@@ -87,6 +87,9 @@ def read_arrays_over_time(
     visual: SequenceFiles,
     clips: Path,
     text: Path | Sequence[TextFile],
+    text_names: Path | None = None,
+    source: str = "arrays of the user",
+    simulated: bool = False,
     dtype: Literal["float32", "float16"] = "float32",
     allow_missing: bool = False,
 ) -> TemporalDraft:
@@ -94,18 +97,19 @@ def read_arrays_over_time(
 
     Raises the errors of that function, and :class:`DataError` for offsets that do not ascend or a clip without a step.
     """
-    refuse_reserved(name)
+    refuse_unfit(name, source)
     split = load_split(dataset, partition)
     rows = read_clips(clips, split)
     if not rows:
         raise DataError(f"{clips}: lists no clips")
     sounds, images = (read_sequences(f, len(rows), o) for f, o in ((audio, "audio"), (visual, "visual")))
     groups = tuple(_group(part, owner, ids, places, sounds, images) for part, owner, ids, places in grouped(rows))
-    vectors, texts = read_texts(text, split)
+    vectors, texts = read_texts(text, text_names, split)
     return TemporalDraft(
         track=Track(dataset, name),
         split=split,
-        source="arrays of the user",
+        source=source,
+        simulated=simulated,
         audio_dim=sounds.values.shape[1],
         visual_dim=images.values.shape[1],
         audio_step=sounds.seconds,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -136,8 +137,10 @@ def feature_set_over_time(
     return replace(features, manifest=manifest.model_copy(update={"content_hash": over_time_hash(features)}))
 
 
-def assembled(track: Track, split: Split, manifest: Manifest, tensors: Mapping[str, Tensor]) -> FeatureSet:
-    """A feature set from tensors under the names that they have in the store."""
+def assembled(
+    track: Track, split: Split, manifest: Manifest, tensors: Mapping[str, Tensor], file: Path | None = None
+) -> FeatureSet:
+    """A feature set from tensors under the names that they have in the store. ``file``: what they are mapped from."""
     texts = {name.removeprefix(TEXT): tensor for name, tensor in tensors.items() if name.startswith(TEXT)}
     over_time = manifest.time is not None
     return FeatureSet(
@@ -147,6 +150,7 @@ def assembled(track: Track, split: Split, manifest: Manifest, tensors: Mapping[s
         rows=part_rows(manifest.counts),
         texts=texts,
         offsets=Offsets(tensors["audio_offsets"], tensors["visual_offsets"]) if over_time else None,
+        file=file,
         **{name: tensors[name] for name in HASHED},
     )
 

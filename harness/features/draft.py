@@ -58,8 +58,8 @@ class Draft:
     """All that the store needs to know of a feature set before it reads a feature.
 
     ``vectors``: (source classes, Dt) float32, row = class id, unit norm; NaN rows: not known. ``groups``: ordered by
-    part, then class id. ``warnings``: allowed differences from the split. ``notes``: worth telling, no defect.
-    ``texts``: named text vectors, where there are several kinds.
+    part, then class id. ``simulated``: made up. ``warnings``: allowed differences from the split. ``notes``: worth
+    telling, no defect. ``texts``: named text vectors, where there are several kinds.
     """
 
     track: Track
@@ -69,6 +69,7 @@ class Draft:
     visual_dim: int
     vectors: NDArray[np.float32]
     groups: tuple[ClipGroup, ...]
+    simulated: bool = False
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     texts: Mapping[str, NamedText] = field(default_factory=dict)

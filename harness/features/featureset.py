@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from avbench.harness.contract.data import Clips
 from avbench.harness.features.manifest import Manifest
 from avbench.harness.tracks import Track
 from avbench.splits import Split
@@ -32,7 +32,7 @@ class Offsets:
 class FeatureSet:
     """Features of one track. Rows are ordered by part: train, val_seen, val_unseen, test_seen, test_unseen.
 
-    So the stage-2 training data (the first three parts) is a view of the first rows, not a copy.
+    So the training data of each stage are its first rows; a method gets a copy of them.
     ``audio`` (N, Da) and ``visual`` (N, Dv), float32 unless a run holds them in fewer bits; ``class_id`` (N,) int64,
     source class ids; ``rows``: rows of each part; ``vectors`` (source classes, Dt) float32: row = class id, each class
     with its own label vector (NaN: unknown). ``texts``: several named text vectors of the classes, each (source
@@ -52,17 +52,26 @@ class FeatureSet:
     vectors: Tensor
     texts: Mapping[str, Tensor] = field(default_factory=dict)
     offsets: Offsets | None = None
+    file: Path | None = None
+    """What the tensors are mapped from."""
 
     @property
     def device(self) -> torch.device:
         """Where methods work. The steps of a set over time may lie elsewhere."""
         return self.class_id.device
 
-    def clips(self, count: int) -> Clips:
-        """The first clips: a view."""
-        if self.offsets is None:
-            return Clips(self.audio[:count], self.visual[:count])
-        return self.packed().first(count)
+    def first_steps(self, count: int) -> PackedClips:
+        """The first clips of a set over time in memory of their own: no other clip is behind it.
+
+        Of a mapped file it is another map, which ends with these clips; of steps that are held, a copy.
+        """
+        from avbench.harness.features.mapped import mapped_rows
+
+        first = self.packed().first(count)
+        if self.file is None or self.audio.device.type != "cpu":
+            return replace(first, audio=first.audio.clone(), visual=first.visual.clone())
+        audio, visual = (mapped_rows(self.file, name, len(getattr(first, name))) for name in ("audio", "visual"))
+        return replace(first, audio=audio, visual=visual)
 
     def packed(self) -> PackedClips:
         """All clips of a set over time: a view."""

@@ -13,6 +13,13 @@ class PlannedRun:
 
     configuration: Configuration
     variant: str | None = None
+    simulated: bool = False
+    """Of the features, as their manifest said when the run was planned; so are the warnings."""
+    warnings: tuple[str, ...] = ()
+    features_source: str = ""
+    """Where the features come from, in words."""
+    inputs: str = "averaged"
+    """What kind of features they are: ``averaged`` or ``temporal``."""
 
     def __str__(self) -> str:
         c = self.configuration

@@ -11,9 +11,11 @@ import numpy as np
 from avbench.harness.evaluation.calibration import SeenUnseenCurve
 from avbench.harness.evaluation.evidence import Evidence
 from avbench.harness.evaluation.metrics import per_class_recall, predict
-from avbench.harness.plugins.presets import changed_options
+from avbench.harness.plugins.presets import changed_options, changes_in_words
 from avbench.harness.records.record import RunRecord
 from avbench.harness.records.verification import find_split
+from avbench.leaderboard.claims import method_key, trusted_features
+from avbench.leaderboard.frame import MARKS, run_marks
 from avbench.leaderboard.site import links, plots
 from avbench.leaderboard.site.page import File, Page
 from avbench.leaderboard.site.text import repeat_command
@@ -46,8 +48,10 @@ class Confusion:
     """Such as ``unseen as seen``; empty within one side."""
 
 
-def files(record: RunRecord, test: Evidence, whole: SeenUnseenCurve) -> Iterator[Page | File]:
-    """Everything about one sound run: its test evidence and the curve of it. Knows nothing about other runs."""
+def files(
+    record: RunRecord, test: Evidence, whole: SeenUnseenCurve, marks: Sequence[str] = ()
+) -> Iterator[Page | File]:
+    """Everything about one sound run: its test evidence and the curve of it. ``marks``: of the gate."""
     assert record.outcome is not None
     split = find_split(record)
     assert split is not None
@@ -67,7 +71,11 @@ def files(record: RunRecord, test: Evidence, whole: SeenUnseenCurve) -> Iterator
         f"{c.method} on {c.track}, seed {c.seed}",
         {
             "record": record,
+            "marks": marks,
             "links": links,
+            "method_key": method_key(c.method, c.plugin.distribution),
+            "tags": run_marks(record, changes_in_words(record), trusted_features()),
+            "marks_explained": MARKS,
             "changes": changes,
             "command": repeat_command(record, changes),
             "curve_svg": seen_unseen,

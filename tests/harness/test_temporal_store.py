@@ -29,7 +29,7 @@ def draft(files: TemporalFiles, dtype: str = "float32", **given: object) -> Temp
         "audio": SequenceFiles(files.path("audio.npy"), files.path("audio-offsets.npy"), 0.96),
         "visual": SequenceFiles(files.path("visual.npy"), files.path("visual-offsets.npy"), 0.64),
         "clips": files.path("clips.csv"),
-        "text": files.path("text.npy"),
+        "text": files.path("text.npz"),
         "dtype": dtype,
         "allow_missing": True,
     }
@@ -109,7 +109,7 @@ def test_lengths_and_steps_and_dtype_are_part_of_the_content_hash(store: Store, 
 
 def test_a_changed_byte_is_found(store: Store, files: TemporalFiles) -> None:
     store.save(draft(files))
-    path = store._path(TRACK, "safetensors")
+    path = store._data(TRACK, store.manifest(TRACK))
     content = bytearray(path.read_bytes())
     content[-len(content) // 3] ^= 1
     path.write_bytes(content)
@@ -118,7 +118,7 @@ def test_a_changed_byte_is_found(store: Store, files: TemporalFiles) -> None:
 
 def test_an_older_installation_is_told_to_upgrade(store: Store, files: TemporalFiles) -> None:
     store.save(draft(files))
-    told = [json.loads(store._path(track, "json").read_text())["version"] for track in (TRACK, view_of(TRACK))]
+    told = [json.loads(store._path(track).read_text())["version"] for track in (TRACK, view_of(TRACK))]
     assert told == [2, 1]
 
 
@@ -205,17 +205,18 @@ def test_reserved_names(files: TemporalFiles) -> None:
                 audio=SequenceFiles(files.path("audio.npz")),
                 visual=SequenceFiles(files.path("visual.npz")),
                 clips=files.path("clips.csv"),
-                text=files.path("text.npy"),
+                text=files.path("text.npz"),
             )
 
 
 def test_named_text_vectors(tmp_path: Path, store: Store, files: TemporalFiles) -> None:
     split, generator = load_split("ucf", "main"), np.random.default_rng(3)
     given = {name: generator.standard_normal((len(split.classes), width)) for name, width in (("clip", 5), ("clap", 7))}
+    classes = np.array([c.name for c in split.classes])
     for name, array in given.items():
-        np.save(tmp_path / f"{name}.npy", array)
-    texts = [TextFile("clip", tmp_path / "clip.npy"), TextFile("clap", tmp_path / "clap.npy", unit=False)]
-    label, named = read_texts(texts, split)
+        np.savez(tmp_path / f"{name}.npz", names=classes, vectors=array)
+    texts = [TextFile("clip", tmp_path / "clip.npz"), TextFile("clap", tmp_path / "clap.npz", unit=False)]
+    label, named = read_texts(texts, None, split)
     assert np.allclose(np.linalg.norm(named["clip"].vectors, axis=1), 1)
     assert np.allclose(named["clap"].vectors, given["clap"])
     assert np.allclose(np.linalg.norm(label, axis=1), 1)
@@ -225,6 +226,6 @@ def test_named_text_vectors(tmp_path: Path, store: Store, files: TemporalFiles) 
     assert torch.equal(features.texts["clap"], torch.from_numpy(named["clap"].vectors))
     assert store.load(view_of(TRACK)).texts.keys() == {"clip", "clap"}
     assert store.verify(TRACK) == store.verify(view_of(TRACK)) == ()
-    for wrong in ([*texts, texts[0]], [TextFile("No Name", tmp_path / "clip.npy")]):
+    for wrong in ([*texts, texts[0]], [TextFile("No Name", tmp_path / "clip.npz")]):
         with pytest.raises(UsageError):
-            read_texts(wrong, split)
+            read_texts(wrong, None, split)
