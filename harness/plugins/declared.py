@@ -32,11 +32,11 @@ def contradictions(record: RunRecord) -> list[str]:
     return [*_capabilities(record, registered), *_options(record, registered)]
 
 
-def capabilities_of(registered: Registered, inputs: str) -> Capabilities:
-    """What the board must say beside a method's name. ``inputs``: what kind of features it reads on a track."""
+def capabilities_of(registered: Registered, inputs: str | None = None) -> Capabilities:
+    """What the board must say beside a method's name. ``inputs``: the kind of features of a track, where one is run."""
     info = registered.info
     return Capabilities(
-        inputs=inputs,
+        inputs=info.inputs if inputs is None else inputs,
         uses_unseen_names=info.uses_unseen_names,
         generative=info.generative,
         calibrated_stacking=info.calibrated_stacking,
