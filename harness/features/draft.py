@@ -69,9 +69,9 @@ class Draft:
     visual_dim: int
     vectors: NDArray[np.float32]
     groups: tuple[ClipGroup, ...]
-    simulated: bool = False
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    simulated: bool = False
     texts: Mapping[str, NamedText] = field(default_factory=dict)
 
     @property

@@ -14,11 +14,10 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,25 +26,24 @@ from pydantic import ValidationError
 from avbench.harness.atomic import abandoned, begun, sweep, target_of, unfinished
 from avbench.harness.errors import DataError, UsageError, unknown
 from avbench.harness.features.assemble import CHUNK, assembled, misplaced, part_rows
+from avbench.harness.features.averaged_file import id_matrix, require_room, write_averaged
 from avbench.harness.features.draft import (
-    ClipGroup,
     Draft,
     ListedClips,
     Report,
     differences,
-    sample,
     silent,
     unit_vectors_checked,
 )
 from avbench.harness.features.featureset import FeatureSet
 from avbench.harness.features.hashing import content_hash
-from avbench.harness.features.manifest import STORE_VERSION, TEXT, Manifest, TextFacts
+from avbench.harness.features.manifest import STORE_VERSION, TEXT, Manifest
 from avbench.harness.features.mapped import mapped_tensors
 from avbench.harness.features.source import FeatureSource
 from avbench.harness.features.temporal_checks import expected_tensors, over_time_hash, problems_over_time
 from avbench.harness.features.temporal_draft import MEAN, TemporalDraft
 from avbench.harness.features.temporal_store import TemporalFiles
-from avbench.harness.features.tensorfile import HASH, Layout, TensorFile
+from avbench.harness.features.tensorfile import HASH
 from avbench.harness.tracks import Track
 from avbench.splits import DATASETS, PARTS, Split, load_split
 
@@ -55,8 +53,6 @@ if TYPE_CHECKING:
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
 """Names of feature sets: they are file names."""
 ARCHIVE_SETS = ("main", "cls", "main-temporal", "cls-temporal")
-SPARE_DISK = 64 * 2**20
-MAX_ID_BYTES = 255
 
 
 def home() -> Path:
@@ -155,7 +151,7 @@ class Store(FeatureSource):
             raise installed
         if empty := [name for name, count in draft.counts.items() if not count]:
             raise DataError(f"{draft.track}: no clips at all in {', '.join(empty)}")
-        ids = _id_matrix(draft)
+        ids = id_matrix(draft)
         if isinstance(draft, TemporalDraft):
             return self._save_over_time(draft, ids, replace, report)
         folder = description.parent
@@ -163,7 +159,7 @@ class Store(FeatureSource):
             sweep(folder)
             try:
                 with begun(folder / draft.track.features) as data_file:
-                    manifest = _write(draft, ids, data_file.stream, folder, report)
+                    manifest = write_averaged(draft, ids, data_file.stream, folder, report)
                     data_file.becomes(_data_path(description, manifest))
                 with begun(description) as manifest_file:
                     manifest_file.stream.write(manifest.to_json())
@@ -186,7 +182,7 @@ class Store(FeatureSource):
             try:
                 with begun(folder / draft.track.features) as steps, begun(folder / draft.view.features) as means:
                     files = TemporalFiles(draft, ids, steps.stream, means.stream)
-                    _require_room(draft.track, folder, files.bytes)
+                    require_room(draft.track, folder, files.bytes)
                     manifest, view = files.write(report)
                     means.becomes(_data_path(places[draft.view], view))
                     steps.becomes(_data_path(places[draft.track], manifest))
@@ -315,71 +311,6 @@ def _data_path(description: Path, manifest: Manifest) -> Path:
     return description.with_name(f"{manifest.features}@{manifest.content_hash[:12]}.safetensors")
 
 
-def _write(draft: Draft, ids: NDArray[np.uint8], stream: BinaryIO, folder: Path, report: Report) -> Manifest:
-    """Write the tensors of a draft, group by group."""
-    count = len(ids)
-    layouts = {
-        "class_id": Layout("<i8", (count,)),
-        "audio": Layout("<f4", (count, draft.audio_dim)),
-        "visual": Layout("<f4", (count, draft.visual_dim)),
-        "vectors": Layout("<f4", draft.vectors.shape),
-        **{TEXT + name: Layout("<f4", text.vectors.shape) for name, text in draft.texts.items()},
-        "video_id": Layout("|u1", ids.shape),
-    }
-    file = TensorFile(stream, layouts)
-    _require_room(draft.track, folder, file.bytes)
-    file.write("vectors", 0, draft.vectors)
-    for name, text in draft.texts.items():
-        file.write(TEXT + name, 0, text.vectors)
-    file.write("video_id", 0, ids)
-    row = 0
-    for group in draft.groups:
-        report(f"{draft.track}: storing", row, count)
-        file.write("class_id", row, np.full(len(group.ids), group.owner.id))
-        for name, features in zip(("audio", "visual"), group.read(), strict=True):
-            _refuse_unusable(draft.track, group, name, features, layouts[name].shape[1])
-            file.write(name, row, features)
-        row += len(group.ids)
-    report(f"{draft.track}: storing", row, count)
-    return _manifest(draft, file.finish())
-
-
-def _require_room(track: Track, folder: Path, size: int) -> None:
-    if (free := shutil.disk_usage(folder).free) < size + SPARE_DISK:
-        raise DataError(
-            f"{track}: needs {size / 1e6:,.0f} MB in {folder}, where {free / 1e6:,.0f} MB "
-            "are free; make room, or set AVBENCH_HOME to another disk"
-        )
-
-
-def _manifest(draft: Draft, found: str) -> Manifest:
-    return Manifest.model_validate(
-        {
-            "dataset": draft.track.dataset,
-            "features": draft.track.features,
-            "partition": draft.split.partition,
-            "audio_dim": draft.audio_dim,
-            "visual_dim": draft.visual_dim,
-            "text_dim": draft.vectors.shape[1],
-            "counts": draft.counts,
-            "content_hash": found,
-            "source": draft.source,
-            "simulated": draft.simulated,
-            "warnings": draft.warnings,
-            "texts": {n: TextFacts(dim=t.vectors.shape[1], unit=t.unit) for n, t in draft.texts.items()},
-        }
-    )
-
-
-def _id_matrix(draft: Draft | TemporalDraft) -> NDArray[np.uint8]:
-    """All video ids, (N, W)."""
-    texts = [video.encode() for group in draft.groups for video in group.ids]
-    if (longest := max(map(len, texts))) > MAX_ID_BYTES:
-        raise DataError(f"{draft.track}: a clip id of {longest:,} bytes; at most {MAX_ID_BYTES} are stored")
-    ids = np.array(texts)
-    return ids.view(np.uint8).reshape(len(ids), -1)
-
-
 def _listed(features: FeatureSet, ids: Tensor) -> list[ListedClips]:
     """The clips of a stored feature set, to be compared with the split."""
     names = [name.decode("utf-8", "replace") for name in ids.numpy().view(f"S{ids.shape[1]}").ravel().tolist()]
@@ -408,16 +339,6 @@ def _fits(tensors: Mapping[str, Tensor], manifest: Manifest, split: Split) -> bo
         "video_id": ("torch.uint8", (count, *width)),
     }
     return found == expected
-
-
-def _refuse_unusable(track: Track, group: ClipGroup, name: str, features: NDArray[np.float32], width: int) -> None:
-    where = f"{track}: {name} features of {group.part}, class {group.owner.name!r}"
-    if features.shape != (len(group.ids), width):
-        raise DataError(f"{where}: shape {features.shape}, expected {(len(group.ids), width)}")
-    bad = np.flatnonzero(~np.isfinite(features).all(axis=1))
-    if len(bad):
-        names = sample([group.ids[row] for row in bad])
-        raise DataError(f"{where}: {len(bad)} of {len(group.ids)} clips hold NaN or infinity ({names})")
 
 
 @contextmanager
