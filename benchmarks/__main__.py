@@ -19,7 +19,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from avbench.harness.spin import SHORT_SPIN
+from avbench.harness.running.spin import SHORT_SPIN
 
 os.environ.setdefault(*SHORT_SPIN)  # as `avbench run` does
 
@@ -31,7 +31,7 @@ from scaling import FULL, QUICK, Sizes, evaluation_growth, job_growth, seed_grow
 from step_timing import batch_method, measure, ucf_options
 
 from avbench.harness.errors import UsageError
-from avbench.harness.plugins import plugins
+from avbench.harness.plugins.registry import plugins
 
 PARTS = ("steps", "runs", "growth", "jobs")
 

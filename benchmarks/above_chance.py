@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tabulate import tabulate
 
-from avbench.harness.records import RunRecord
-from avbench.harness.results import TEST, ResultsFolder
+from avbench.harness.records.record import RunRecord
+from avbench.harness.records.results import TEST, ResultsFolder
 from avbench.leaderboard.statistics import holm
 
 SHUFFLES = 9_999

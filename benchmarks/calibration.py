@@ -18,7 +18,7 @@ from collections.abc import Callable
 from time import perf_counter
 from typing import Any
 
-from avbench.harness.spin import SHORT_SPIN
+from avbench.harness.running.spin import SHORT_SPIN
 
 os.environ.setdefault(*SHORT_SPIN)  # as `avbench run` does
 
@@ -27,10 +27,10 @@ from sweep import Numbers, repeated_sweep
 from tabulate import tabulate
 from torch import Tensor
 
-from avbench.harness.calibration import exact_offset, grid_offset
-from avbench.harness.evidence import reduce_scores
-from avbench.harness.metrics import evaluate
-from avbench.methods.losses import distances
+from avbench.harness.evaluation.calibration import exact_offset, grid_offset
+from avbench.harness.evaluation.evidence import reduce_scores
+from avbench.harness.evaluation.metrics import evaluate
+from avbench.methods.learning.losses import distances
 
 CLIPS, CLASSES, SEEN, WIDTH = 12_482, 276, 207, 64
 GOAL = 30

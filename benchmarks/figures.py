@@ -12,7 +12,7 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from tabulate import tabulate
 
-from avbench.harness.environment import device_name
+from avbench.harness.running.environment import device_name
 
 
 class Machine(BaseModel):

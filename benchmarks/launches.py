@@ -10,9 +10,9 @@ from step_timing import fit_with_steps, simulated_training
 from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
-from avbench.harness.options import EpochOptions
-from avbench.methods.steps import WARM_UP
-from avbench.methods.training import BatchMethod
+from avbench.harness.contract.options import EpochOptions
+from avbench.methods.learning.steps import WARM_UP
+from avbench.methods.learning.training import BatchMethod
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from avbench.methods.products import POINTWISE, product
+from avbench.methods.learning.products import POINTWISE, product
 
 aten = torch.ops.aten
 OPERANDS = {aten.mm.default: (0, 1), aten.bmm.default: (0, 1), aten.addmm.default: (1, 2), aten.baddbmm.default: (1, 2)}

@@ -24,12 +24,12 @@ from scipy import stats
 from tabulate import tabulate
 
 from avbench.harness.features.featureset import FeatureSet
-from avbench.harness.features.sources import load_features
-from avbench.harness.metrics import Metrics
-from avbench.harness.numerics import products
-from avbench.harness.plugins import plugins
-from avbench.harness.protocol import ALIGNED, run_two_stages
-from avbench.harness.records import Numerics
+from avbench.harness.plugins.sources import load_features
+from avbench.harness.evaluation.metrics import Metrics
+from avbench.harness.running.numerics import products
+from avbench.harness.plugins.registry import plugins
+from avbench.harness.evaluation.protocol import ALIGNED, run_two_stages
+from avbench.harness.records.record import Numerics
 from avbench.harness.tracks import DEMO, Track
 
 SETTINGS = (
@@ -46,7 +46,7 @@ OTHER_LIBRARY = "products by torch's own library"
 @contextmanager
 def torch_products() -> Iterator[None]:
     """Products of linear maps as torch makes them, not by oneDNN: the sums are rounded in another order."""
-    with patch("avbench.methods.products.POINTWISE", None):
+    with patch("avbench.methods.learning.products.POINTWISE", None):
         yield
 
 

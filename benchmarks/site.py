@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from simulated_results import many_runs, simulated_run, store
 
-from avbench.harness.results import ResultsFolder
+from avbench.harness.records.results import ResultsFolder
 from avbench.harness.tracks import Track
 
 BUILD = "from avbench.harness.cli import main; main()"

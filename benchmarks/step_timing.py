@@ -16,13 +16,13 @@ import torch
 from matrix_products import MatrixProducts
 from torch import Tensor, nn
 
-from avbench.harness.data import Classes, Clips, TrainingSet
-from avbench.harness.method import Method
-from avbench.harness.options import EpochOptions
-from avbench.harness.plugins import plugins
+from avbench.harness.contract.data import Classes, Clips, TrainingSet
+from avbench.harness.contract.method import Method
+from avbench.harness.contract.options import EpochOptions
+from avbench.harness.plugins.registry import plugins
 from avbench.harness.tracks import Track
-from avbench.methods.steps import RepeatedStep
-from avbench.methods.training import BatchMethod
+from avbench.methods.learning.steps import RepeatedStep
+from avbench.methods.learning.training import BatchMethod
 
 WARM_UP = 3
 """Epochs whose time is thrown away: caches, allocator, optimiser state and, on CUDA, the capture of the graph."""
@@ -75,7 +75,7 @@ class Row:
     """The matrix products as torch makes them."""
     ratio: float
     as_run_ms: float
-    """The matrix products by the library that the step calls (``avbench.methods.products``)."""
+    """The matrix products by the library that the step calls (``avbench.methods.learning.products``)."""
     as_run_ratio: float
     median_step_ms: float
     gflop: float

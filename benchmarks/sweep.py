@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from avbench.harness.calibration import GRID
+from avbench.harness.evaluation.calibration import GRID
 
 Numbers = tuple[float, float, float, float, float]
 """Offset, S, U, HM and ZSL; accuracies in percent."""

@@ -13,7 +13,7 @@ import json
 import os
 from dataclasses import asdict
 
-from avbench.harness.spin import SHORT_SPIN
+from avbench.harness.running.spin import SHORT_SPIN
 
 os.environ.setdefault(*SHORT_SPIN)  # as `avbench run` does
 

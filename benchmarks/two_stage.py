@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
-from avbench.harness.spin import SHORT_SPIN
+from avbench.harness.running.spin import SHORT_SPIN
 
 os.environ.setdefault(*SHORT_SPIN)  # as `avbench run` does
 
@@ -30,7 +30,7 @@ from simulated_track import simulated_track
 from tabulate import tabulate
 
 from avbench.harness.features.featureset import FeatureSet
-from avbench.harness.protocol import PROTOCOLS, run_two_stages
+from avbench.harness.evaluation.protocol import PROTOCOLS, run_two_stages
 from avbench.harness.tracks import Track
 from avbench.methods.avca import AVCA, AVCAOptions
 from avbench.splits import PARTS

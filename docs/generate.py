@@ -48,7 +48,7 @@ def on_page_content(content: str, **_: Any) -> str:
 
 def hooks() -> str:
     """One section per hook: its signature and its sentence."""
-    from avbench.harness import hookspecs
+    from avbench.harness.plugins import hookspecs
 
     parts = [
         "# Hooks\n",

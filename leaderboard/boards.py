@@ -16,8 +16,8 @@ from typing import TypeVar
 
 from pydantic import JsonValue
 
-from avbench.harness.protocol import PROTOCOLS
-from avbench.harness.records import Capabilities, Plugin, RunRecord, canonical_json
+from avbench.harness.evaluation.protocol import PROTOCOLS
+from avbench.harness.records.record import Capabilities, Plugin, RunRecord, canonical_json
 from avbench.harness.tracks import Track
 from avbench.leaderboard.claims import (
     METRICS,

@@ -13,8 +13,8 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, HttpUrl
 
-from avbench.harness.metrics import harmonic_mean
-from avbench.harness.records import Name, Percent
+from avbench.harness.evaluation.metrics import harmonic_mean
+from avbench.harness.records.record import Name, Percent
 from avbench.harness.tracks import Track
 
 Metric = Literal["S", "U", "HM", "ZSL", "AUSUC"]

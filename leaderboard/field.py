@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from avbench.harness.records import Name
+from avbench.harness.records.record import Name
 from avbench.leaderboard.claims import Blank, Row, read_rows
 
 Distance = Annotated[float, Field(ge=0, le=2)]

@@ -17,8 +17,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from avbench.harness.accuracy import class_recall, harmonic_mean, predict
-from avbench.harness.evidence import Evidence
+from avbench.harness.evaluation.accuracy import class_recall, harmonic_mean, predict
+from avbench.harness.evaluation.evidence import Evidence
 from avbench.leaderboard.claims import PRINTED, Metric
 
 Doubles = NDArray[np.float64]

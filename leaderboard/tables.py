@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from avbench.harness.printable import printable
-from avbench.harness.records import RunRecord
+from avbench.harness.records.record import RunRecord
 from avbench.harness.tracks import Track
 from avbench.leaderboard.boards import Board, FeatureGroup, Overrides, RerunRow, Series, Spread, build_boards
 from avbench.leaderboard.claims import METRICS, PRINTED, Claim, Metric

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from avbench.harness.hookspecs import hookimpl
-from avbench.harness.method import Difference, Method, MethodInfo
-from avbench.methods.linear import DIFFERENCES, DISTANCES, LABEL_DROPOUT, CompatibilityMethod, CompatibilityOptions
-from avbench.methods.training import Batch, Dims
+from avbench.harness.plugins.hookspecs import hookimpl
+from avbench.harness.contract.method import Difference, Method, MethodInfo
+from avbench.methods.families.linear import DIFFERENCES, DISTANCES, LABEL_DROPOUT, CompatibilityMethod, CompatibilityOptions
+from avbench.methods.learning.training import Batch, Dims
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -59,7 +59,7 @@ class ALE(CompatibilityMethod):
     def build(self, dims: Dims) -> dict[str, nn.Module]:
         import torch
 
-        from avbench.methods.blocks import Constant
+        from avbench.methods.learning.blocks import Constant
 
         ranks = torch.arange(1, dims.classes)
         weights = (1 / ranks).cumsum(0) / (ranks + 1e-8)

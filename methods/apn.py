@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from avbench.harness.hookspecs import hookimpl
-from avbench.harness.method import Difference, Method, MethodInfo
-from avbench.methods.linear import DIFFERENCES, DISTANCES, LinearMethod, LinearOptions
-from avbench.methods.training import Batch, Dims
+from avbench.harness.plugins.hookspecs import hookimpl
+from avbench.harness.contract.method import Difference, Method, MethodInfo
+from avbench.methods.families.linear import DIFFERENCES, DISTANCES, LinearMethod, LinearOptions
+from avbench.methods.learning.training import Batch, Dims
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -61,7 +61,7 @@ class APN(LinearMethod):
     def build(self, dims: Dims) -> dict[str, nn.Module]:
         from torch import nn
 
-        from avbench.methods.products import Linear
+        from avbench.methods.learning.products import Linear
 
         parts: dict[str, nn.Module] = {}
         for name in ("map", "prototypes") if self.options.prototypes else ("map",):

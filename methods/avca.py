@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from avbench.harness.data import Classes, Clips
-from avbench.harness.hookspecs import hookimpl
-from avbench.harness.method import Difference, Method, MethodInfo
-from avbench.harness.options import EpochOptions, Preset
-from avbench.methods.training import Batch, BatchMethod, Dims
+from avbench.harness.contract.data import Classes, Clips
+from avbench.harness.plugins.hookspecs import hookimpl
+from avbench.harness.contract.method import Difference, Method, MethodInfo
+from avbench.harness.contract.options import EpochOptions, Preset
+from avbench.methods.learning.training import Batch, BatchMethod, Dims
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -134,7 +134,7 @@ class AVCA(BatchMethod):
         import torch
         from torch import nn
 
-        from avbench.methods.blocks import Block, Constant, TwoTokenAttention
+        from avbench.methods.learning.blocks import Block, Constant, TwoTokenAttention
 
         o = self.options
 
@@ -177,7 +177,7 @@ class AVCA(BatchMethod):
         import torch
         from torch.nn.functional import mse_loss
 
-        from avbench.methods.losses import triplets
+        from avbench.methods.learning.losses import triplets
 
         o, branches = self.options, self.options.branches
         # w, audio and visual, each + (positive half) and - (negative half). The decoder meets them in this order.
@@ -217,7 +217,7 @@ class AVCA(BatchMethod):
     def scores(self, net: nn.ModuleDict, clips: Clips, classes: Classes) -> Tensor:
         import torch
 
-        from avbench.methods.losses import distances
+        from avbench.methods.learning.losses import distances
 
         labels = net["project_text"](classes.vectors)
         embedded = self.embed(net, clips.audio, clips.visual).projected

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from avbench.harness.data import Classes, Clips
-from avbench.harness.hookspecs import hookimpl
-from avbench.harness.method import Difference, Method, MethodInfo
-from avbench.harness.options import EpochOptions
-from avbench.methods.joint import BATCH_SIZE, JointEmbedding, embedding_network
-from avbench.methods.training import Batch, Dims
+from avbench.harness.contract.data import Classes, Clips
+from avbench.harness.plugins.hookspecs import hookimpl
+from avbench.harness.contract.method import Difference, Method, MethodInfo
+from avbench.harness.contract.options import EpochOptions
+from avbench.methods.families.joint import BATCH_SIZE, JointEmbedding, embedding_network
+from avbench.methods.learning.training import Batch, Dims
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -83,7 +83,7 @@ class AVGZSLNet(JointEmbedding):
         import torch
         from torch.nn.functional import mse_loss, normalize
 
-        from avbench.methods.losses import triplets
+        from avbench.methods.learning.losses import triplets
 
         theta: dict[str, Tensor] = {}  # + positive half, - negative half
         for x, values in (("audio", batch.audio), ("visual", batch.visual), ("text", batch.vectors)):

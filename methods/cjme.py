@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from avbench.harness.data import Classes, Clips
-from avbench.harness.hookspecs import hookimpl
-from avbench.harness.method import Difference, Method, MethodInfo
-from avbench.harness.options import EpochOptions, Preset
-from avbench.methods.joint import BATCH_SIZE, JointEmbedding, embedding_network
-from avbench.methods.training import Batch, Dims
+from avbench.harness.contract.data import Classes, Clips
+from avbench.harness.plugins.hookspecs import hookimpl
+from avbench.harness.contract.method import Difference, Method, MethodInfo
+from avbench.harness.contract.options import EpochOptions, Preset
+from avbench.methods.families.joint import BATCH_SIZE, JointEmbedding, embedding_network
+from avbench.methods.learning.training import Batch, Dims
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -111,7 +111,7 @@ class CJME(JointEmbedding):
         """alpha (N, 1): 0 where audio dominates, 1 where vision does."""
         import torch
 
-        from avbench.methods.blocks import at_least_float32
+        from avbench.methods.learning.blocks import at_least_float32
 
         return at_least_float32(net["attention"](torch.cat([audio, visual], dim=1)))
 

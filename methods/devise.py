@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from avbench.harness.hookspecs import hookimpl
-from avbench.harness.method import Difference, Method, MethodInfo
-from avbench.methods.linear import (
+from avbench.harness.plugins.hookspecs import hookimpl
+from avbench.harness.contract.method import Difference, Method, MethodInfo
+from avbench.methods.families.linear import (
     DIFFERENCES,
     DISTANCES,
     LABEL_DROPOUT,

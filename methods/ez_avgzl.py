@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 from pydantic.config import JsonDict
 
-from avbench.harness.data import Classes, Clips, TrainingSet
-from avbench.harness.hookspecs import hookimpl
-from avbench.harness.method import Difference, Method, MethodInfo
-from avbench.harness.options import EpochOptions, Preset
+from avbench.harness.contract.data import Classes, Clips, TrainingSet
+from avbench.harness.plugins.hookspecs import hookimpl
+from avbench.harness.contract.method import Difference, Method, MethodInfo
+from avbench.harness.contract.options import EpochOptions, Preset
 from avbench.harness.tracks import DEMO
-from avbench.methods.training import Batch, BatchMethod, Dims
+from avbench.methods.learning.training import Batch, BatchMethod, Dims
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -220,9 +220,9 @@ class EZAVGZL(BatchMethod):
         import torch
         from torch import nn
 
-        from avbench.methods.class_embeddings import NamedVectors
-        from avbench.methods.fusion import WIDTH, Fusion, tcaf_heads
-        from avbench.methods.similarity import Bilinear, CrossAttention, DotProduct, Perceptron
+        from avbench.methods.learning.class_embeddings import NamedVectors
+        from avbench.methods.learning.fusion import WIDTH, Fusion, tcaf_heads
+        from avbench.methods.learning.similarity import Bilinear, CrossAttention, DotProduct, Perceptron
 
         o, count = self.options, dims.classes + dims.unseen
         parts: dict[str, nn.Module] = {
@@ -253,7 +253,7 @@ class EZAVGZL(BatchMethod):
         """Optimise the class embeddings of the stage (section 3.2)."""
         import torch
 
-        from avbench.methods.class_embeddings import ClassOptimisation, NamedVectors
+        from avbench.methods.learning.class_embeddings import ClassOptimisation, NamedVectors
 
         o = self.options
         known = [train.classes, *([train.unseen] if train.unseen else [])]
@@ -277,7 +277,7 @@ class EZAVGZL(BatchMethod):
     def loss(self, net: nn.ModuleDict, batch: Batch) -> Tensor:
         from torch.nn.functional import cross_entropy, one_hot
 
-        from avbench.methods.fusion import tcaf_loss
+        from avbench.methods.learning.fusion import tcaf_loss
 
         tokens = net["fusion"](batch.audio, batch.visual)
         classes = net["classes"].get_buffer("vectors")[: len(batch.classes)]
@@ -292,7 +292,7 @@ class EZAVGZL(BatchMethod):
     def scores(self, net: nn.ModuleDict, clips: Clips, classes: Classes) -> Tensor:
         import torch
 
-        from avbench.methods.fusion import tcaf_scores
+        from avbench.methods.learning.fusion import tcaf_scores
 
         vectors = net["classes"](classes)
         tokens = net["fusion"](clips.audio, clips.visual)

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import Field
 from pydantic.config import JsonDict
 
-from avbench.harness.data import Classes, Clips, TrainingSet
-from avbench.harness.hookspecs import hookimpl
-from avbench.harness.method import Difference, Method, MethodInfo
-from avbench.harness.options import EpochOptions, Preset
+from avbench.harness.contract.data import Classes, Clips, TrainingSet
+from avbench.harness.plugins.hookspecs import hookimpl
+from avbench.harness.contract.method import Difference, Method, MethodInfo
+from avbench.harness.contract.options import EpochOptions, Preset
 from avbench.harness.tracks import DEMO
-from avbench.methods.training import Batch, BatchMethod, Dims
+from avbench.methods.learning.training import Batch, BatchMethod, Dims
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from avbench.methods.softmax import Softmax
+    from avbench.methods.learning.softmax import Softmax
 
 LATENT = 300
 CRITICS = ("critic", "second_critic")
@@ -159,9 +159,9 @@ class FVAEGAN(BatchMethod):
         import torch
         from torch import nn
 
-        from avbench.methods.blocks import Constant
-        from avbench.methods.products import Linear
-        from avbench.methods.softmax import KeptFeatures
+        from avbench.methods.learning.blocks import Constant
+        from avbench.methods.learning.products import Linear
+        from avbench.methods.learning.softmax import KeptFeatures
 
         width = dims.audio + dims.visual
 
@@ -183,7 +183,7 @@ class FVAEGAN(BatchMethod):
         }
 
     def prepare(self, net: nn.ModuleDict, train: TrainingSet) -> None:
-        from avbench.methods.softmax import KeptFeatures
+        from avbench.methods.learning.softmax import KeptFeatures
 
         features = _joined(train.clips.audio.float(), train.clips.visual.float())
         net["real"] = KeptFeatures(features, train.labels, train.classes.names)
@@ -194,7 +194,7 @@ class FVAEGAN(BatchMethod):
 
     def updates(self, net: nn.ModuleDict, rate: Tensor) -> Callable[..., None]:
         """A critic step on every batch, then one of generator and encoder on the last one, with the same noise."""
-        from avbench.methods.adam import Adam
+        from avbench.methods.learning.adam import Adam
 
         critics = [p for part in CRITICS for p in net[part].parameters()]
         generators = [p for part in GENERATORS for p in net[part].parameters()]
@@ -221,7 +221,7 @@ class FVAEGAN(BatchMethod):
         """l_D + l_D2 (card section 3). ``noise`` (B, 300) makes the fakes."""
         import torch
 
-        from avbench.methods.losses import gradient_penalty
+        from avbench.methods.learning.losses import gradient_penalty
 
         x = _joined(batch.audio, batch.visual)
         with torch.no_grad():
@@ -269,7 +269,7 @@ class FVAEGAN(BatchMethod):
         import torch
         from torch.nn.functional import normalize
 
-        from avbench.methods.softmax import fit_softmax
+        from avbench.methods.learning.softmax import fit_softmax
 
         o, trained, vectors = self.options, classes.trained.tolist(), classes.vectors
         draws = torch.Generator(vectors.device).manual_seed(int(net["seed"]()))
@@ -299,7 +299,7 @@ def generated(net: nn.ModuleDict, latent: Tensor, w: Tensor) -> Tensor:
     """G(z, w): features (N, d) in (0, 1) from latent vectors (N, 300) and label vectors (N, Dt)."""
     import torch
 
-    from avbench.methods.blocks import at_least_float32
+    from avbench.methods.learning.blocks import at_least_float32
 
     return at_least_float32(net["generator"](torch.cat([latent, w], 1))).sigmoid()
 

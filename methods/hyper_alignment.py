@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from avbench.harness.hookspecs import hookimpl
-from avbench.harness.method import Difference, Method
-from avbench.harness.options import Preset
-from avbench.methods.hyper import Alignment, AlignmentOptions, by_track, describe
+from avbench.harness.plugins.hookspecs import hookimpl
+from avbench.harness.contract.method import Difference, Method
+from avbench.harness.contract.options import Preset
+from avbench.methods.families.hyper import Alignment, AlignmentOptions, by_track, describe
 
 
 class HyperAlignmentOptions(AlignmentOptions):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from avbench.harness.hookspecs import hookimpl
-from avbench.harness.method import Method
-from avbench.harness.options import Preset
-from avbench.methods.hyper import PREDICTION, PredictedAlignment, PredictedOptions, by_track, describe
+from avbench.harness.plugins.hookspecs import hookimpl
+from avbench.harness.contract.method import Method
+from avbench.harness.contract.options import Preset
+from avbench.methods.families.hyper import PREDICTION, PredictedAlignment, PredictedOptions, by_track, describe
 
 
 class HyperSingleOptions(PredictedOptions):

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
 from pydantic import Field
 
-from avbench.harness.data import Classes, Clips
-from avbench.harness.hookspecs import hookimpl
-from avbench.harness.method import Difference, Method, MethodInfo
-from avbench.harness.options import EpochOptions, Preset
-from avbench.methods.training import Batch, BatchMethod, Dims
+from avbench.harness.contract.data import Classes, Clips
+from avbench.harness.plugins.hookspecs import hookimpl
+from avbench.harness.contract.method import Difference, Method, MethodInfo
+from avbench.harness.contract.options import EpochOptions, Preset
+from avbench.methods.learning.training import Batch, BatchMethod, Dims
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -148,8 +148,8 @@ class MDII(BatchMethod):
     def build(self, dims: Dims) -> dict[str, nn.Module]:
         from torch import nn
 
-        from avbench.methods.blocks import Block, TwoTokenAttention
-        from avbench.methods.products import Linear
+        from avbench.methods.learning.blocks import Block, TwoTokenAttention
+        from avbench.methods.learning.products import Linear
 
         o = self.options
 

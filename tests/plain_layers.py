@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from avbench.methods.blocks import Block
+from avbench.methods.learning.blocks import Block
 
 
 class PlainBlock(nn.Module):

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from avbench.harness.data import Classes, Clips, TrainingSet
-from avbench.harness.method import Method, MethodInfo, Progress
-from avbench.harness.options import Options, Preset
+from avbench.harness.contract.data import Classes, Clips, TrainingSet
+from avbench.harness.contract.method import Method, MethodInfo, Progress
+from avbench.harness.contract.options import Options, Preset
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from simulated_bad_methods import Good
 
-from avbench.harness.data import Clips
+from avbench.harness.contract.data import Clips
 
 
 class Eager(Good):

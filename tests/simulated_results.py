@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from avbench.harness.evidence import Evidence
-from avbench.harness.metrics import evaluate
-from avbench.harness.protocol import PROTOCOLS
-from avbench.harness.records import (
+from avbench.harness.evaluation.evidence import Evidence
+from avbench.harness.evaluation.metrics import evaluate
+from avbench.harness.evaluation.protocol import PROTOCOLS
+from avbench.harness.records.record import (
     Capabilities,
     Configuration,
     Environment,
@@ -28,7 +28,7 @@ from avbench.harness.records import (
     RunRecord,
     ValidationEpoch,
 )
-from avbench.harness.results import TEST, VALIDATION, ResultsFolder, evidence_path, pack_evidence
+from avbench.harness.records.results import TEST, VALIDATION, ResultsFolder, evidence_path, pack_evidence
 from avbench.harness.tracks import Track
 from avbench.splits import Split, load_split
 

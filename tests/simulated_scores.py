@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from hypothesis import strategies as st
 
-from avbench.harness.evidence import Evidence, reduce_scores
+from avbench.harness.evaluation.evidence import Evidence, reduce_scores
 
 ZERO = Fraction(0)
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from simulated_results import configuration_of, record_of, simulated_run, store
 
-from avbench.harness.plugins import plugins
-from avbench.harness.records import RunRecord
-from avbench.harness.results import ResultsFolder
+from avbench.harness.plugins.registry import plugins
+from avbench.harness.records.record import RunRecord
+from avbench.harness.records.results import ResultsFolder
 from avbench.harness.tracks import Track
 
 UCF = Track("ucf", "main")

@@ -12,7 +12,7 @@ import pytest
 from guide_blocks import blocks
 
 from avbench.harness.cli import cli
-from avbench.harness.method import Method
+from avbench.harness.contract.method import Method
 from avbench.harness.testing.simulated import SimulatedProgress, fitted, simulated_training
 
 ROOT = Path(__file__).parent.parent

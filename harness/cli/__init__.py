@@ -27,7 +27,7 @@ class Root(LazyGroup):
     """The built-in commands, and after them those of plugins, which load only when they are needed."""
 
     def more_commands(self) -> Mapping[str, click.Command]:
-        from avbench.harness.plugins import plugins
+        from avbench.harness.plugins.registry import plugins
 
         return plugins().commands
 
@@ -53,7 +53,7 @@ def _after(_result: object, strict_plugins: bool) -> None:
 
 
 def _require_sound_plugins() -> None:
-    from avbench.harness.plugins import plugins
+    from avbench.harness.plugins.registry import plugins
 
     plugins().require_sound()
 

@@ -58,7 +58,7 @@ def _device() -> Iterator[Finding]:
     except Exception as error:
         yield Finding("device", "problem", f"torch does not import: {error}", "reinstall torch")
         return
-    from avbench.harness.environment import device_name
+    from avbench.harness.running.environment import device_name
 
     if torch.cuda.is_available():
         for index in range(torch.cuda.device_count()):
@@ -68,7 +68,7 @@ def _device() -> Iterator[Finding]:
 
 
 def _plugins() -> Iterator[Finding]:
-    from avbench.harness.plugins import plugins
+    from avbench.harness.plugins.registry import plugins
 
     found = plugins()
     for distribution in sorted({r.distribution for r in found.methods.values()}):

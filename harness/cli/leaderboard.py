@@ -8,7 +8,7 @@ import click
 
 from avbench.harness.cli.selection import results_option
 from avbench.harness.printable import printable
-from avbench.harness.results import ResultsFolder
+from avbench.harness.records.results import ResultsFolder
 
 _site_option = click.option(
     "--site",

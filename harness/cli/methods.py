@@ -12,8 +12,8 @@ from tabulate import tabulate
 
 from avbench.harness.cli.lazy import LazyGroup
 from avbench.harness.errors import MethodError
-from avbench.harness.options import Options, Preset
-from avbench.harness.plugins import Registered, plugins
+from avbench.harness.contract.options import Options, Preset
+from avbench.harness.plugins.registry import Registered, plugins
 
 LATER = {
     "new": ("avbench.harness.cli.methods_new:new", "Write a package with a method of your own."),

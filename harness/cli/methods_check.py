@@ -10,7 +10,7 @@ import click
 from tabulate import tabulate
 
 from avbench.harness.errors import MethodError, UsageError
-from avbench.harness.plugins import plugins
+from avbench.harness.plugins.registry import plugins
 from avbench.harness.testing.check import Check, Result
 from avbench.harness.testing.examination import Examination, selected
 from avbench.harness.testing.report import Report

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from avbench.harness.plugins import plugins
+from avbench.harness.plugins.registry import plugins
 
 
 @click.command()

@@ -7,7 +7,7 @@ import json
 import click
 from tabulate import tabulate
 
-from avbench.harness.plugins import plugins as load
+from avbench.harness.plugins.registry import plugins as load
 
 
 @click.group()

@@ -10,9 +10,9 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from avbench.harness.protocol import EpochDone
-from avbench.harness.records import RunRecord
-from avbench.harness.runs import PlannedRun
+from avbench.harness.evaluation.protocol import EpochDone
+from avbench.harness.records.record import RunRecord
+from avbench.harness.running.runs import PlannedRun
 
 
 class RunProgress:

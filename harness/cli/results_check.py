@@ -10,7 +10,7 @@ import click
 
 from avbench.harness.cli.selection import describe, filter_options, find_run, read_folder, results_option, select
 from avbench.harness.printable import printable
-from avbench.harness.results import ResultsFolder
+from avbench.harness.records.results import ResultsFolder
 
 
 @click.command()
@@ -21,7 +21,7 @@ def verify(folder: ResultsFolder, as_json: bool) -> None:
 
     Exit codes: 0 all sound, 1 some are not, 2 nothing to verify.
     """
-    from avbench.harness.verification import check
+    from avbench.harness.records.verification import check
 
     contents = read_folder(folder)
     problems = [{"run": str(u.path), "reasons": [u.reason]} for u in contents.unreadable]
@@ -59,7 +59,7 @@ def pack(
 
     Refuses runs that do not verify, so that whoever accepts the file need not.
     """
-    from avbench.harness.submission import write_submission
+    from avbench.harness.records.submission import write_submission
 
     records = read_folder(folder).records
     chosen = [find_run(records, prefix) for prefix in dict.fromkeys(identities)] or [
@@ -74,7 +74,7 @@ def pack(
 @results_option
 def accept(file: Path, folder: ResultsFolder) -> None:
     """Verify every run of a submission FILE and file them all, or none."""
-    from avbench.harness.submission import accept_submission
+    from avbench.harness.records.submission import accept_submission
 
     accepted = accept_submission(file, folder)
     for record in accepted.new:

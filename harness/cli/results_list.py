@@ -18,8 +18,8 @@ from avbench.harness.cli.selection import (
     warn_unreadable,
 )
 from avbench.harness.printable import printable
-from avbench.harness.records import Metrics, RunRecord
-from avbench.harness.results import TEST, ResultsFolder
+from avbench.harness.records.record import Metrics, RunRecord
+from avbench.harness.records.results import TEST, ResultsFolder
 
 METRICS = tuple(Metrics.model_fields)
 
@@ -74,7 +74,7 @@ def show(identity: str, folder: ResultsFolder, as_json: bool) -> None:
     """Everything about one run. IDENTITY is the start of its identity, as 'avbench results list' prints it."""
     contents = read_folder(folder)
     record = find_run(contents.records, identity)
-    from avbench.harness.verification import check
+    from avbench.harness.records.verification import check
 
     reasons = check(record, folder)
     recall = [] if reasons or not record.finished else class_recall(record, folder)
@@ -133,8 +133,8 @@ def summary(record: RunRecord) -> dict[str, Any]:
 
 def class_recall(record: RunRecord, folder: ResultsFolder) -> list[dict[str, Any]]:
     """Recall of every test class at the run's offset, by class id."""
-    from avbench.harness.metrics import per_class_recall
-    from avbench.harness.verification import find_split
+    from avbench.harness.evaluation.metrics import per_class_recall
+    from avbench.harness.records.verification import find_split
 
     split = find_split(record)
     assert split is not None

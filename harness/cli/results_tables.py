@@ -21,8 +21,8 @@ from avbench.harness.cli.selection import (
 )
 from avbench.harness.errors import UsageError
 from avbench.harness.printable import printable
-from avbench.harness.records import RunRecord
-from avbench.harness.results import ResultsFolder
+from avbench.harness.records.record import RunRecord
+from avbench.harness.records.results import ResultsFolder
 
 if TYPE_CHECKING:
     from avbench.leaderboard.boards import RerunRow
@@ -51,7 +51,7 @@ def table(
 
     Runs whose numbers do not follow from their evidence are left out and named.
     """
-    from avbench.harness.presets import options_beyond_variant
+    from avbench.harness.plugins.presets import options_beyond_variant
     from avbench.leaderboard.boards import build_boards
     from avbench.leaderboard.claims import claims, trusted_features
     from avbench.leaderboard.tables import FORMATS, render
@@ -137,7 +137,7 @@ def sound(folder: ResultsFolder, **wanted: Sequence[str]) -> list[RunRecord]:
 
 def sound_of(records: Sequence[RunRecord], folder: ResultsFolder) -> list[RunRecord]:
     """The finished ones that verify; those that do not are named on stderr."""
-    from avbench.harness.verification import check
+    from avbench.harness.records.verification import check
 
     found = []
     for record in records:
@@ -161,7 +161,7 @@ def _resolve(records: Sequence[RunRecord], name: str) -> list[RunRecord]:
 
 def _pairs(first: Sequence[RunRecord], second: Sequence[RunRecord]) -> list[tuple[RerunRow, RerunRow]]:
     """Rows of both sides on the same board and the same content of features."""
-    from avbench.harness.presets import options_beyond_variant
+    from avbench.harness.plugins.presets import options_beyond_variant
     from avbench.leaderboard.boards import build_boards
 
     def rows(records: Sequence[RunRecord]) -> list[tuple[tuple[Any, ...], RerunRow]]:

@@ -12,15 +12,15 @@ from typing import Any, get_args
 import click
 
 from avbench.harness.errors import UsageError, unknown
-from avbench.harness.numerics import FeatureDtype, Precision, require
-from avbench.harness.spin import SHORT_SPIN
+from avbench.harness.running.numerics import FeatureDtype, Precision, require
+from avbench.harness.running.spin import SHORT_SPIN
 from avbench.harness.tracks import DEMO, Track
 from avbench.splits import DATASETS
 
 
 def complete_method(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
     """Shell completion of method names."""
-    from avbench.harness.plugins import plugins
+    from avbench.harness.plugins.registry import plugins
 
     return [slug for slug in ("all", *plugins().methods) if slug.startswith(incomplete)]
 
@@ -122,11 +122,11 @@ def run(
     given = dict(_parse_option(text) for text in option)
 
     os.environ.setdefault(*SHORT_SPIN)
-    from avbench.harness.jobs import choose_device, execute_all
-    from avbench.harness.plugins import plugins
-    from avbench.harness.records import Numerics
-    from avbench.harness.results import ResultsFolder
-    from avbench.harness.runs import plan
+    from avbench.harness.running.jobs import choose_device, execute_all
+    from avbench.harness.plugins.registry import plugins
+    from avbench.harness.records.record import Numerics
+    from avbench.harness.records.results import ResultsFolder
+    from avbench.harness.running.runs import plan
 
     watching = tuple(dict.fromkeys(observe))
     for name in watching:
@@ -155,7 +155,7 @@ def run(
     if as_json:
         click.echo(json.dumps([r.model_dump(mode="json") for r in done], indent=1))
     else:
-        from avbench.harness.presets import options_beyond_variant
+        from avbench.harness.plugins.presets import options_beyond_variant
         from avbench.leaderboard.claims import claims
         from avbench.leaderboard.tables import summary_table
 
@@ -173,7 +173,7 @@ def choose_tracks(datasets: Sequence[str], features: Sequence[str]) -> list[Trac
     if set(features) == {DEMO}:
         return [Track(d, DEMO) for d in datasets]
 
-    from avbench.harness.features.sources import foreign_tracks
+    from avbench.harness.plugins.sources import foreign_tracks
     from avbench.harness.features.store import Store
 
     installed = Store().tracks()

@@ -11,8 +11,8 @@ import click
 
 from avbench.harness.errors import UsageError, unknown
 from avbench.harness.printable import printable
-from avbench.harness.records import RunRecord
-from avbench.harness.results import ResultsFolder, Unreadable
+from avbench.harness.records.record import RunRecord
+from avbench.harness.records.results import ResultsFolder, Unreadable
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

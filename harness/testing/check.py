@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, cast
 from avbench.harness.errors import MethodError
 
 if TYPE_CHECKING:
-    from avbench.harness.method import Method
+    from avbench.harness.contract.method import Method
     from avbench.harness.testing.subject import Subject
 
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from avbench.harness.data import Clips
+from avbench.harness.contract.data import Clips
 from avbench.harness.errors import MethodError
 from avbench.harness.testing.check import CheckFailedError
 

@@ -8,7 +8,7 @@ from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 from avbench.harness.errors import AvbenchError, MethodError, unknown
-from avbench.harness.method import Method, MethodInfo
+from avbench.harness.contract.method import Method, MethodInfo
 from avbench.harness.testing.catalogue import CHECKS
 from avbench.harness.testing.check import Check, NotApplicableError, Outcome, Result
 from avbench.harness.testing.report import Report

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from avbench.harness.data import Clips
+from avbench.harness.contract.data import Clips
 from avbench.harness.testing.check import CheckFailedError, NotApplicableError
 from avbench.harness.testing.comparison import refuse_gap, refuse_other_state, rows_of, situation, views
 from avbench.harness.testing.simulated import Task, chosen

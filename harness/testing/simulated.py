@@ -9,9 +9,9 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from avbench.harness.data import Classes, Clips, TrainingSet
-from avbench.harness.method import Method
-from avbench.harness.random_state import seed_generators
+from avbench.harness.contract.data import Classes, Clips, TrainingSet
+from avbench.harness.contract.method import Method
+from avbench.harness.evaluation.random_state import seed_generators
 
 M = TypeVar("M", bound=Method)
 

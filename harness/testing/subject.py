@@ -12,11 +12,11 @@ from pydantic import ValidationError
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from avbench.harness.data import Classes, Clips, TrainingSet
-from avbench.harness.method import Method
-from avbench.harness.options import Options
-from avbench.harness.random_state import random_state_kept
-from avbench.harness.stages import checked_scores
+from avbench.harness.contract.data import Classes, Clips, TrainingSet
+from avbench.harness.contract.method import Method
+from avbench.harness.contract.options import Options
+from avbench.harness.evaluation.random_state import random_state_kept
+from avbench.harness.evaluation.stages import checked_scores
 from avbench.harness.testing.check import CheckFailedError, NotApplicableError
 from avbench.harness.testing.simulated import Task, moved, moved_classes, moved_clips
 from avbench.harness.testing.surroundings import Watch, watched

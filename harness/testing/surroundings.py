@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from avbench.harness.random_state import random_state_kept, seed_generators
+from avbench.harness.evaluation.random_state import random_state_kept, seed_generators
 
 # audit event -> places of the addresses, or of the paths, among its arguments
 CONNECTING = {

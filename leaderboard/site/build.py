@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from avbench.harness.errors import UsageError
-from avbench.harness.results import ResultsFolder
+from avbench.harness.records.results import ResultsFolder
 from avbench.leaderboard.site import exports, feed
 from avbench.leaderboard.site.files import MANIFEST, Manifest, hashes, write
 from avbench.leaderboard.site.gate import judge

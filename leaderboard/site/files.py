@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from avbench.harness.errors import UsageError
-from avbench.harness.records import Sha256
+from avbench.harness.records.record import Sha256
 from avbench.leaderboard.site.page import File, Page
 from avbench.leaderboard.site.text import environment
 

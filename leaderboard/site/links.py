@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from avbench.harness.records import RunRecord
+from avbench.harness.records.record import RunRecord
 from avbench.leaderboard.boards import Board, RerunRow
 
 DEMO = "demo.html"

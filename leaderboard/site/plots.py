@@ -11,7 +11,7 @@ from html import escape
 
 import numpy as np
 
-from avbench.harness.accuracy import Doubles, harmonic_mean
+from avbench.harness.evaluation.accuracy import Doubles, harmonic_mean
 from avbench.harness.printable import printable
 
 MAX_POINTS = 240

@@ -12,7 +12,7 @@ from markupsafe import Markup, escape
 from pydantic import JsonValue
 
 from avbench.harness.printable import printable
-from avbench.harness.records import RunRecord, canonical_json
+from avbench.harness.records.record import RunRecord, canonical_json
 
 LIMIT = 1_500
 """Characters of any one text from a record."""

@@ -16,7 +16,7 @@ from urllib.parse import unquote, urlsplit
 import click
 import pytest
 
-from avbench.harness import hookspecs
+from avbench.harness.plugins import hookspecs
 from avbench.harness.cli import COMMANDS, cli
 from avbench.harness.testing import CHECKS, Check
 
@@ -156,15 +156,15 @@ def test_every_command_is_explained_with_its_options(pages: dict[Path, Page], si
 def test_the_reference_has_the_public_names(pages: dict[Path, Page], site: Path) -> None:
     anchors = {anchor for path, page in pages.items() if path.parent.name == "reference" for anchor in page.anchors}
     missing = {
-        "avbench.harness.method.Method.predict",
-        "avbench.harness.data.TrainingSet",
+        "avbench.harness.contract.method.Method.predict",
+        "avbench.harness.contract.data.TrainingSet",
         "avbench.harness.features.source.FeatureSource",
-        "avbench.harness.observers.RunObserver",
-        "avbench.harness.site_page.SitePage",
-        "avbench.harness.variants.Variant",
-        "avbench.methods.training.BatchMethod",
+        "avbench.harness.plugins.observers.RunObserver",
+        "avbench.harness.plugins.site_page.SitePage",
+        "avbench.harness.contract.variants.Variant",
+        "avbench.methods.learning.training.BatchMethod",
         "avbench.harness.testing.examination.check_method",
-        "avbench.harness.records.RunRecord",
+        "avbench.harness.records.record.RunRecord",
         "avbench.splits.load.load_split",
     } - anchors
     assert not missing

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from avbench.harness.records import RunRecord, parse_record
-from avbench.harness.results import ResultsFolder
+from avbench.harness.records.record import RunRecord, parse_record
+from avbench.harness.records.results import ResultsFolder
 
 TINY = ["-p", "epochs=2", "-p", "batches_per_epoch=2", "-p", "batch_size=16"]
 DEMO = ["run", "--method", "avca", "--features", "demo", *TINY]

@@ -25,7 +25,7 @@ from avbench.harness.features.archive import find_sets, read_set
 from avbench.harness.features.archive_files import opened
 from avbench.harness.features.draft import Draft
 from avbench.harness.features.manifest import Manifest
-from avbench.harness.features.sources import load_features
+from avbench.harness.plugins.sources import load_features
 from avbench.harness.features.store import Store
 from avbench.harness.features.tensorfile import TensorFile
 from avbench.harness.tracks import Track
@@ -540,8 +540,8 @@ def test_a_clip_in_two_parts(archive: Path, place: Path, tmp_path: Path) -> None
 
 
 def test_warnings_stand_in_every_record(filled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from avbench.harness.results import ResultsFolder
-    from avbench.harness.runs import execute, plan
+    from avbench.harness.records.results import ResultsFolder
+    from avbench.harness.running.runs import execute, plan
 
     monkeypatch.setenv("AVBENCH_HOME", str(tmp_path))
     filled.rename(tmp_path / "features")

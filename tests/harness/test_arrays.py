@@ -19,7 +19,7 @@ from simulated_arrays import AUDIO, TEXT, VISUAL, ArrayFiles, array_files
 from avbench.harness.errors import DataError, UsageError
 from avbench.harness.features.arrays import read_arrays
 from avbench.harness.features.draft import Draft
-from avbench.harness.features.sources import load_features
+from avbench.harness.plugins.sources import load_features
 from avbench.harness.features.store import Store
 from avbench.harness.tracks import Track
 from avbench.splits import ARCHIVE_NAMES, PARTS, load_split
@@ -231,8 +231,8 @@ def test_changed_headers_raise_nothing_but_data_errors(
 
 
 def test_a_method_runs_on_the_added_track(files: ArrayFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from avbench.harness.results import ResultsFolder
-    from avbench.harness.runs import execute, plan
+    from avbench.harness.records.results import ResultsFolder
+    from avbench.harness.running.runs import execute, plan
 
     monkeypatch.setenv("AVBENCH_HOME", str(tmp_path / "home"))
     manifest = Store().save(read(files))

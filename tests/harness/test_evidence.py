@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from simulated_scores import ScoreTable, score_tables
 
 from avbench.harness.errors import MethodError, RecordError
-from avbench.harness.evidence import Evidence, _best_on_device, _best_on_host, reduce_scores
+from avbench.harness.evaluation.evidence import Evidence, _best_on_device, _best_on_host, reduce_scores
 
 PER_CLIP = ("label", "seen_class", "seen_score", "unseen_class", "unseen_score")
 
@@ -103,13 +103,13 @@ def test_host_and_device_find_the_same_best_classes(table: ScoreTable) -> None:
 def test_the_size_of_blocks_changes_nothing(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
     scores, seen = torch.randn(41, 6).round(decimals=1), np.array([True, False, True, True, False, False])
     whole = _best_on_host(scores, [~seen, seen])
-    monkeypatch.setattr("avbench.harness.evidence._BLOCK", block)
+    monkeypatch.setattr("avbench.harness.evaluation.evidence._BLOCK", block)
     for found, expected in zip(_best_on_host(scores, [~seen, seen]), whole, strict=True):
         assert all(np.array_equal(a, b) for a, b in zip(found, expected, strict=True))
 
 
 def test_device_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("avbench.harness.evidence._best_on_host", _best_on_device)
+    monkeypatch.setattr("avbench.harness.evaluation.evidence._best_on_host", _best_on_device)
     reads: list[str] = []
     for name in ("cpu", "item", "tolist", "__bool__", "__int__", "__float__"):
         original = getattr(torch.Tensor, name)

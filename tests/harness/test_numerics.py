@@ -12,15 +12,15 @@ from simulated_features import Ridge, simulated_features
 from simulated_results import configuration_of, record_of
 
 from avbench.harness.cli import cli
-from avbench.harness.data import Clips, TrainingSet
+from avbench.harness.contract.data import Clips, TrainingSet
 from avbench.harness.errors import UsageError
-from avbench.harness.method import Progress
-from avbench.harness.numerics import products
-from avbench.harness.plugins import plugins
-from avbench.harness.protocol import ALIGNED, run_two_stages
-from avbench.harness.records import Configuration, Numerics, RunRecord, parse_record
-from avbench.harness.results import ResultsFolder
-from avbench.harness.stages import stage_data
+from avbench.harness.contract.method import Progress
+from avbench.harness.running.numerics import products
+from avbench.harness.plugins.registry import plugins
+from avbench.harness.evaluation.protocol import ALIGNED, run_two_stages
+from avbench.harness.records.record import Configuration, Numerics, RunRecord, parse_record
+from avbench.harness.records.results import ResultsFolder
+from avbench.harness.evaluation.stages import stage_data
 from avbench.harness.tracks import Track
 from avbench.leaderboard.boards import build_boards
 

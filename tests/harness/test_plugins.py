@@ -17,7 +17,8 @@ import pytest
 from click.testing import CliRunner
 from simulated_features import Ridge, simulated_features
 
-from avbench.harness import hookspecs, plugins
+from avbench.harness.plugins import hookspecs
+from avbench.harness.plugins import registry as plugins
 from avbench.harness.cli import cli
 from avbench.harness.errors import DataError, PluginError, UsageError
 from avbench.harness.features import sources
@@ -25,13 +26,13 @@ from avbench.harness.features.assemble import HASHED, check
 from avbench.harness.features.featureset import FeatureSet
 from avbench.harness.features.hashing import content_hash
 from avbench.harness.features.source import FeatureSource
-from avbench.harness.hookspecs import hookimpl
-from avbench.harness.observers import RunObserver
-from avbench.harness.plugins import Plugins, load_plugins
-from avbench.harness.records import RunRecord
-from avbench.harness.site_page import SitePage
+from avbench.harness.plugins.hookspecs import hookimpl
+from avbench.harness.plugins.observers import RunObserver
+from avbench.harness.plugins.registry import Plugins, load_plugins
+from avbench.harness.records.record import RunRecord
+from avbench.harness.plugins.site_page import SitePage
 from avbench.harness.tracks import Track
-from avbench.harness.variants import Variant
+from avbench.harness.contract.variants import Variant
 
 
 class Package:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from simulated_results import simulated_run
 
 from avbench.harness.errors import RecordError
-from avbench.harness.records import Configuration, canonical_json, parse_record, read_record
+from avbench.harness.records.record import Configuration, canonical_json, parse_record, read_record
 
 scalars = (
     st.none()

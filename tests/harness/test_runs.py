@@ -12,18 +12,18 @@ import pytest
 import torch
 from simulated_features import Ridge, simulated_features
 
-from avbench.harness import runs
-from avbench.harness.data import TrainingSet
+from avbench.harness.running import runs
+from avbench.harness.contract.data import TrainingSet
 from avbench.harness.errors import RecordError, UsageError
 from avbench.harness.features.featureset import FeatureSet
 from avbench.harness.features.manifest import Manifest
-from avbench.harness.method import Progress
-from avbench.harness.plugins import Plugins, Registered
-from avbench.harness.records import RunRecord
-from avbench.harness.results import ResultsFolder, Unreadable, evidence_path
-from avbench.harness.runs import PlannedRun, execute, plan
+from avbench.harness.contract.method import Progress
+from avbench.harness.plugins.registry import Plugins, Registered
+from avbench.harness.records.record import RunRecord
+from avbench.harness.records.results import ResultsFolder, Unreadable, evidence_path
+from avbench.harness.running.runs import PlannedRun, execute, plan
 from avbench.harness.tracks import Track
-from avbench.harness.verification import check
+from avbench.harness.records.verification import check
 
 TRACK = Track("ucf", "simulated")
 CPU = torch.device("cpu")
@@ -161,7 +161,7 @@ def test_unreadable_records_are_reported_in_place(tmp_path: Path) -> None:
 
 
 def test_evidence_is_enough_to_recompute_the_metrics(tmp_path: Path) -> None:
-    from avbench.harness.metrics import evaluate
+    from avbench.harness.evaluation.metrics import evaluate
 
     folder = ResultsFolder(tmp_path)
     record = execute(planned(protocol="as-published"), folder, CPU)

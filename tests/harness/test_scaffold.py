@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from avbench.harness.cli import main
 from avbench.harness.errors import UsageError
-from avbench.harness.plugins import plugins
+from avbench.harness.plugins.registry import plugins
 from avbench.harness.scaffold.package import LONGEST, Package
 
 LONG = "-".join(["word"] * 7)[:LONGEST]

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from simulated_results import TRACKS, altered, configuration_of, reconfigured, record_of, sha256, simulated_run, store
 
-from avbench.harness.evidence import Evidence
-from avbench.harness.metrics import evaluate
-from avbench.harness.records import Capabilities, Metrics, ProtocolVersion, RunRecord
-from avbench.harness.results import ResultsFolder, pack_evidence, unpack_evidence
+from avbench.harness.evaluation.evidence import Evidence
+from avbench.harness.evaluation.metrics import evaluate
+from avbench.harness.records.record import Capabilities, Metrics, ProtocolVersion, RunRecord
+from avbench.harness.records.results import ResultsFolder, pack_evidence, unpack_evidence
 from avbench.harness.tracks import Track
-from avbench.harness.verification import check, find_split
+from avbench.harness.records.verification import check, find_split
 
 UCF = Track("ucf", "main")
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from simulated_results import OPTIONS, configuration_of, record_of, sha256, simulated_run
 
-from avbench.harness.records import RunRecord
+from avbench.harness.records.record import RunRecord
 from avbench.harness.tracks import Track
 from avbench.leaderboard.averages import average_boards
 from avbench.leaderboard.boards import Board, Spread, build_boards, reruns_of

@@ -12,8 +12,8 @@ import pytest
 from simulated_results import OPTIONS, altered, configuration_of, reconfigured, record_of, sha256, simulated_run, store
 from simulated_site import Document
 
-from avbench.harness.records import Environment, Failure, Measured, RunRecord
-from avbench.harness.results import ResultsFolder, evidence_path
+from avbench.harness.records.record import Environment, Failure, Measured, RunRecord
+from avbench.harness.records.results import ResultsFolder, evidence_path
 from avbench.harness.tracks import Track
 from avbench.leaderboard.site import build_site
 from avbench.leaderboard.site.files import hashes

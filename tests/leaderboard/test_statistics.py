@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from simulated_results import simulated_run
 
-from avbench.harness.metrics import evaluate
-from avbench.harness.results import unpack_evidence
+from avbench.harness.evaluation.metrics import evaluate
+from avbench.harness.records.results import unpack_evidence
 from avbench.harness.tracks import Track
 from avbench.leaderboard.claims import PRINTED
 from avbench.leaderboard.statistics import Recalls, compare, holm, intervals, permutation_p, standings

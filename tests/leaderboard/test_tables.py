@@ -7,7 +7,7 @@ import json
 import pytest
 from simulated_results import OPTIONS, TRACKS, simulated_run
 
-from avbench.harness.records import RunRecord
+from avbench.harness.records.record import RunRecord
 from avbench.harness.tracks import Track
 from avbench.leaderboard.boards import Board, build_boards
 from avbench.leaderboard.claims import claims

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from avbench.methods.adam import Adam
+from avbench.methods.learning.adam import Adam
 
 
 @pytest.mark.parametrize("betas", [(0.9, 0.999), (0.5, 0.999)])

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
-from avbench.harness.environment import forget_peak_memory, peak_memory_bytes
+from avbench.harness.running.environment import forget_peak_memory, peak_memory_bytes
 
 if TYPE_CHECKING:
     from figures import Figure, Report

@@ -10,7 +10,7 @@ from plain_layers import PlainBlock
 from torch import Tensor, nn
 from torch.nn import functional
 
-from avbench.harness.data import Clips
+from avbench.harness.contract.data import Clips
 from avbench.harness.errors import UsageError
 from avbench.harness.testing.simulated import (
     SimulatedProgress,
@@ -21,7 +21,7 @@ from avbench.harness.testing.simulated import (
 )
 from avbench.harness.tracks import Track
 from avbench.methods.avca import AVCA, AVCAOptions
-from avbench.methods.training import Batch, Dims
+from avbench.methods.learning.training import Batch, Dims
 
 LOSSES = ("loss_t", "loss_rec", "loss_ct", "loss_w", "loss_r")
 NO_DROPOUT: dict[str, Any] = {"dropout_encoder": 0.0, "dropout_projection": 0.0, "dropout_decoder": 0.0}

@@ -9,12 +9,12 @@ import torch
 from plain_layers import assert_same_after_a_step, plain
 from torch import Tensor, nn
 
-from avbench.harness.data import Classes, Clips
-from avbench.harness.protocol import PROTOCOLS
+from avbench.harness.contract.data import Classes, Clips
+from avbench.harness.evaluation.protocol import PROTOCOLS
 from avbench.harness.testing.simulated import simulated_classes
 from avbench.harness.tracks import Track
 from avbench.methods.avgzslnet import AVGZSLNet, AVGZSLNetOptions
-from avbench.methods.training import Batch, Dims
+from avbench.methods.learning.training import Batch, Dims
 
 DIMS = Dims(audio=20, visual=30, text=300, classes=5, unseen=0)
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from avbench.methods.blocks import Block, Dropout, NormReluDrop, TwoTokenAttention, dropout_mask
+from avbench.methods.learning.blocks import Block, Dropout, NormReluDrop, TwoTokenAttention, dropout_mask
 
 CPU = torch.device("cpu")
 

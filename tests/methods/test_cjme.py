@@ -10,11 +10,11 @@ import torch
 from plain_layers import assert_same_after_a_step, plain
 from torch import Tensor, nn
 
-from avbench.harness.data import Clips
+from avbench.harness.contract.data import Clips
 from avbench.harness.testing.simulated import simulated_classes
 from avbench.harness.tracks import Track
 from avbench.methods.cjme import CJME, CJMEOptions
-from avbench.methods.training import Batch, Dims
+from avbench.methods.learning.training import Batch, Dims
 
 DIMS = Dims(audio=20, visual=30, text=300, classes=5, unseen=0)
 

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from avbench.harness.data import Classes
+from avbench.harness.contract.data import Classes
 from avbench.harness.errors import DataError
 from avbench.harness.testing.simulated import simulated_classes
-from avbench.methods.class_embeddings import (
+from avbench.methods.learning.class_embeddings import (
     ClassOptimisation,
     Distance,
     NamedVectors,

@@ -9,15 +9,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from avbench.harness.data import Classes, Clips, TrainingSet
+from avbench.harness.contract.data import Classes, Clips, TrainingSet
 from avbench.harness.errors import MethodError
-from avbench.harness.plugins import plugins
+from avbench.harness.plugins.registry import plugins
 from avbench.harness.testing.simulated import fitted, simulated_classes, simulated_training
 from avbench.harness.tracks import Track
 from avbench.methods import ez_avgzl
-from avbench.methods.class_embeddings import nearest_distance
+from avbench.methods.learning.class_embeddings import nearest_distance
 from avbench.methods.ez_avgzl import EZAVGZL, EZAVGZLOptions
-from avbench.methods.training import Batch, Dims
+from avbench.methods.learning.training import Batch, Dims
 
 DIMS = Dims(audio=20, visual=30, text=300, classes=5, unseen=3)
 SMALL: dict[str, Any] = {"batches_per_epoch": 2, "batch_size": 8, "layers": 1, "heads": 2, "head_width": 8}

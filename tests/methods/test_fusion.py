@@ -11,8 +11,8 @@ from plain_layers import assert_same_after_a_step, plain
 from torch import Tensor, nn
 from torch.nn import functional
 
-from avbench.methods.fusion import CrossModalLayer, Fusion, tcaf_heads, tcaf_loss, tcaf_scores
-from avbench.methods.similarity import Bilinear, CrossAttention, DotProduct, Perceptron
+from avbench.methods.learning.fusion import CrossModalLayer, Fusion, tcaf_heads, tcaf_loss, tcaf_scores
+from avbench.methods.learning.similarity import Bilinear, CrossAttention, DotProduct, Perceptron
 
 NO_DROPOUT = {"dropout_encoder": 0.0, "dropout_token": 0.0, "dropout_transformer": 0.0}
 SEEN_BY = {0: (0, 1, 2), 1: (0, 2), 2: (0, 1)}

@@ -16,12 +16,12 @@ from avbench.harness.testing.simulated import fitted, simulated_classes, simulat
 from avbench.harness.tracks import Track
 from avbench.leaderboard.claims import claims
 from avbench.methods.avca import AVCA, AVCAOptions
-from avbench.methods.hyper import Alignment
+from avbench.methods.families.hyper import Alignment
 from avbench.methods.hyper_alignment import HyperAlignment
 from avbench.methods.hyper_multiple import HyperMultiple
 from avbench.methods.hyper_single import HyperSingle
-from avbench.methods.hyperbolic import Euclidean, Hyperbolic, Sphere, alignment
-from avbench.methods.training import Batch, Dims
+from avbench.methods.learning.hyperbolic import Euclidean, Hyperbolic, Sphere, alignment
+from avbench.methods.learning.training import Batch, Dims
 
 METHODS: tuple[type[Alignment], ...] = (HyperAlignment, HyperSingle, HyperMultiple)
 PREDICTED: tuple[type[Alignment], ...] = (HyperSingle, HyperMultiple)
@@ -286,7 +286,7 @@ def test_every_variant_of_the_paper_can_be_run() -> None:
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("similarity", ["cosine", "norm-product", "distance"])
 def test_the_loss_can_be_captured(method: type[Alignment], similarity: str) -> None:
-    from avbench.methods.steps import RepeatedStep
+    from avbench.methods.learning.steps import RepeatedStep
 
     learner, net = built(method, similarity=similarity, geometry="h+e+s", **NO_DROPOUT)
     net.cuda()

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from avbench.methods.hyper import Similarity
-from avbench.methods.hyperbolic import EDGE, Euclidean, Hyperbolic, Space, Sphere, alignment, similarities
+from avbench.methods.families.hyper import Similarity
+from avbench.methods.learning.hyperbolic import EDGE, Euclidean, Hyperbolic, Space, Sphere, alignment, similarities
 
 SIMILARITIES: tuple[Similarity, ...] = get_args(Similarity)
 CURVED: tuple[type[Hyperbolic] | type[Sphere], ...] = (Hyperbolic, Sphere)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from avbench.methods.losses import distances, gradient_penalty, triplets
+from avbench.methods.learning.losses import distances, gradient_penalty, triplets
 
 
 def test_triplets_are_the_sum_of_their_definitions() -> None:

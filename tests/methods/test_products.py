@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from avbench.methods import products
-from avbench.methods.products import Linear
+from avbench.methods.learning import products
+from avbench.methods.learning.products import Linear
 
 SHAPES = [((512, 300), 64), ((256, 2, 64), 300), ((2, 256, 2, 300), 900), ((64, 512), 512)]
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from avbench.harness.errors import DataError
 from avbench.harness.testing.simulated import simulated_training
-from avbench.methods.batches import EpochBatches
-from avbench.methods.sampling import BalancedSampler
+from avbench.methods.learning.batches import EpochBatches
+from avbench.methods.learning.sampling import BalancedSampler
 
 LABELS = torch.tensor([3, 0, 3, 1, 3, 3, 0, 5, 5, 5])
 """Classes 0, 1, 3, 5 with 2, 1, 4, 3 clips; classes 2 and 4 have none."""

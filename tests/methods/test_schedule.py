@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from avbench.methods.schedule import Plateau
+from avbench.methods.learning.schedule import Plateau
 
 HMS = st.lists(st.sampled_from([0.0, 10.0, 10.0005, 10.002, 20.0, 30.0]) | st.floats(0, 100), max_size=60)
 

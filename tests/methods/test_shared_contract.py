@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import nn
 
-from avbench.harness.plugins import plugins
+from avbench.harness.plugins.registry import plugins
 from avbench.harness.testing import CHECKS, Check
 from avbench.harness.tracks import DEMO, Track
-from avbench.methods.training import Batch, BatchMethod, Dims
+from avbench.methods.learning.training import Batch, BatchMethod, Dims
 
 METHODS = {slug: r.method for slug, r in plugins().methods.items() if r.distribution == "avbench"}
 
@@ -30,7 +30,7 @@ def test_a_built_in_method_passes_every_check(slug: str, check: Check) -> None:
 
 def test_methods_are_listed_without_torch() -> None:
     code = (
-        "import sys; from avbench.harness.plugins import plugins; found = plugins(); "
+        "import sys; from avbench.harness.plugins.registry import plugins; found = plugins(); "
         "assert not found.broken, found.broken; sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from avbench.methods.softmax import KeptFeatures, fit_softmax
+from avbench.methods.learning.softmax import KeptFeatures, fit_softmax
 
 
 def gradients(weight: Tensor, bias: Tensor, x: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

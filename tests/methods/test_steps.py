@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from avbench.harness.testing.simulated import SimulatedProgress, fitted, moved, simulated_training
-from avbench.methods import steps
+from avbench.methods.learning import steps
 from avbench.methods.avca import AVCA, AVCAOptions
 
 
@@ -23,7 +23,7 @@ def test_on_cpu_every_call_is_one_plain_step() -> None:
 
 
 def test_a_method_is_listed_without_torch() -> None:
-    code = "import sys, avbench.methods.avca, avbench.methods.training; sys.exit('torch' in sys.modules)"
+    code = "import sys, avbench.methods.avca, avbench.methods.learning.training; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
@@ -55,7 +55,7 @@ def test_same_seed_same_bits_on_cuda() -> None:
 
 @pytest.mark.cuda
 def test_random_numbers_differ_from_replay_to_replay() -> None:
-    from avbench.methods.blocks import dropout_mask
+    from avbench.methods.learning.blocks import dropout_mask
 
     device = torch.device("cuda")
     mask = torch.zeros(1000, device=device)

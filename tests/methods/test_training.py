@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from avbench.harness.data import Classes, Clips
+from avbench.harness.contract.data import Classes, Clips
 from avbench.harness.errors import MethodError
-from avbench.harness.options import EpochOptions
+from avbench.harness.contract.options import EpochOptions
 from avbench.harness.testing.simulated import (
     SimulatedProgress,
     fitted,
@@ -17,7 +17,7 @@ from avbench.harness.testing.simulated import (
     simulated_training,
 )
 from avbench.methods.avca import AVCA, AVCAOptions
-from avbench.methods.training import Batch, BatchMethod, Dims
+from avbench.methods.learning.training import Batch, BatchMethod, Dims
 
 
 class Linear(BatchMethod):

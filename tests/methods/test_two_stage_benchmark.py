@@ -13,11 +13,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from avbench.harness.data import Classes, Clips
+from avbench.harness.contract.data import Classes, Clips
 from avbench.harness.testing.simulated import simulated_classes
 from avbench.methods.avca import AVCA, AVCAOptions
-from avbench.methods.blocks import Block
-from avbench.methods.training import Batch, Dims
+from avbench.methods.learning.blocks import Block
+from avbench.methods.learning.training import Batch, Dims
 
 if TYPE_CHECKING:
     import yardstick

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 import torch
-from avbench.harness.data import Classes, Clips, TrainingSet
-from avbench.harness.method import Method
+from avbench.harness.contract.data import Classes, Clips, TrainingSet
+from avbench.harness.contract.method import Method
 from avbench.harness.testing import check_method
 
 from avbench_eszsl.method import ESZSL, ESZSLOptions

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from avbench.harness.protocol import PROTOCOLS
+from avbench.harness.evaluation.protocol import PROTOCOLS
 from avbench.leaderboard.claims import METRICS, papers, published_methods
 from avbench.leaderboard.site import links, plots
 from avbench.leaderboard.site.exports import board_files

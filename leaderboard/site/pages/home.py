@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from avbench.harness.protocol import PROTOCOLS
+from avbench.harness.evaluation.protocol import PROTOCOLS
 from avbench.leaderboard.boards import ClaimedRow
 from avbench.leaderboard.claims import anomalies, claims, papers
 from avbench.leaderboard.site import links

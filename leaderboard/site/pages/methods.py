@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from avbench.harness.options import Options, Preset
+from avbench.harness.contract.options import Options, Preset
 from avbench.leaderboard.claims import PRINTED, anomalies_of, claims, papers
 from avbench.leaderboard.ranking import RankedRow
 from avbench.leaderboard.site import links

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from avbench.harness.calibration import SeenUnseenCurve
-from avbench.harness.evidence import Evidence
-from avbench.harness.metrics import per_class_recall, predict
-from avbench.harness.presets import changed_options
-from avbench.harness.records import RunRecord
-from avbench.harness.verification import find_split
+from avbench.harness.evaluation.calibration import SeenUnseenCurve
+from avbench.harness.evaluation.evidence import Evidence
+from avbench.harness.evaluation.metrics import per_class_recall, predict
+from avbench.harness.plugins.presets import changed_options
+from avbench.harness.records.record import RunRecord
+from avbench.harness.records.verification import find_split
 from avbench.leaderboard.site import links, plots
 from avbench.leaderboard.site.page import File, Page
 from avbench.leaderboard.site.text import repeat_command

@@ -7,7 +7,7 @@ import torch
 from simulated_bad_methods import BAD, Good, OnTheHost
 from simulated_eager_method import Eager
 
-from avbench.harness.method import Method
+from avbench.harness.contract.method import Method
 from avbench.harness.testing import CHECKS, check_method
 
 

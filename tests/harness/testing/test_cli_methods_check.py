@@ -8,7 +8,7 @@ import pytest
 from simulated_bad_methods import Good, Uncited
 
 from avbench.harness.cli import main
-from avbench.harness.plugins import Plugins, Registered
+from avbench.harness.plugins.registry import Plugins, Registered
 from avbench.harness.testing import CHECKS
 
 SIMULATED = Plugins(

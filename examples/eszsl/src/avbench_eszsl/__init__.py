@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from avbench.harness.hookspecs import hookimpl
-from avbench.harness.method import Method
+from avbench.harness.plugins.hookspecs import hookimpl
+from avbench.harness.contract.method import Method
 
 from avbench_eszsl.method import ESZSL
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from avbench.harness.data import Classes, Clips, TrainingSet
-from avbench.harness.method import Method, MethodInfo, Progress
-from avbench.harness.options import Options
+from avbench.harness.contract.data import Classes, Clips, TrainingSet
+from avbench.harness.contract.method import Method, MethodInfo, Progress
+from avbench.harness.contract.options import Options
 from pydantic import Field
 
 if TYPE_CHECKING:

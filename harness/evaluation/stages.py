@@ -1,0 +1,167 @@
+"""What a method gets to see in each stage, and how its answers become evidence. Fairness is enforced here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from avbench.harness.contract.data import Classes, Clips, TrainingSet
+from avbench.harness.errors import DataError, MethodError
+from avbench.harness.evaluation.evidence import Evidence, reduce_scores
+from avbench.harness.features.featureset import FeatureSet
+from avbench.harness.contract.method import Method, Progress
+from avbench.harness.evaluation.protocol import Protocol
+from avbench.harness.evaluation.random_state import random_state_kept, seed_generators
+from avbench.splits import SplitClass
+
+CHUNK = 8192
+"""Clips per call of ``predict``: bounds memory."""
+
+# parts that are trained on, and the evaluated seen and unseen part, per stage (PROTOCOL section 1)
+TRAINED = {1: ("train",), 2: ("train", "val_seen", "val_unseen")}
+EVALUATED = {1: ("val_seen", "val_unseen"), 2: ("test_seen", "test_unseen")}
+
+
+@dataclass(frozen=True)
+class StageData:
+    """One stage of a feature set under a protocol."""
+
+    number: Literal[1, 2]
+    features: FeatureSet
+    vectors: Tensor
+    """Label vectors by class id, as the protocol pairs them."""
+    seen: tuple[SplitClass, ...]
+    unseen: tuple[SplitClass, ...]
+    order: Tensor
+    """Rows of the evaluated clips in an order that tells nothing about them. Evidence keeps this order."""
+    labels: Tensor
+    """True class ids of the evaluated clips, in that order, on the host."""
+
+    @property
+    def device(self) -> torch.device:
+        return self.features.audio.device
+
+    @property
+    def candidates(self) -> tuple[SplitClass, ...]:
+        """Seen and unseen classes in ascending class id: the search space."""
+        return tuple(sorted(self.seen + self.unseen, key=lambda c: c.id))
+
+    def classes(self, members: tuple[SplitClass, ...], trained: tuple[SplitClass, ...]) -> Classes:
+        ids = torch.tensor([c.id for c in members], device=self.device)
+        known = {c.id for c in trained}
+        return Classes(
+            names=tuple(c.name for c in members),
+            prompts=tuple(c.prompt for c in members),
+            vectors=self.vectors[ids],
+            trained=torch.tensor([c.id in known for c in members], device=self.device),
+        )
+
+    def training_set(self, *, unseen_names: bool, few_bits: bool = False) -> TrainingSet:
+        """The clips of the training parts; the unseen classes' names and vectors only where they are declared.
+
+        ``few_bits``: features held in fewer bits than float32 are given as they are held.
+        """
+        rows = slice(0, self.features.rows[TRAINED[self.number][-1]].stop)
+        clips = Clips(self.features.audio[rows], self.features.visual[rows])
+        ids = torch.tensor([c.id for c in self.seen], device=self.device)
+        return TrainingSet(
+            clips=clips if few_bits else Clips(clips.audio.float(), clips.visual.float()),
+            labels=torch.searchsorted(ids, self.features.class_id[rows]),
+            classes=self.classes(self.seen, trained=self.seen),
+            unseen=self.classes(self.unseen, trained=()) if unseen_names else None,
+        )
+
+    def fit(self, method: Method, progress: Progress) -> None:
+        """Seed every generator, fit, and check that the method left its inputs alone."""
+        train = self.training_set(unseen_names=method.info.uses_unseen_names, few_bits=method.takes_few_bits)
+        seed_generators(progress.seed)
+        with _guarded(method, "fit", train.clips.audio, train.clips.visual, train.labels, train.classes.vectors):
+            method.fit(train, progress)
+
+    def evidence(self, method: Method, trained: StageData | None = None) -> Evidence:
+        """Score the evaluated clips and reduce the scores. ``trained``: the stage that the method was fitted on."""
+        return self._score(method, lambda clips, classes: {"": method.predict(clips, classes)}, trained)[""]
+
+    def branch_evidence(self, method: Method, trained: StageData | None = None) -> dict[str, Evidence]:
+        """The same for the single branches of a method that has them."""
+        return self._score(method, method.predict_branches, trained)
+
+    def _score(
+        self, method: Method, call: Callable[[Clips, Classes], Mapping[str, Tensor]], trained: StageData | None
+    ) -> dict[str, Evidence]:
+        """Ask for scores chunk by chunk: unlabelled clips in an uninformative order. Random state is left as it was."""
+        classes = self.classes(self.candidates, trained=(trained or self).seen)
+        scores: dict[str, list[Tensor]] = {}
+        with random_state_kept(self.device):
+            for rows in torch.split(self.order, CHUNK):
+                clips = Clips(self.features.audio[rows].float(), self.features.visual[rows].float())
+                with _guarded(method, "predict", clips.audio, clips.visual, classes.vectors, classes.trained):
+                    answer = call(clips, classes)
+                for name, part in answer.items():
+                    scores.setdefault(name, []).append(checked_scores(method, part, clips, classes))
+        return {name: self._reduce(torch.cat(parts)) for name, parts in sorted(scores.items())}
+
+    def _reduce(self, scores: Tensor) -> Evidence:
+        """Four numbers per clip, read back once. Only here do labels come in."""
+        seen = {c.id for c in self.seen}
+        ids = [c.id for c in self.candidates]
+        return reduce_scores(scores, ids, [i in seen for i in ids], self.labels)
+
+
+def stage_data(features: FeatureSet, protocol: Protocol, *, stage: Literal[1, 2]) -> StageData:
+    """The data of one stage. Raises :class:`DataError` when a needed label vector is unknown."""
+    split = features.split
+    seen_part, unseen_part = EVALUATED[stage]
+    vectors = features.vectors
+    if protocol.label_vectors == "permuted":
+        vectors = vectors[torch.tensor(split.permuted_ids, device=vectors.device)]
+    seen, unseen = split.classes_of(seen_part), split.classes_of(unseen_part)
+    known = torch.isfinite(vectors).all(dim=1).tolist()  # read back once
+    missing = [c.name for c in seen + unseen if not known[c.id]]
+    if missing:
+        raise DataError(
+            f"{features.track}: protocol {protocol.name!r} needs label vectors that this feature set lacks, for "
+            f"{len(missing)} classes ({', '.join(missing[:5])}{', ...' if len(missing) > 5 else ''}); "
+            "add vectors of all source classes, or use protocol 'aligned'"
+        )
+    rows = [torch.arange(features.rows[p].start, features.rows[p].stop) for p in EVALUATED[stage]]
+    order = torch.cat(rows)
+    order = order[torch.randperm(len(order), generator=torch.Generator().manual_seed(stage))]
+    labels = features.class_id.cpu()[order]
+    return StageData(stage, features, vectors, seen, unseen, order.to(features.audio.device), labels)
+
+
+@contextmanager
+def _guarded(method: Method, what: str, *inputs: Tensor) -> Iterator[None]:
+    """Turn a plugin's exception into a :class:`MethodError` and refuse inputs changed in place."""
+    versions = [t._version for t in inputs]
+    try:
+        yield
+    except MethodError:
+        raise
+    except Exception as error:
+        raise MethodError(f"{method.info.slug}.{what} raised {type(error).__name__}: {error}") from error
+    if [t._version for t in inputs] != versions:
+        raise MethodError(f"{method.info.slug}.{what} changed its input in place; work on a copy")
+
+
+def checked_scores(method: Method, scores: object, clips: Clips, classes: Classes) -> Tensor:
+    """The scores of one call, if they are what the contract asks for (NaN is refused where they are reduced).
+
+    Raises :class:`MethodError` for a wrong type, shape, dtype or device.
+    """
+    slug, shape = method.info.slug, (len(clips), len(classes))
+    if not isinstance(scores, Tensor):
+        raise MethodError(f"{slug}.predict returned {type(scores).__name__}, not a tensor")
+    if tuple(scores.shape) != shape:
+        raise MethodError(f"{slug}.predict returned shape {tuple(scores.shape)}, not (clips, classes) = {shape}")
+    if not scores.is_floating_point():
+        raise MethodError(f"{slug}.predict returned {scores.dtype}, not a floating-point tensor")
+    if scores.device != clips.audio.device:
+        raise MethodError(f"{slug}.predict returned a tensor on {scores.device}, not on {clips.audio.device}")
+    return scores.detach()

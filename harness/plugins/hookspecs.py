@@ -1,0 +1,52 @@
+"""The plugin door: what a package may hook into. One sentence each; a test fails when one is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import pluggy
+
+if TYPE_CHECKING:
+    import click
+
+    from avbench.harness.features.source import FeatureSource
+    from avbench.harness.contract.method import Method
+    from avbench.harness.plugins.observers import RunObserver
+    from avbench.harness.records.record import RunRecord
+    from avbench.harness.plugins.site_page import SitePage
+    from avbench.harness.contract.variants import Variant
+
+hookspec = pluggy.HookspecMarker("avbench")
+hookimpl = pluggy.HookimplMarker("avbench")
+
+
+@hookspec
+def avbench_methods() -> list[type[Method]]:  # type: ignore[empty-body]
+    """Return the method classes that this package adds to the registry."""
+
+
+@hookspec
+def avbench_variants() -> list[Variant]:  # type: ignore[empty-body]
+    """Return named variants of methods, of this package's or of others, that ``avbench run --variant`` accepts."""
+
+
+@hookspec
+def avbench_feature_sources() -> list[FeatureSource]:  # type: ignore[empty-body]
+    """Return sources of features beside the local store, whose tracks ``avbench run --features`` accepts."""
+
+
+@hookspec
+def avbench_run_observers() -> list[type[RunObserver]]:  # type: ignore[empty-body]
+    """Return classes of observers, told when a run starts, after each epoch and when it is finished, that
+    ``avbench run --observe`` chooses from."""
+
+
+@hookspec
+def avbench_commands() -> list[click.Command]:  # type: ignore[empty-body]
+    """Return commands to stand beside the built-in ones, such as ``avbench <name>``."""
+
+
+@hookspec
+def avbench_site_pages(records: Sequence[RunRecord]) -> list[SitePage]:  # type: ignore[empty-body]
+    """Return pages to add to the leaderboard site, made from the records whose numbers were verified."""

@@ -1,0 +1,276 @@
+"""The plugin door: entry points of group ``avbench``, loaded one by one, and what they bring."""
+
+from __future__ import annotations
+
+import logging
+import os
+import traceback
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.metadata import Distribution, EntryPoint, distributions
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+from avbench.harness.plugins import hookspecs
+from avbench.harness.errors import MethodError, PluginError, unknown
+from avbench.harness.contract.method import Method, MethodInfo
+from avbench.harness.plugins.observers import RunObserver
+from avbench.harness.contract.variants import Variant
+
+if TYPE_CHECKING:
+    import click
+
+    from avbench.harness.features.source import FeatureSource
+    from avbench.harness.records.record import RunRecord
+    from avbench.harness.plugins.site_page import SitePage
+
+GROUP = "avbench"
+ONLY = "AVBENCH_LOAD_PLUGINS"
+
+logger = logging.getLogger("avbench.plugins")
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A plugin that failed: which distribution, which entry point, and why."""
+
+    distribution: str
+    entry_point: str
+    reason: str
+    traceback: str = field(repr=False, default="")
+
+    def __str__(self) -> str:
+        return f"plugin {self.entry_point!r} of {self.distribution} is left out: {self.reason}"
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A plugin that came through the door, and the hooks that it implements."""
+
+    distribution: str
+    version: str
+    entry_point: str
+    module: ModuleType
+    hooks: tuple[str, ...]
+
+    def call(self, hook: str, **arguments: Any) -> list[Any]:
+        """What the plugin returns from a hook; nothing where it does not implement it."""
+        if hook not in self.hooks:
+            return []
+        answer = getattr(self.module, hook)(**arguments)
+        if not isinstance(answer, list | tuple):
+            raise PluginError(f"{hook} must return a list, not {answer!r}")
+        return list(answer)
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A method and where it came from."""
+
+    method: type[Method]
+    distribution: str
+    version: str
+
+    @property
+    def info(self) -> MethodInfo:
+        return self.method.info
+
+
+@dataclass
+class Plugins:
+    """Everything that came through the door. ``broken`` grows when a plugin fails later on."""
+
+    loaded: list[Loaded] = field(default_factory=list)
+    broken: list[Broken] = field(default_factory=list)
+    methods: dict[str, Registered] = field(default_factory=dict)
+    variants: list[Variant] = field(default_factory=list)
+    feature_sources: list[FeatureSource] = field(default_factory=list)
+    observers: dict[str, type[RunObserver]] = field(default_factory=dict)
+    commands: dict[str, click.Command] = field(default_factory=dict)
+
+    def method(self, slug: str) -> Registered:
+        """A method by its slug; raises :class:`UsageError` with a suggestion for an unknown one."""
+        if slug not in self.methods:
+            raise unknown("method", slug, self.methods)
+        return self.methods[slug]
+
+    def variants_of(self, slug: str) -> tuple[Variant, ...]:
+        """The variants of a method, once for each place where they were printed."""
+        return tuple(v for v in self.variants if v.method == slug)
+
+    def variant(self, slug: str, name: str) -> Variant:
+        """A variant of a method by its name; raises :class:`UsageError` with a suggestion for an unknown one."""
+        known = {v.name: v for v in self.variants_of(slug)}
+        if name not in known:
+            raise unknown(f"{slug} variant", name, known)
+        return known[name]
+
+    def observer(self, name: str) -> type[RunObserver]:
+        """A class of observers by name; raises :class:`UsageError` with a suggestion for an unknown one."""
+        if name not in self.observers:
+            raise unknown("observer", name, self.observers)
+        return self.observers[name]
+
+    def site_pages(self, records: Sequence[RunRecord]) -> list[SitePage]:
+        """The pages of all plugins. One that fails is named in ``broken`` and costs only its own pages."""
+        pages: dict[str, SitePage] = {}
+        for plugin in self.loaded:
+            try:
+                new = _pages(plugin.call("avbench_site_pages", records=records), pages)
+            except Exception as error:
+                self.leave_out(plugin.distribution, plugin.entry_point, error)
+            else:
+                pages |= new
+        return list(pages.values())
+
+    def leave_out(self, distribution: str, entry_point: str, error: BaseException) -> None:
+        """Name a plugin that failed, once."""
+        broken = Broken(distribution, entry_point, f"{type(error).__name__}: {error}", traceback.format_exc())
+        self.broken.append(broken)
+        logger.warning("warning: %s", broken)
+
+    def require_sound(self) -> None:
+        """Raise :class:`PluginError` when any plugin failed. Why was said when it was left out."""
+        if self.broken:
+            names = ", ".join(f"plugin {b.entry_point!r} of {b.distribution}" for b in self.broken)
+            raise PluginError(f"failed: {names}; repair or uninstall it, or go on without --strict-plugins")
+
+
+@cache
+def plugins() -> Plugins:
+    """Load all plugins once per process."""
+    return load_plugins(_entry_points())
+
+
+def load_plugins(entry_points: Iterable[tuple[Distribution, EntryPoint]]) -> Plugins:
+    """Load entry points one by one. One that fails is named in ``broken`` and costs nothing else."""
+    found = Plugins()
+    for distribution, entry_point in entry_points:
+        name = distribution.metadata["Name"]
+        try:
+            plugin = _load(distribution, entry_point)
+            _admit(plugin, found)
+        except (Exception, SystemExit) as error:
+            found.leave_out(name, entry_point.name, error)
+    found.methods = dict(sorted(found.methods.items()))
+    return found
+
+
+def _load(distribution: Distribution, entry_point: EntryPoint) -> Loaded:
+    """Import a plugin. An implementation of a hook that does not exist is an error."""
+    module = entry_point.load()
+    manager = pluggy.PluginManager("avbench")
+    manager.add_hookspecs(hookspecs)
+    manager.register(module)
+    manager.check_pending()
+    hooks = tuple(sorted(caller.name for caller in manager.get_hookcallers(module) or ()))
+    return Loaded(distribution.metadata["Name"], distribution.version, entry_point.name, module, hooks)
+
+
+def _admit(plugin: Loaded, found: Plugins) -> None:
+    """Take in all that a plugin brings, or nothing. Raises :class:`PluginError` for what cannot be taken."""
+    methods = {
+        _slug(method): Registered(method, plugin.distribution, plugin.version)
+        for method in plugin.call("avbench_methods")
+    }
+    for slug in methods.keys() & found.methods.keys():
+        raise MethodError(f"method {slug!r} is already registered by {found.methods[slug].distribution}")
+    variants = _agreeing(plugin.call("avbench_variants"), found.variants)
+    sources = plugin.call("avbench_feature_sources")
+    if sources:
+        from avbench.harness.features.source import FeatureSource
+
+        _instances("avbench_feature_sources", sources, FeatureSource)
+    observers = _new("observer", plugin.call("avbench_run_observers"), _observer_name, found.observers)
+    commands = _new("command", plugin.call("avbench_commands"), _command_name, found.commands)
+    found.methods |= methods
+    found.variants += variants
+    found.feature_sources += sources
+    found.observers |= observers
+    found.commands |= commands
+    found.loaded.append(plugin)
+
+
+def _slug(method: object) -> str:
+    if not (isinstance(method, type) and issubclass(method, Method)):
+        raise MethodError(f"avbench_methods must return subclasses of Method, not {method!r}")
+    if not isinstance(getattr(method, "info", None), MethodInfo):
+        raise MethodError(f"{method.__name__}.info is not a MethodInfo")
+    return method.info.slug
+
+
+def _agreeing(new: list[Any], known: list[Variant]) -> list[Variant]:
+    """The new variants, if none has the name of another variant of its method but other options."""
+    _instances("avbench_variants", new, Variant)
+    options = {(v.method, v.name): v.options for v in known}
+    for variant in new:
+        if options.setdefault((variant.method, variant.name), variant.options) != variant.options:
+            raise MethodError(f"variant {variant.name!r} of method {variant.method!r} is given twice, differently")
+    return new
+
+
+def _observer_name(observer: object) -> str:
+    if not (isinstance(observer, type) and issubclass(observer, RunObserver)):
+        raise PluginError(f"avbench_run_observers must return subclasses of RunObserver, not {observer!r}")
+    return observer.name
+
+
+def _command_name(command: object) -> str:
+    import click
+
+    _instances("avbench_commands", [command], click.Command)
+    name = command.name  # type: ignore[attr-defined]
+    if not name:
+        raise PluginError("avbench_commands returned a command without a name")
+    from avbench.harness.cli import COMMANDS
+
+    if name in COMMANDS:
+        raise PluginError(f"avbench has a command {name!r} of its own")
+    return str(name)
+
+
+def _pages(new: list[Any], known: Mapping[str, SitePage]) -> dict[str, SitePage]:
+    from avbench.harness.plugins.site_page import SitePage
+
+    _instances("avbench_site_pages", new, SitePage)
+    return _new("site page", new, lambda page: str(page.slug), known)
+
+
+def _instances(hook: str, values: list[Any], kind: type) -> None:
+    for value in values:
+        if not isinstance(value, kind):
+            raise PluginError(f"{hook} must return a list of {kind.__name__}, not {value!r}")
+
+
+def _new(what: str, values: list[Any], name: Callable[[Any], str], known: Mapping[str, Any]) -> dict[str, Any]:
+    """The values by name, if no other has that name."""
+    named: dict[str, Any] = {}
+    for value in values:
+        if (key := name(value)) in named or key in known:
+            raise PluginError(f"{what} {key!r} is already registered")
+        named[key] = value
+    return named
+
+
+def _entry_points() -> list[tuple[Distribution, EntryPoint]]:
+    """Entry points of the group by distribution name; ``AVBENCH_LOAD_PLUGINS=a,b`` restricts the distributions.
+
+    Of two distributions with one name, the first on the path counts, as for imports.
+    """
+    only = os.environ.get(ONLY)
+    wanted = None if only is None else {name.strip().lower() for name in only.split(",")} | {"avbench"}
+    first: dict[str, Distribution] = {}
+    for distribution in distributions():
+        if name := distribution.metadata["Name"]:  # a half-removed distribution has none
+            first.setdefault(name, distribution)
+    found = [
+        (name, e.name, d, e)
+        for name, d in first.items()
+        if wanted is None or name.lower() in wanted
+        for e in d.entry_points
+        if e.group == GROUP
+    ]
+    return [(d, e) for _, _, d, e in sorted(found, key=lambda f: (f[0] != "avbench", f[0], f[1]))]

@@ -1,0 +1,67 @@
+"""Where a track's features come from: the embedded demo, the local store, or a source that a package brings."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from avbench.harness.errors import DataError
+from avbench.harness.features.featureset import FeatureSet
+from avbench.harness.features.manifest import Manifest
+from avbench.harness.features.source import FeatureSource
+from avbench.harness.tracks import Track
+
+
+def feature_manifest(track: Track) -> Manifest:
+    """The manifest of a track's features; cheap for stored ones, generated for the demo.
+
+    Raises :class:`DataError` for a track that is not installed, and says how to install it.
+    """
+    if track.simulated:
+        return load_features(track).manifest
+    return (_foreign(track) or _store()).manifest(track)
+
+
+@lru_cache(maxsize=1)
+def load_features(track: Track) -> FeatureSet:
+    """The features of a track, on the CPU. The last one is kept: runs on one track share it.
+
+    Raises :class:`DataError` for features that are not installed, or that do not fit their split or their manifest.
+    """
+    if track.simulated:
+        from avbench.harness.features.demo import demo
+
+        return demo(track.dataset)
+    source = _foreign(track)
+    if source is None:
+        return _store().load(track)
+    from avbench.harness.features.assemble import check
+
+    features = source.load(track)
+    check(features, track)
+    return features
+
+
+def foreign_tracks() -> dict[Track, FeatureSource]:
+    """The tracks of the sources that packages bring. One that is in the local store too is taken from the store.
+
+    Raises :class:`DataError` where two sources have the same track.
+    """
+    from avbench.harness.plugins.registry import plugins
+
+    found: dict[Track, FeatureSource] = {}
+    installed = set(_store().tracks())
+    for source in plugins().feature_sources:
+        for track in source.tracks():
+            if found.setdefault(track, source) is not source:
+                raise DataError(f"{track}: two packages bring these features; AVBENCH_LOAD_PLUGINS can leave one out")
+    return {track: source for track, source in found.items() if track not in installed and not track.simulated}
+
+
+def _foreign(track: Track) -> FeatureSource | None:
+    return foreign_tracks().get(track)
+
+
+def _store() -> FeatureSource:
+    from avbench.harness.features.store import Store
+
+    return Store()

@@ -1,0 +1,251 @@
+"""The result record: one JSON per run, versioned, validated at the door. Knows no torch."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
+
+from avbench.harness.errors import RecordError
+from avbench.harness.running.numerics import FeatureDtype, Precision
+from avbench.harness.tracks import Track
+from avbench.harness.untrusted import read_limited
+
+SCHEMA_VERSION: Literal[1] = 1
+MAX_RECORD_BYTES = 4 * 2**20
+
+Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+Text = Annotated[str, Field(max_length=2_000)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Percent = Annotated[float, Field(ge=0, le=100)]
+Seconds = Annotated[float, Field(ge=0, le=1e9)]
+
+
+class Part(BaseModel):
+    """Base of every part of a record."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Plugin(Part):
+    """Where the method's code came from."""
+
+    distribution: Name
+    version: Text
+    source_hash: Sha256
+    """Over the method's module and the modules of its own package that it imports."""
+
+
+class ProtocolVersion(Part):
+    name: Name
+    version: int = Field(ge=1)
+
+
+class Numerics(Part):
+    """How numbers are held and multiplied. What differs from float32 is an option of a run, never a default."""
+
+    precision: Precision = "float32"
+    feature_dtype: FeatureDtype = "float32"
+
+    @property
+    def changed(self) -> dict[str, str]:
+        """What differs from the default."""
+        return {name: str(value) for name, value in self if value != type(self).model_fields[name].default}
+
+
+class Configuration(Part):
+    """Everything that decides a result. Equal configurations are the same run."""
+
+    method: Name
+    plugin: Plugin
+    options: dict[str, JsonValue]
+    """The effective options, budget (epochs, batches) included."""
+    dataset: Name
+    features: Name
+    feature_hash: Sha256
+    split_fingerprint: Sha256
+    protocol: ProtocolVersion
+    seed: int = Field(ge=0, lt=2**32)
+    numerics: Numerics = Numerics()
+
+    @model_serializer(mode="wrap")
+    def _without_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Default numerics are left out: a run with them has the identity that it had before there was a choice."""
+        content: dict[str, Any] = handler(self)
+        if not self.numerics.changed:
+            del content["numerics"]
+        return content
+
+    @property
+    def track(self) -> Track:
+        return Track(self.dataset, self.features)
+
+    @property
+    def identity(self) -> str:
+        """SHA-256 over the canonical JSON: the order of options does not matter, any value does."""
+        return hashlib.sha256(canonical_json(self.model_dump(mode="json")).encode()).hexdigest()
+
+
+class Capabilities(Part):
+    """What the board must say beside a method's name."""
+
+    inputs: Literal["averaged", "temporal"]
+    uses_unseen_names: bool
+    generative: bool
+    calibrated_stacking: bool = True
+    """False: the scores are final and the offset is fixed at 0."""
+
+
+class Metrics(Part):
+    """Mean class accuracies in percent (PROTOCOL section 5) and the area under the seen-unseen curve."""
+
+    S: Percent
+    U: Percent
+    HM: Percent
+    ZSL: Percent
+    AUSUC: Percent
+
+
+class ValidationEpoch(Part):
+    """Stage-1 validation after one epoch: the best offset and what it gives."""
+
+    S: Percent
+    U: Percent
+    HM: Percent
+    offset: float
+
+
+class Outcome(Part):
+    """What a finished run found."""
+
+    metrics: Metrics
+    """On test, with the offset of stage 1."""
+    offset: float
+    """Calibrated stacking offset, chosen on validation in stage 1."""
+    branch_offsets: dict[Name, float] = {}
+    """The optima that were averaged into the offset, where the protocol says so."""
+    epochs: int = Field(ge=1)
+    """Epochs of stage 2: the number that stage 1 chose."""
+    validation: list[ValidationEpoch] = Field(max_length=100_000)
+    parameters: int = Field(ge=0, le=10**15)
+    """Trained parameters."""
+    evidence: Sha256
+    """Hash of the evidence file."""
+
+
+class Failure(Part):
+    """Why a run has no outcome."""
+
+    type: Text
+    message: str = Field(max_length=20_000)
+    traceback: str = Field(max_length=200_000)
+
+
+class Environment(Part):
+    """Where a run took place."""
+
+    avbench: Text
+    python: Text
+    torch: Text
+    platform: Text
+    device: Text
+    threads: int = Field(ge=1)
+    git_commit: Text | None = None
+    git_dirty: bool | None = None
+
+
+class Measured(Part):
+    """What differs from one repetition to the next: times and memory."""
+
+    started: Text
+    """UTC, ISO 8601."""
+    seconds_stage_1: Seconds = 0.0
+    seconds_stage_2: Seconds = 0.0
+    seconds: Seconds = 0.0
+    peak_memory_bytes: int = Field(0, ge=0, le=10**18)
+    """Of the process on CPU, of the allocator on CUDA."""
+    runs_at_once: int = Field(1, ge=1, le=1_000)
+    """Runs that shared the machine, as ``--jobs`` asked: times then tell less, and memory on CUDA is that of all."""
+
+
+class RunRecord(Part):
+    """One run: configuration, environment, and its outcome or failure."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    identity: Sha256
+    configuration: Configuration
+    variant: Text | None = None
+    """Name of the variant that set the options, where one was asked for."""
+    simulated: bool
+    """The features are simulated: the result says nothing about the real track."""
+    capabilities: Capabilities
+    warnings: list[Text] = []
+    environment: Environment
+    measured: Measured
+    outcome: Outcome | None = None
+    failure: Failure | None = None
+
+    @property
+    def finished(self) -> bool:
+        return self.outcome is not None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> RunRecord:
+        if self.identity != self.configuration.identity:
+            raise ValueError("identity does not follow from the configuration")
+        if (self.outcome is None) == (self.failure is None):
+            raise ValueError("a record holds either an outcome or a failure")
+        return self
+
+    def to_json(self) -> str:
+        return json.dumps(self.model_dump(mode="json"), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def canonical_json(value: Any) -> str:
+    """JSON with sorted keys and no spaces; NaN and infinity are refused with ValueError."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def read_record(path: Path) -> RunRecord:
+    """Read and validate one record. Raises :class:`RecordError` that names the file and what is wrong with it."""
+    return decode_record(read_limited(path, MAX_RECORD_BYTES), str(path))
+
+
+def decode_record(content: bytes, where: str) -> RunRecord:
+    """Validate the bytes of a record file. Raises :class:`RecordError` that names ``where``."""
+    try:
+        data = json.loads(content.decode("utf-8"), parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise RecordError(f"{where}: not readable as JSON ({error})") from None
+    return parse_record(data, where)
+
+
+def parse_record(data: Any, where: str) -> RunRecord:
+    """Validate decoded JSON as a record, after migration from older schema versions."""
+    if not isinstance(data, dict):
+        raise RecordError(f"{where}: a record is a JSON object, this is {type(data).__name__}")
+    version = data.get("schema_version")
+    if isinstance(version, int) and version > SCHEMA_VERSION:
+        raise RecordError(f"{where}: schema version {version} is newer than {SCHEMA_VERSION}; upgrade avbench")
+    try:
+        return RunRecord.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"])) or "record"
+        raise RecordError(f"{where}: {place}: {first['msg']} ({error.error_count()} problems in all)") from None
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"{name} is not a number that a record may hold")

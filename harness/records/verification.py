@@ -1,0 +1,177 @@
+"""The evidence gate: recompute every number of a record from its evidence, its split and its protocol. Knows no torch.
+
+What cannot be checked here: that the evidence came from the stated code, and that the features were the genuine ones.
+The content hash of the features keeps results on other contents apart (:mod:`avbench.leaderboard.boards`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from functools import cache
+
+from avbench.harness.errors import RecordError
+from avbench.harness.evaluation.evidence import Evidence
+from avbench.harness.evaluation.metrics import evaluate, harmonic_mean
+from avbench.harness.evaluation.protocol import PROTOCOLS, Protocol
+from avbench.harness.records.record import Outcome, RunRecord
+from avbench.harness.records.results import TEST, VALIDATION, ResultsFolder
+from avbench.splits import DATASETS, PARTITIONS, Split, load_split
+
+COMBINED = "combined"
+"""The name of the combined scores among the branch offsets."""
+
+PARTS = {TEST: ("test_seen", "test_unseen"), VALIDATION: ("val_seen", "val_unseen")}
+"""Evidence table -> the seen and the unseen part of the split that it covers."""
+
+
+def check(record: RunRecord, folder: ResultsFolder) -> list[str]:
+    """Every reason not to believe a record; empty for a sound one. A failed run has no numbers to check."""
+    try:
+        tables = folder.evidence(record) if record.finished else {}
+    except RecordError as error:
+        return [str(error)]
+    return check_tables(record, tables)
+
+
+def check_tables(record: RunRecord, tables: Mapping[str, Evidence]) -> list[str]:
+    """:func:`check` for a caller that has read the evidence already; a failed run has no tables."""
+    c = record.configuration
+    reasons = []
+    if c.track.simulated and not record.simulated:
+        reasons.append(f"features {c.features!r} are simulated, the record says they are not")
+    protocol = PROTOCOLS.get(c.protocol.name)
+    if protocol is None:
+        reasons.append(f"unknown protocol {c.protocol.name!r}")
+    elif protocol.version != c.protocol.version:
+        reasons.append(f"protocol {protocol.name} has version {protocol.version}, the record {c.protocol.version}")
+    split = find_split(record)
+    if split is None:
+        reasons.append(f"unknown split: no split of {c.dataset!r} for {c.features!r} has this fingerprint")
+    if record.outcome is None or protocol is None or split is None or reasons:
+        return reasons
+    reasons.extend(_tables_and_names(record.outcome, protocol, tables))
+    for name, table in tables.items():
+        reasons.extend(_against_split(name, table, split, record))
+    if reasons:  # the numbers below would be of something else
+        return reasons
+    try:
+        return [*_validation(record, record.outcome, protocol, tables), *_test(record, record.outcome, tables[TEST])]
+    except RecordError as error:
+        return [str(error)]
+
+
+def find_split(record: RunRecord) -> Split | None:
+    """The split of a record's data set with its fingerprint. Features named after a partition must follow that one."""
+    c = record.configuration
+    if c.dataset not in DATASETS:
+        return None
+    partitions = (c.features,) if c.features in PARTITIONS else PARTITIONS
+    splits = (load_split(c.dataset, partition) for partition in partitions)
+    return next((split for split in splits if split.fingerprint == c.split_fingerprint), None)
+
+
+def _tables_and_names(outcome: Outcome, protocol: Protocol, tables: Mapping[str, Evidence]) -> Iterator[str]:
+    """Whether the evidence has the tables that the outcome speaks of."""
+    branches = outcome.branch_offsets.keys()
+    if branches and not (protocol.averaged_offset and COMBINED in branches and len(branches) > 1):
+        yield f"protocol {protocol.name} does not average the offsets of {', '.join(sorted(branches))}"
+    expected = {TEST, VALIDATION} | {f"{VALIDATION}.{name}" for name in branches if name != COMBINED}
+    if tables.keys() != expected:
+        yield (
+            f"the evidence has the tables {', '.join(sorted(tables)) or 'none'}; "
+            f"the record needs {', '.join(sorted(expected))}"
+        )
+
+
+def _against_split(name: str, table: Evidence, split: Split, record: RunRecord) -> Iterator[str]:
+    """Whether a table has the search spaces of the split, and the clips, where the features are the split's own."""
+    parts = PARTS[TEST if name == TEST else VALIDATION]
+    for part, space in zip(parts, (table.seen_classes, table.unseen_classes), strict=True):
+        expected = _clips_by_class(split.dataset, split.partition, part)
+        if space.tolist() != list(expected):
+            yield f"{name}: the search space of {part} is not the split's {len(expected)} classes (it has {space.size})"
+            return
+    if record.simulated:
+        return
+    whole = {i: n for part in parts for i, n in _clips_by_class(split.dataset, split.partition, part).items()}
+    complete = record.configuration.features in PARTITIONS and not record.warnings
+    wrong = [
+        f"{split.classes[i].name} {clips} of {whole[i]}"
+        for i, clips in zip(table.classes.tolist(), table.class_clips.tolist(), strict=True)
+        if whole[i] is not None and (clips > whole[i] or (complete and clips < whole[i]))
+    ]
+    if wrong:
+        shown = ", ".join(wrong[:3]) + (", ..." if len(wrong) > 3 else "")
+        yield f"{name}: clips differ from the split in {len(wrong)} classes: {shown}"
+
+
+@cache
+def _clips_by_class(dataset: str, partition: str, part: str) -> Mapping[int, int | None]:
+    """Clips of each class of a part by ascending class id; None where no public list says."""
+    return {c.id: c.videos[part] for c in load_split(dataset, partition).classes_of(part)}
+
+
+def _validation(
+    record: RunRecord, outcome: Outcome, protocol: Protocol, tables: Mapping[str, Evidence]
+) -> Iterator[str]:
+    """Whether epoch and offset follow from the validation evidence by the protocol's rules."""
+    history = outcome.validation
+    if not history:
+        yield "there is no validation history"
+        return
+    for number, epoch in enumerate(history, start=1):
+        if not _same(harmonic_mean(epoch.S, epoch.U), epoch.HM):
+            yield f"validation epoch {number}: HM {epoch.HM:.4f} does not follow from S and U"
+    best = 0
+    for index, epoch in enumerate(history):
+        if epoch.HM > history[best].HM or (protocol.replace_zero_best and history[best].HM == 0):
+            best = index
+    if outcome.epochs != best + 1:
+        yield f"epoch {best + 1} has the best validation HM, the record uses {outcome.epochs}"
+        return
+    combined = _offset(record, protocol, tables[VALIDATION])
+    found = {
+        name: _offset(record, protocol, tables[f"{VALIDATION}.{name}"])
+        for name in outcome.branch_offsets
+        if name != COMBINED
+    }
+    if outcome.branch_offsets:
+        found[COMBINED] = combined
+        for name, value in found.items():
+            if not _same_offset(value, outcome.branch_offsets[name]):
+                yield f"offset of {name} is {outcome.branch_offsets[name]!r}, the validation evidence gives {value!r}"
+    expected = sum(found.values()) / len(found) if found else combined
+    if not _same_offset(expected, outcome.offset):
+        yield f"offset is {outcome.offset!r}, the validation evidence gives {expected!r}"
+    if not _same_offset(combined, history[best].offset):
+        yield f"offset of validation epoch {best + 1} is {history[best].offset!r}, its evidence gives {combined!r}"
+    metrics = evaluate(tables[VALIDATION], combined, allow_empty=bool(record.warnings))
+    for metric in ("S", "U", "HM"):
+        stated, value = getattr(history[best], metric), getattr(metrics, metric)
+        if not _same(stated, value):
+            yield f"validation {metric} is stated as {stated:.4f}, the evidence gives {value:.4f}"
+
+
+def _test(record: RunRecord, outcome: Outcome, table: Evidence) -> Iterator[str]:
+    """Whether every metric follows from the test evidence and the offset."""
+    metrics = evaluate(table, outcome.offset, allow_empty=bool(record.warnings))
+    for metric, value in asdict(metrics).items():
+        stated = getattr(outcome.metrics, metric)
+        if not _same(stated, value):
+            yield f"{metric} is stated as {stated:.4f}, the evidence gives {value:.4f}"
+
+
+def _offset(record: RunRecord, protocol: Protocol, table: Evidence) -> float:
+    if not record.capabilities.calibrated_stacking:
+        return 0.0
+    return protocol.find_offset(table, allow_empty=bool(record.warnings)).value
+
+
+def _same(stated: float, value: float) -> bool:
+    return math.isclose(stated, value, rel_tol=0, abs_tol=1e-6)
+
+
+def _same_offset(stated: float, value: float) -> bool:
+    return math.isclose(stated, value, rel_tol=1e-9, abs_tol=1e-12)

@@ -1,0 +1,230 @@
+"""Base class of methods that learn from class-balanced batches by gradient descent. Open to third parties.
+
+A subclass says what its network is (:meth:`BatchMethod.build`), what its loss is (:meth:`BatchMethod.loss`) and how it
+scores (:meth:`BatchMethod.scores`). Everything else is here: drawing, the loop, Adam, the learning-rate rule, CUDA
+graphs, evaluation mode, saving. This module does not import torch when it is loaded.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from avbench.harness.contract.data import Classes, Clips, TrainingSet
+from avbench.harness.errors import MethodError
+from avbench.harness.contract.method import Method, Progress
+from avbench.harness.contract.options import EpochOptions
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+DIMS = "dims"
+"""Name under which a saved state holds the sizes that rebuild the network."""
+
+
+@dataclass(frozen=True)
+class Dims:
+    """Sizes that a network may depend on."""
+
+    audio: int
+    visual: int
+    text: int
+    classes: int
+    """Training classes."""
+    unseen: int
+    """Candidate unseen classes shown to a method that declares ``uses_unseen_names``; otherwise 0."""
+
+    @classmethod
+    def of(cls, train: TrainingSet) -> Dims:
+        return cls(
+            audio=train.clips.audio.shape[1],
+            visual=train.clips.visual.shape[1],
+            text=train.classes.vectors.shape[1],
+            classes=len(train.classes),
+            unseen=len(train.unseen) if train.unseen else 0,
+        )
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One class-balanced batch (PROTOCOL section 3).
+
+    With pairs every tensor has a group dimension after the first: index 0 is the positive half, 1 the negative half.
+    Without pairs that dimension is absent.
+    """
+
+    audio: Tensor
+    """(B, 2, Da), without pairs (B, Da)."""
+    visual: Tensor
+    """(B, 2, Dv) or (B, Dv)."""
+    labels: Tensor
+    """(B, 2) or (B,), int64: rows of ``classes``."""
+    vectors: Tensor
+    """(B, 2, Dt) or (B, Dt): label vectors of the clips' classes."""
+    classes: Tensor
+    """(C, Dt): label vectors of all training classes."""
+
+
+class BatchMethod(Method):
+    """A method that learns from class-balanced batches.
+
+    Write :meth:`build`, :meth:`loss` and :meth:`scores`. On CUDA the whole step is one captured graph, so ``loss`` and
+    ``after_step`` must not read values back from the device (no ``.item()``, no branch on a tensor's value) and must
+    create no tensor from Python numbers on the device; what they need of that kind belongs in ``build`` as a buffer.
+    """
+
+    Options = EpochOptions
+    options: EpochOptions
+
+    takes_few_bits = True
+    """Batches are gathered as float32. A subclass that reads ``train.clips`` itself casts them or sets this False."""
+    pairs = True
+    """Whether every positive clip comes with a negative clip of another class."""
+    plateau = True
+    """Whether the learning rate falls when the validation HM stalls (PROTOCOL section 4)."""
+
+    _fitted: tuple[Dims, nn.ModuleDict] | None = None
+
+    @abstractmethod
+    def build(self, dims: Dims) -> dict[str, nn.Module]:
+        """The network's named parts, freshly initialised on CPU from torch's global generator.
+
+        Fixed values that scoring needs are buffers of some part; then they are saved with the rest.
+        """
+
+    def prepare(self, net: nn.ModuleDict, train: TrainingSet) -> None:
+        """Called once before training, with the network on the device: fill buffers that depend on the training set."""
+
+    @abstractmethod
+    def loss(self, net: nn.ModuleDict, batch: Batch) -> Tensor:
+        """The training loss, a scalar. ``net`` is in training mode."""
+
+    def after_step(self, net: nn.ModuleDict, batch: Batch) -> None:
+        """Called after each optimiser step, in training mode and without gradients."""
+
+    def after_epoch(self, net: nn.ModuleDict, train: TrainingSet) -> None:
+        """Called after each epoch, before its evaluation: what is no step on a batch, such as fitting a classifier."""
+
+    @abstractmethod
+    def scores(self, net: nn.ModuleDict, clips: Clips, classes: Classes) -> Tensor:
+        """Scores (N, C) of clips, higher is better. ``net`` is in evaluation mode, there are no gradients."""
+
+    def branch_scores(self, net: nn.ModuleDict, clips: Clips, classes: Classes) -> Mapping[str, Tensor]:
+        """What :meth:`Method.predict_branches` returns, under the conditions of :meth:`scores`."""
+        return {}
+
+    @property
+    def batches_per_step(self) -> int:
+        """Batches that one step takes, where optimisers take turns. An epoch is rounded up to whole steps."""
+        return 1
+
+    def updates(self, net: nn.ModuleDict, rate: Tensor) -> Callable[..., None]:
+        """The function that takes one step on ``batches_per_step`` batches. Override it for several optimisers.
+
+        ``rate`` is the learning rate, a scalar float32 tensor on the device that the loop changes in place.
+        """
+        import torch
+
+        from avbench.methods.learning.adam import Adam
+
+        trained = [p for p in net.parameters() if p.requires_grad]
+        optimiser = Adam(trained, rate, self.options.weight_decay)
+
+        def update(batch: Batch) -> None:
+            self.loss(net, batch).backward()  # type: ignore[no-untyped-call]
+            optimiser.step()
+            optimiser.zero_grad()  # last: no gradient outlives a captured step
+            with torch.no_grad():
+                self.after_step(net, batch)
+
+        return update
+
+    def fit(self, train: TrainingSet, progress: Progress) -> None:
+        import torch
+
+        from avbench.methods.learning.batches import EpochBatches
+        from avbench.methods.learning.schedule import Plateau
+        from avbench.methods.learning.steps import RepeatedStep, keep_freed_memory
+
+        options, dims = self.options, Dims.of(train)
+        net = torch.nn.ModuleDict(self.build(dims)).to(progress.device)
+        self._fitted = dims, net
+        self.prepare(net, train)
+        steps = math.ceil(options.batches_per_epoch / self.batches_per_step)
+        batches = EpochBatches(train, steps * self.batches_per_step, options.batch_size, self.pairs, progress.seed)
+        schedule = Plateau(options.learning_rate)
+        rate = torch.tensor(schedule.rate, device=progress.device)
+        update = self.updates(net, rate)
+        keep_freed_memory()
+        step = RepeatedStep(
+            lambda: update(*(batches.next() for _ in range(self.batches_per_step))),
+            progress.device,
+        )
+        for _ in range(progress.epochs):
+            batches.draw()
+            net.train()
+            for _ in range(steps):
+                step()
+            self.after_epoch(net, train)
+            hm = progress.epoch_done(self)
+            if self.plateau:
+                rate.fill_(schedule.update(hm))
+
+    def predict(self, clips: Clips, classes: Classes) -> Tensor:
+        with self._evaluating() as net:
+            return self.scores(net, clips, classes)
+
+    def predict_branches(self, clips: Clips, classes: Classes) -> Mapping[str, Tensor]:
+        with self._evaluating() as net:
+            return self.branch_scores(net, clips, classes)
+
+    @contextmanager
+    def _evaluating(self) -> Iterator[nn.ModuleDict]:
+        """The network in evaluation mode and without gradients; afterwards in the mode it was in."""
+        import torch
+
+        _, net = self._model()
+        training = net.training
+        net.eval()
+        try:
+            with torch.no_grad():
+                yield net
+        finally:
+            net.train(training)
+
+    def state(self) -> dict[str, Tensor]:
+        import torch
+
+        dims, net = self._model()
+        sizes = torch.tensor([dims.audio, dims.visual, dims.text, dims.classes, dims.unseen])
+        return {DIMS: sizes, **{name: tensor.detach().clone() for name, tensor in net.state_dict().items()}}
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        import torch
+
+        try:
+            dims = Dims(*state[DIMS].tolist())
+            with torch.random.fork_rng(devices=[]):
+                net = torch.nn.ModuleDict(self.build(dims))
+            tensors = {name: tensor for name, tensor in state.items() if name != DIMS}
+            net.load_state_dict(tensors)
+        except (KeyError, TypeError, RuntimeError) as error:
+            raise MethodError(
+                f"saved state does not fit method {self.info.slug!r} with these options: {error}. "
+                "Load it with the options of the run that saved it."
+            ) from None
+        device = next(iter(tensors.values()), state[DIMS]).device
+        self._fitted = dims, net.to(device)
+
+    def parameters(self) -> int:
+        _, net = self._model()
+        return sum(p.numel() for p in net.parameters() if p.requires_grad)
+
+    def _model(self) -> tuple[Dims, nn.ModuleDict]:
+        if self._fitted is None:
+            raise MethodError(f"method {self.info.slug!r} is not fitted: call fit or load_state first.")
+        return self._fitted
