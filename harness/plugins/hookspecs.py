@@ -10,6 +10,7 @@ import pluggy
 if TYPE_CHECKING:
     import click
 
+    from avbench.harness.extraction.encoder import Encoder
     from avbench.harness.features.source import FeatureSource
     from avbench.harness.contract.method import Method
     from avbench.harness.plugins.observers import RunObserver
@@ -34,6 +35,11 @@ def avbench_variants() -> list[Variant]:  # type: ignore[empty-body]
 @hookspec
 def avbench_feature_sources() -> list[FeatureSource]:  # type: ignore[empty-body]
     """Return sources of features beside the local store, whose tracks ``avbench run --features`` accepts."""
+
+
+@hookspec
+def avbench_encoders() -> list[type[Encoder]]:  # type: ignore[empty-body]
+    """Return classes of encoders of frames or of sound, that ``avbench data extract --encoder`` chooses from."""
 
 
 @hookspec
