@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from tabulate import tabulate
 
+from avbench.harness.cli.lazy import LazyGroup
 from avbench.harness.errors import DataError, UsageError
 from avbench.harness.features.draft import Draft, Report
 from avbench.harness.features.store import Store, how_to_get
@@ -31,9 +32,15 @@ FORCE = click.option("--force", is_flag=True, help="Replace features that are in
 FILE = click.Path(path_type=Path, dir_okay=False)
 
 
-@click.group()
+COMMANDS = {
+    "extract": ("avbench.harness.cli.data_extract:extract", "Make a track from a folder of videos."),
+    "describe": ("avbench.harness.cli.data_describe:describe", "Clips, separability and near-duplicates of a track."),
+}
+
+
+@click.group(cls=LazyGroup, commands_by_path=COMMANDS)
 def data() -> None:
-    """Import, verify and remove features."""
+    """Import, extract, verify, describe and remove features."""
 
 
 @data.command()

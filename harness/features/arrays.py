@@ -47,7 +47,7 @@ def read_arrays(
         if len(array) != len(rows):
             raise DataError(f"{path}: {len(array):,} rows, but {clips} lists {len(rows):,} clips")
     groups = _groups(rows, sounds, images)
-    vectors = _vectors(text, split)
+    vectors = given_vectors(text, split)
     unit_vectors_checked(vectors, split, str(text))
     return Draft(
         track=Track(dataset, name),
@@ -124,7 +124,7 @@ def _take(
         return audio[rows].astype(np.float32), visual[rows].astype(np.float32)
 
 
-def _vectors(path: Path, split: Split) -> NDArray[np.float32]:
+def given_vectors(path: Path, split: Split) -> NDArray[np.float32]:
     """Label vectors (source classes, Dt) of unit norm; NaN rows for classes that the file leaves out."""
     given = np.asarray(_array(path), np.float64)
     used = [c.id for c in split.classes if c.role != "unused"]

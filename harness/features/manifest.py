@@ -6,6 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt
 
+from avbench.harness.features.provenance import Extraction, Seen
+
 STORE_VERSION: Literal[1] = 1
 
 
@@ -31,3 +33,10 @@ class Manifest(BaseModel):
     simulated: bool = False
     warnings: tuple[str, ...] = ()
     """What was forgiven at import (``--allow-missing``); repeated in every record."""
+    extraction: Extraction | None = None
+    """How the features were made, where avbench made them from videos."""
+
+    @property
+    def seen(self) -> Seen:
+        """What the encoders had met before, by declaration."""
+        return self.extraction.seen(self.dataset) if self.extraction else "not declared"

@@ -238,6 +238,7 @@ def _manifest(draft: Draft, found: str) -> Manifest:
             "content_hash": found,
             "source": draft.source,
             "warnings": draft.warnings,
+            "extraction": draft.extraction,
         }
     )
 

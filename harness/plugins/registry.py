@@ -23,6 +23,7 @@ from avbench.harness.contract.variants import Variant
 if TYPE_CHECKING:
     import click
 
+    from avbench.harness.extraction.encoder import Encoder
     from avbench.harness.features.source import FeatureSource
     from avbench.harness.records.record import RunRecord
     from avbench.harness.plugins.site_page import SitePage
@@ -79,6 +80,15 @@ class Registered:
         return self.method.info
 
 
+@dataclass(frozen=True)
+class RegisteredEncoder:
+    """An encoder and where it came from."""
+
+    encoder: type[Encoder]
+    distribution: str
+    version: str
+
+
 @dataclass
 class Plugins:
     """Everything that came through the door. ``broken`` grows when a plugin fails later on."""
@@ -89,6 +99,8 @@ class Plugins:
     variants: list[Variant] = field(default_factory=list)
     feature_sources: list[FeatureSource] = field(default_factory=list)
     observers: dict[str, type[RunObserver]] = field(default_factory=dict)
+    encoders: dict[str, RegisteredEncoder] = field(default_factory=dict)
+    """By ``name:modality``."""
     commands: dict[str, click.Command] = field(default_factory=dict)
 
     def method(self, slug: str) -> Registered:
@@ -185,11 +197,16 @@ def _admit(plugin: Loaded, found: Plugins) -> None:
 
         _instances("avbench_feature_sources", sources, FeatureSource)
     observers = _new("observer", plugin.call("avbench_run_observers"), _observer_name, found.observers)
+    encoders = {
+        name: RegisteredEncoder(encoder, plugin.distribution, plugin.version)
+        for name, encoder in _new("encoder", plugin.call("avbench_encoders"), _encoder_name, found.encoders).items()
+    }
     commands = _new("command", plugin.call("avbench_commands"), _command_name, found.commands)
     found.methods |= methods
     found.variants += variants
     found.feature_sources += sources
     found.observers |= observers
+    found.encoders |= encoders
     found.commands |= commands
     found.loaded.append(plugin)
 
@@ -216,6 +233,14 @@ def _observer_name(observer: object) -> str:
     if not (isinstance(observer, type) and issubclass(observer, RunObserver)):
         raise PluginError(f"avbench_run_observers must return subclasses of RunObserver, not {observer!r}")
     return observer.name
+
+
+def _encoder_name(encoder: object) -> str:
+    from avbench.harness.extraction.encoder import FrameEncoder, SoundEncoder
+
+    if not (isinstance(encoder, type) and issubclass(encoder, FrameEncoder | SoundEncoder)):
+        raise PluginError(f"avbench_encoders must return subclasses of FrameEncoder or SoundEncoder, not {encoder!r}")
+    return f"{encoder.name}:{encoder.modality}"
 
 
 def _command_name(command: object) -> str:
