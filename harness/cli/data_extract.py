@@ -50,8 +50,8 @@ def _cores() -> int:
 @click.option(
     "--trained-on",
     multiple=True,
-    help="ENCODER=WHAT: declare what its weights were trained on: data sets whose clips it has seen, DATASET:classes for "
-    "one whose unseen classes it has seen, or none; commas between them.",
+    help="ENCODER=WHAT: declare what its weights were trained on: data sets whose clips it has seen, DATASET:classes "
+    "for one whose unseen classes it has seen, or none; commas between them.",
 )
 @click.option(
     "--missing-audio",
@@ -93,15 +93,11 @@ def extract(
     """
     from avbench.harness.extraction.extract import Machine, Wanted
     from avbench.harness.extraction.extract import extract as extracted
-    from avbench.harness.extraction.work import removed, work_folder
+    from avbench.harness.extraction.work import removed, working
     from avbench.harness.plugins.registry import plugins
 
     store, track = Store(), Track(dataset, name)
     store.size(track)  # refuses an impossible name before anything is done
-    work = work_folder(home(), track)
-    if track in store.tracks() and not force:
-        removed(work)
-        raise DataError(f"{track}: these features are installed already; --force replaces them")
     wanted = Wanted(
         track=track,
         partition=partition,
@@ -114,10 +110,14 @@ def extract(
         missing_audio=missing_audio,
         allow_missing=allow_missing,
     )
-    with _progress() as report:
-        draft = extracted(wanted, work, plugins(), Machine(device, jobs or _cores(), seconds), report)
-        manifest = _store(store, draft, force, report)
-    removed(work)
+    with working(home(), track) as work:
+        if track in store.tracks() and not force:
+            removed(work)
+            raise DataError(f"{track}: these features are installed already; --force replaces them")
+        with _progress() as report:
+            draft = extracted(wanted, work, plugins(), Machine(device, jobs or _cores(), seconds), report)
+            manifest = _store(store, draft, force, report)
+        removed(work)
     assert manifest.extraction is not None
     if report_file:
         report_file.write_text(_videos_csv(manifest.extraction), "utf-8")

@@ -50,11 +50,15 @@ def choose(
         if len(of_it) != 1:
             others = ", ".join(k.partition(":")[0] for k in known if k.endswith(f":{modality}"))
             what = "no encoder" if not of_it else f"{len(of_it)} encoders ({', '.join(of_it)})"
-            raise UsageError(f"{what} for {modality}; choose one with --encoder, of {others}; NAME:{modality} is one alone")
+            raise UsageError(
+                f"{what} for {modality}; choose one with --encoder, of {others}; NAME:{modality} is one alone"
+            )
     names_chosen = {key.partition(":")[0] for key in keys}
     for option, given in (("--weights", weights), ("--trained-on", trained_on)):
         if strange := sorted(given.keys() - names_chosen):
-            raise UsageError(f"{option} {strange[0]}: no encoder of that name is chosen ({', '.join(sorted(names_chosen))})")
+            raise UsageError(
+                f"{option} {strange[0]}: no encoder of that name is chosen ({', '.join(sorted(names_chosen))})"
+            )
     return tuple(_ready(key, known[key], weights, trained_on, device) for key in keys)
 
 

@@ -30,6 +30,7 @@ class ClipPictures(FrameEncoder):
     sampling = FrameSampling(rate=1)
 
     def __init__(self, weights: Weights | None, device: str) -> None:
+        super().__init__(weights, device)
         if weights is None:
             raise UsageError("encoder 'clip' needs weights: --weights clip=FOLDER or clip=NAME@COMMIT")
         from transformers import CLIPModel
@@ -37,15 +38,17 @@ class ClipPictures(FrameEncoder):
 
         self._model: Any = loaded(CLIPModel, weights, "clip", device)
         self._processor = CLIPImageProcessorPil.from_pretrained(weights.folder, local_files_only=True)
-        self._folder, self._device = weights.folder, device
+        self._folder = weights.folder
         self.width = int(self._model.config.projection_dim)
 
     def encode(self, steps: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
         import torch
 
-        inputs = self._processor(images=[step[0] for step in steps], return_tensors="pt", input_data_format="channels_last")
+        inputs = self._processor(
+            images=[step[0] for step in steps], return_tensors="pt", input_data_format="channels_last"
+        )
         with torch.inference_mode():
-            found = self._model.get_image_features(pixel_values=inputs["pixel_values"].to(self._device)).pooler_output
+            found = self._model.get_image_features(pixel_values=inputs["pixel_values"].to(self.device)).pooler_output
             return np.asarray(torch.nn.functional.normalize(found, dim=-1).cpu().numpy(), np.float32)
 
     def templates(self, dataset: str) -> tuple[str, ...]:
@@ -62,7 +65,7 @@ class ClipPictures(FrameEncoder):
             for first in range(0, len(sentences), SENTENCES_AT_ONCE):
                 some = list(sentences[first : first + SENTENCES_AT_ONCE])
                 inputs = tokenizer(some, padding=True, truncation=True, max_length=longest, return_tensors="pt")
-                found.append(self._model.get_text_features(**inputs.to(self._device)).pooler_output.cpu())
+                found.append(self._model.get_text_features(**inputs.to(self.device)).pooler_output.cpu())
         return np.asarray(torch.cat(found).numpy(), np.float32)
 
 

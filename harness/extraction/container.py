@@ -45,9 +45,10 @@ def opened(path: Path) -> Iterator[InputContainer]:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise BadVideoError(f"cannot be opened ({error.strerror})") from None
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise BadVideoError("not a regular file")
     with open(handle, "rb") as file:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise BadVideoError("not a regular file")
         try:
             container = av.open(file, options=OPTIONS, buffer_size=BUFFER_BYTES, metadata_errors="replace")
         except (av.FFmpegError, ValueError) as error:

@@ -52,6 +52,8 @@ class Encoder(ABC):
 
     def __init__(self, weights: Weights | None, device: str) -> None:
         """``weights`` is None for an encoder that takes none; ``device`` is one of torch's, such as ``cuda``."""
+        self.weights = weights
+        self.device = device
 
     def templates(self, dataset: str) -> tuple[str, ...]:
         """Sentences for the names of classes, with ``{}`` for the name; none where there is no text tower."""

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -72,8 +70,8 @@ def extract(
 ) -> Draft:
     """The draft of a track. Features over time are kept in shards under ``work`` until the track is stored.
 
-    Raises :class:`DataError` for lists or videos that do not fit the split unless that is allowed, for a second
-    extraction of the track at once, and for what an encoder or worker cannot do; finished shards then stay.
+    Raises :class:`DataError` for lists or videos that do not fit the split unless that is allowed, and what an encoder
+    or worker cannot go on with; finished shards then stay.
     """
     machine = machine or Machine()
     if wanted.track.features in RESERVED:
@@ -88,9 +86,8 @@ def extract(
     unit_vectors_checked(vectors, split, "label vectors")
     facts = tuple(one.facts for one in chosen)
     sources = sources_of(facts, [one.source_hash for one in chosen], wanted.missing_audio)
-    with _alone(work, wanted.track):
-        shards = list(planned_shards(work, groups, places.found, sources))
-        notes = _extracted(shards, _setup(chosen, machine, wanted), machine, report)
+    shards = list(planned_shards(work, groups, places.found, sources))
+    notes = _extracted(shards, _setup(chosen, machine, wanted), machine, report)
     finished = _finished(shards, notes)
     dropped = [note for some in notes for note in some if note.dropped]
     if dropped and not wanted.allow_missing:
@@ -230,19 +227,3 @@ def _summary(notes: Sequence[Sequence[ClipNotes]], links: int) -> tuple[str, ...
     if links:
         lines.append(f"{links:,} links in the folder passed over; links are not followed")
     return tuple(lines)
-
-
-@contextmanager
-def _alone(work: Path, track: Track) -> Iterator[None]:
-    """Hold the folder of the shards against a second extraction of the same track."""
-    try:
-        work.mkdir(parents=True, exist_ok=True)
-        with (work / "lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise DataError(f"{track}: another process is extracting this track; wait until it has ended") from None
-            yield
-    except PermissionError as error:
-        raise DataError(f"{work}: cannot be written to ({error.strerror}); set AVBENCH_HOME to another disk") from None
-

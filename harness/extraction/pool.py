@@ -75,7 +75,7 @@ class _Worker:
         self._at = 0
         self._over = False
         self._rest = b""
-        self._errors = tempfile.TemporaryFile()
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed in `end`)
         self._selector = selector
         self._process = subprocess.Popen(
             COMMAND,
@@ -114,7 +114,7 @@ class _Worker:
     def lost(self, seconds: float) -> str | None:
         """Why the worker is of no more use; None while it is. Raises :class:`PluginError` where no clip is to blame."""
         if self.deadline is not None and monotonic() >= self.deadline:
-            return f"takes longer than {seconds:,.0f} s"
+            return f"takes longer than {seconds:g} s"
         if not self._over:
             return None
         code = self._process.wait()

@@ -31,8 +31,8 @@ def find_weights(where: str) -> Weights:
         folder = _fetched(name, revision)
     else:
         raise UsageError(
-            f"weights {where!r}: no such folder, and no name with a pinned commit; write NAME@COMMIT with the 40 digits "
-            "that the hub shows under 'Files and versions', since a name alone may mean other weights tomorrow"
+            f"weights {where!r}: no such folder, and no name with a pinned commit; write NAME@COMMIT with the 40 "
+            "digits that the hub shows under 'Files and versions', since a name alone may mean other weights tomorrow"
         )
     files = sorted(folder.glob("*.safetensors"))
     if not files:

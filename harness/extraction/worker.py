@@ -43,6 +43,9 @@ def main() -> None:
 
 def work(orders: TextIO) -> Iterator[News]:
     """Do what stands on the lines: a setup, then shards."""
+    import av  # before memory is limited: it is large
+
+    av.logging.set_level(None)
     setup = Setup.model_validate_json(orders.readline())
     frames, sound = load(setup.frames, setup.device), load(setup.sound, setup.device)
     assert isinstance(frames, FrameEncoder)
@@ -68,9 +71,7 @@ def load(choice: EncoderChoice, device: str) -> FrameEncoder | SoundEncoder:
     return encoder
 
 
-def clip_steps(
-    clip: ClipTask, frames: FrameEncoder, sound: SoundEncoder, missing_audio: MissingAudio
-) -> ClipSteps:
+def clip_steps(clip: ClipTask, frames: FrameEncoder, sound: SoundEncoder, missing_audio: MissingAudio) -> ClipSteps:
     """Features of one clip, or the reason why it has none.
 
     Raises :class:`DataError` for a clip without sound where that is not forgiven.
