@@ -16,12 +16,12 @@ from avbench.splits import ARCHIVE_NAMES, PARTS, Split, load_split
 SIDE = 64
 
 
-def shapes(frames: int, width: int, height: int, seed: int) -> Iterator[NDArray[np.uint8]]:
-    """A bright square that moves over a coloured ground. Colours, speed and size follow from the seed."""
-    generator = np.random.default_rng(seed)
+def shapes(frames: int, width: int, height: int, seed: int, take: int) -> Iterator[NDArray[np.uint8]]:
+    """A square that moves over a coloured ground. Colours and speed follow from the seed, size and place from both."""
+    generator, own = np.random.default_rng(seed), np.random.default_rng((seed, take))
     ground, colour = generator.integers(0, 256, (2, 3))
-    speed, side = generator.integers(1, 6, 2), int(generator.integers(height // 8, height // 3))
-    place = generator.integers(0, height, 2)
+    speed, side = generator.integers(1, 6, 2), int(own.integers(height // 8, height // 3))
+    place = own.integers(0, height, 2)
     for number in range(frames):
         picture = np.full((height, width, 3), ground, np.uint8)
         top, left = (place + number * speed) % (height - side, width - side)
@@ -29,12 +29,12 @@ def shapes(frames: int, width: int, height: int, seed: int) -> Iterator[NDArray[
         yield picture
 
 
-def tone(seconds: float, rate: int, seed: int) -> NDArray[np.float32]:
-    """Two sines whose frequencies follow from the seed."""
+def tone(seconds: float, rate: int, seed: int, take: int = 0) -> NDArray[np.float32]:
+    """Two sines whose frequencies follow from the seed, louder in one take than in another."""
     generator = np.random.default_rng(seed)
     time = np.arange(round(seconds * rate)) / rate
     waves = [np.sin(2 * np.pi * f * time) for f in generator.uniform(150, 4000, 2)]
-    return (0.3 * np.sum(waves, axis=0)).astype(np.float32)
+    return ((0.3 - 0.02 * (take % 8)) * np.sum(waves, axis=0)).astype(np.float32)
 
 
 def write_video(
@@ -49,6 +49,7 @@ def write_video(
     sound: str | None = "aac",
     sound_rate: int = 48_000,
     seed: int = 0,
+    take: int = 0,
     turned: int = 0,
     times: Sequence[int] | None = None,
     options: dict[str, str] | None = None,
@@ -65,14 +66,14 @@ def write_video(
         voices = None
         if sound:
             voices = container.add_stream(sound, rate=sound_rate, layout="mono")
-        for number, picture in enumerate(shapes(frames, width, height, seed)):
+        for number, picture in enumerate(shapes(frames, width, height, seed, take)):
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(format=pixels)
             if times is not None:
                 frame.pts, frame.time_base = times[number], Fraction(1, 1000)
             container.mux(pictures.encode(frame))
         container.mux(pictures.encode(None))
         if voices is not None:
-            samples = tone(float(frames / Fraction(rate)), sound_rate, seed)
+            samples = tone(float(frames / Fraction(rate)), sound_rate, seed, take)
             frame = av.AudioFrame.from_ndarray(samples[None], format="fltp", layout="mono")
             frame.sample_rate = sound_rate
             fifo = av.AudioFifo()
@@ -104,9 +105,10 @@ def write_lists(folder: Path, split: Split, clips: int) -> dict[str, str]:
 
 
 def made_up_ucf(folder: Path, clips: int = 1, frames: int = 10) -> tuple[Path, Path]:
-    """A UCF of 51 classes in class folders of ``.avi``, and its lists. Clips of a class look and sound alike."""
+    """A UCF of 51 classes in class folders of ``.avi``, and its lists. Clips of a class are alike, not the same."""
     split = load_split("ucf", "main")
     owners = write_lists(folder / "class-split", split, clips)
-    for video, owner in owners.items():
-        write_video(folder / "videos" / owner / f"{video}.avi", frames=frames, sound="mp3", seed=split.find(owner).id)
+    for take, (video, owner) in enumerate(owners.items()):
+        path, seed = folder / "videos" / owner / f"{video}.avi", split.find(owner).id
+        write_video(path, frames=frames, sound="mp3", seed=seed, take=take)
     return folder / "videos", folder / "class-split"

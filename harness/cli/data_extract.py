@@ -13,7 +13,7 @@ import click
 from tabulate import tabulate
 
 from avbench.harness.cli.data import ALLOW_MISSING, FILE, FORCE, _progress, _row, _store, _table
-from avbench.harness.errors import DataError, UsageError
+from avbench.harness.errors import UsageError
 from avbench.harness.features.store import Store, home
 from avbench.harness.tracks import Track
 from avbench.splits import DATASETS, PARTITIONS
@@ -113,7 +113,8 @@ def extract(
     with working(home(), track) as work:
         if track in store.tracks() and not force:
             removed(work)
-            raise DataError(f"{track}: these features are installed already; --force replaces them")
+            click.echo(f"{track}: installed already and left as it is; --force replaces it", err=True)
+            return
         with _progress() as report:
             draft = extracted(wanted, work, plugins(), Machine(device, jobs or _cores(), seconds), report)
             manifest = _store(store, draft, force, report)
