@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from tabulate import tabulate
 
+from avbench.harness.evaluation.evidence import TEST
 from avbench.harness.records.record import RunRecord
-from avbench.harness.records.results import TEST, ResultsFolder
+from avbench.harness.records.results import ResultsFolder
 from avbench.leaderboard.statistics import holm
 
 SHUFFLES = 9_999

@@ -23,13 +23,14 @@ import torch
 from scipy import stats
 from tabulate import tabulate
 
-from avbench.harness.features.featureset import FeatureSet
-from avbench.harness.plugins.sources import load_features
 from avbench.harness.evaluation.metrics import Metrics
-from avbench.harness.running.numerics import products
+from avbench.harness.evaluation.protocol import ALIGNED
+from avbench.harness.evaluation.two_stages import run_two_stages
+from avbench.harness.features.featureset import FeatureSet
 from avbench.harness.plugins.registry import plugins
-from avbench.harness.evaluation.protocol import ALIGNED, run_two_stages
+from avbench.harness.plugins.sources import load_features
 from avbench.harness.records.record import Numerics
+from avbench.harness.running.numerics import products
 from avbench.harness.tracks import DEMO, Track
 
 SETTINGS = (

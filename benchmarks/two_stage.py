@@ -29,8 +29,9 @@ import yardstick
 from simulated_track import simulated_track
 from tabulate import tabulate
 
+from avbench.harness.evaluation.protocol import PROTOCOLS
+from avbench.harness.evaluation.two_stages import run_two_stages
 from avbench.harness.features.featureset import FeatureSet
-from avbench.harness.evaluation.protocol import PROTOCOLS, run_two_stages
 from avbench.harness.tracks import Track
 from avbench.methods.avca import AVCA, AVCAOptions
 from avbench.splits import PARTS

@@ -1,49 +1,13 @@
-"""What mkdocs asks for while it builds: pages made from the code, and where the code is."""
+"""The pages of the guide that are made from the code."""
 
 from __future__ import annotations
 
 import html
 import inspect
-import re
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import click
-from mkdocs.config.defaults import MkDocsConfig
-from mkdocs.plugins import event_priority
-from mkdocs.structure.files import File, Files
-
-ROOT = Path(__file__).parent.parent
-ROOMS = ("harness", "methods", "splits", "leaderboard")
-
-_links = tempfile.TemporaryDirectory(prefix="avbench-docs-")
-"""A folder where the rooms of the checkout stand as parts of the package ``avbench``."""
-
-
-@event_priority(100)  # before the plugin reads its configuration
-def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Let the reference read the sources of this checkout."""
-    package = Path(_links.name) / "avbench"
-    if not package.exists():
-        package.mkdir()
-        for room in ROOMS:
-            (package / room).symlink_to(ROOT / room, target_is_directory=True)
-    config.plugins["mkdocstrings"].config["handlers"]["python"]["paths"] = [_links.name]
-    return config
-
-
-def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the generated pages."""
-    for path, content in (("hooks.md", hooks()), ("checks.md", checks()), ("cli.md", command_line())):
-        files.append(File.generated(config, path, content=content))
-    return files
-
-
-def on_page_content(content: str, **_: Any) -> str:
-    """Docstrings name things as Sphinx does (``:class:`Method```); show the name alone."""
-    return re.sub(r":(?:attr|class|data|func|meth|mod):(?=<code>)", "", content)
 
 
 def hooks() -> str:
@@ -52,8 +16,8 @@ def hooks() -> str:
 
     parts = [
         "# Hooks\n",
-        "What a package may hook into, through entry points of the group `avbench`. Made from `harness/hookspecs.py`; "
-        "the types are in [Plugins](reference/plugins.md).\n",
+        "What a package may hook into, through entry points of the group `avbench`. Made from "
+        "`harness/plugins/hookspecs.py`; the types are in [Plugins](reference/plugins.md).\n",
     ]
     for name, hook in vars(hookspecs).items():
         if name.startswith("avbench_"):
@@ -79,12 +43,12 @@ def checks() -> str:
 
 
 def command_line() -> str:
-    """Every built-in command with its help and its options."""
-    from avbench.harness.cli import COMMANDS, cli
+    """Every command of avbench itself with its help and its options."""
+    from avbench.harness.cli import cli
 
     context = click.Context(cli, info_name="avbench")
     parts = ["# Command line\n", *_command(cli, context, 1)]
-    for name in COMMANDS:
+    for name in (known.name for known in cli.lazy_commands().values() if known.plugin[0] == "avbench"):
         command = cli.get_command(context, name)
         assert command is not None
         parts += _command(command, click.Context(command, info_name=name, parent=context), 2)
@@ -117,3 +81,7 @@ def _cell(text: str) -> str:
     """One cell of a table, shown as it is: no tag, no link, no further cell."""
     shown = html.escape(" ".join(text.split()), quote=False)
     return shown.replace("|", "&#124;").replace("[", "&#91;").replace("]", "&#93;")
+
+
+GENERATED = {"hooks.md": hooks, "checks.md": checks, "cli.md": command_line}
+"""What makes each page."""

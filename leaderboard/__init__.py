@@ -1,0 +1,1 @@
+"""The board: published numbers, tables, statistics and the static site. Knows no torch."""

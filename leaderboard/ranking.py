@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from avbench.harness.evaluation.evidence import TEST
 from avbench.harness.records.record import RunRecord
-from avbench.harness.records.results import TEST, ResultsFolder
+from avbench.harness.records.results import ResultsFolder
 from avbench.leaderboard.boards import FeatureGroup, RerunRow
 from avbench.leaderboard.claims import Metric
 from avbench.leaderboard.statistics import Interval, Recalls, Standing, intervals, standings

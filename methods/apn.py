@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from avbench.harness.plugins.hookspecs import hookimpl
 from avbench.harness.contract.method import Difference, Method, MethodInfo
+from avbench.harness.plugins.hookspecs import hookimpl
 from avbench.methods.families.linear import DIFFERENCES, DISTANCES, LinearMethod, LinearOptions
-from avbench.methods.learning.training import Batch, Dims
+from avbench.methods.learning.batch import Batch, Dims
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

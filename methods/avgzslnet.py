@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from avbench.harness.contract.data import Classes, Clips
-from avbench.harness.plugins.hookspecs import hookimpl
 from avbench.harness.contract.method import Difference, Method, MethodInfo
 from avbench.harness.contract.options import EpochOptions
+from avbench.harness.plugins.hookspecs import hookimpl
 from avbench.methods.families.joint import BATCH_SIZE, JointEmbedding, embedding_network
-from avbench.methods.learning.training import Batch, Dims
+from avbench.methods.learning.batch import Batch, Dims
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from avbench.harness.plugins.hookspecs import hookimpl
 from avbench.harness.contract.method import Difference, Method, MethodInfo
+from avbench.harness.plugins.hookspecs import hookimpl
 from avbench.methods.families.linear import (
     DIFFERENCES,
     DISTANCES,

@@ -8,11 +8,12 @@ from pydantic import Field
 from pydantic.config import JsonDict
 
 from avbench.harness.contract.data import Classes, Clips, TrainingSet
-from avbench.harness.plugins.hookspecs import hookimpl
 from avbench.harness.contract.method import Difference, Method, MethodInfo
 from avbench.harness.contract.options import EpochOptions, Preset
+from avbench.harness.plugins.hookspecs import hookimpl
 from avbench.harness.tracks import DEMO
-from avbench.methods.learning.training import Batch, BatchMethod, Dims
+from avbench.methods.learning.batch import Batch, Dims
+from avbench.methods.learning.training import BatchMethod
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

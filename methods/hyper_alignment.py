@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from avbench.harness.plugins.hookspecs import hookimpl
 from avbench.harness.contract.method import Difference, Method
 from avbench.harness.contract.options import Preset
+from avbench.harness.plugins.hookspecs import hookimpl
 from avbench.methods.families.hyper import Alignment, AlignmentOptions, by_track, describe
 
 

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from avbench.harness.plugins.hookspecs import hookimpl
 from avbench.harness.contract.method import Method
 from avbench.harness.contract.options import Preset
-from avbench.methods.families.hyper import PREDICTION, Geometry, PredictedAlignment, PredictedOptions, by_track, describe
+from avbench.harness.plugins.hookspecs import hookimpl
+from avbench.methods.families.hyper import (
+    PREDICTION,
+    Geometry,
+    PredictedAlignment,
+    PredictedOptions,
+    by_track,
+    describe,
+)
 
 
 class HyperMultipleOptions(PredictedOptions):

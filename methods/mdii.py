@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 from pydantic import Field
 
 from avbench.harness.contract.data import Classes, Clips
-from avbench.harness.plugins.hookspecs import hookimpl
 from avbench.harness.contract.method import Difference, Method, MethodInfo
 from avbench.harness.contract.options import EpochOptions, Preset
-from avbench.methods.learning.training import Batch, BatchMethod, Dims
+from avbench.harness.plugins.hookspecs import hookimpl
+from avbench.methods.learning.batch import Batch, Dims
+from avbench.methods.learning.training import BatchMethod
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from importlib.resources import files
 
-from avbench.harness.plugins.hookspecs import hookimpl
 from avbench.harness.contract.variants import Variant, read_variants
+from avbench.harness.plugins.hookspecs import hookimpl
 
 
 @hookimpl

@@ -10,10 +10,10 @@ from pydantic import Field
 from torch import Tensor
 
 from avbench.harness.contract.data import Classes, Clips, TrainingSet
-from avbench.harness.features.featureset import FeatureSet
-from avbench.harness.features.manifest import Manifest
 from avbench.harness.contract.method import Method, MethodInfo, Progress
 from avbench.harness.contract.options import EpochOptions
+from avbench.harness.features.featureset import FeatureSet
+from avbench.harness.features.manifest import Manifest
 from avbench.harness.tracks import Track
 from avbench.splits import PARTS, load_split
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from avbench.harness.evaluation.evidence import Evidence
+from avbench.harness.evaluation.evidence import TEST, VALIDATION, Evidence
 from avbench.harness.evaluation.metrics import evaluate
 from avbench.harness.evaluation.protocol import PROTOCOLS
 from avbench.harness.records.record import (
@@ -28,7 +28,7 @@ from avbench.harness.records.record import (
     RunRecord,
     ValidationEpoch,
 )
-from avbench.harness.records.results import TEST, VALIDATION, ResultsFolder, evidence_path, pack_evidence
+from avbench.harness.records.results import ResultsFolder, evidence_path, pack_evidence
 from avbench.harness.tracks import Track
 from avbench.splits import Split, load_split
 

@@ -3,36 +3,26 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import click
 
 from avbench.harness.cli.lazy import LazyGroup
 from avbench.harness.errors import AvbenchError
+from avbench.harness.plugins.commands import Command, plugin_commands
 
-# name -> (module:attribute, one-line help). Help is kept here so that `avbench --help` imports no command.
-COMMANDS = {
-    "run": ("avbench.harness.cli.run:run", "Train and evaluate methods under the fixed protocol."),
-    "methods": ("avbench.harness.cli.methods:methods", "List, show, make and check methods."),
-    "data": ("avbench.harness.cli.data:data", "Import, verify and remove features."),
-    "splits": ("avbench.harness.cli.splits:splits", "List and show split definitions."),
-    "results": ("avbench.harness.cli.results:results", "List, show and tabulate results."),
-    "leaderboard": ("avbench.harness.cli.leaderboard:leaderboard", "Build, look at and publish the static site."),
-    "plugins": ("avbench.harness.cli.plugins:plugins", "List plugins."),
-    "doctor": ("avbench.harness.cli.doctor:doctor", "Check the installation and say what to do next."),
-}
-
-
-class Root(LazyGroup):
-    """The built-in commands, and after them those of plugins, which load only when they are needed."""
-
-    def more_commands(self) -> Mapping[str, click.Command]:
-        from avbench.harness.plugins.registry import plugins
-
-        return plugins().commands
+COMMANDS = (
+    Command("run", "avbench.harness.cli.run:run", "Train and evaluate methods under the fixed protocol."),
+    Command("methods", "avbench.harness.cli.methods:methods", "List, show, make and check methods."),
+    Command("data", "avbench.harness.cli.data:data", "Import, verify and remove features."),
+    Command("splits", "avbench.harness.cli.splits:splits", "List and show split definitions."),
+    Command("results", "avbench.harness.cli.results:results", "List, show and tabulate results."),
+    Command("plugins", "avbench.harness.cli.plugins:plugins", "List plugins."),
+    Command("doctor", "avbench.harness.cli.doctor:doctor", "Check the installation and say what to do next."),
+)
 
 
-@click.group(cls=Root, commands_by_path=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=LazyGroup, place="", built_in=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--strict-plugins",
     is_flag=True,
@@ -55,7 +45,7 @@ def _after(_result: object, strict_plugins: bool) -> None:
 def _require_sound_plugins() -> None:
     from avbench.harness.plugins.registry import plugins
 
-    plugins().require_sound()
+    plugins().require_sound(plugin_commands().broken)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -16,6 +16,7 @@ from avbench.harness.cli.lazy import LazyGroup
 from avbench.harness.errors import DataError, UsageError
 from avbench.harness.features.draft import Draft, Report
 from avbench.harness.features.store import Store, how_to_get
+from avbench.harness.plugins.commands import Command
 from avbench.harness.tracks import Track
 from avbench.splits import DATASETS, PARTITIONS
 
@@ -32,13 +33,13 @@ FORCE = click.option("--force", is_flag=True, help="Replace features that are in
 FILE = click.Path(path_type=Path, dir_okay=False)
 
 
-COMMANDS = {
-    "extract": ("avbench.harness.cli.data_extract:extract", "Make a track from a folder of videos."),
-    "describe": ("avbench.harness.cli.data_describe:describe", "Clips, separability and near-duplicates of a track."),
-}
+COMMANDS = (
+    Command("extract", "avbench.harness.cli.data_extract:extract", "Make a track from a folder of videos."),
+    Command("describe", "avbench.harness.cli.data_describe:describe", "Separability and near-duplicates of a track."),
+)
 
 
-@click.group(cls=LazyGroup, commands_by_path=COMMANDS)
+@click.group(cls=LazyGroup, place="data", built_in=COMMANDS)
 def data() -> None:
     """Import, extract, verify, describe and remove features."""
 

@@ -4,33 +4,41 @@ from __future__ import annotations
 
 import difflib
 import importlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
 
+from avbench.harness.errors import PluginError
+from avbench.harness.plugins.commands import Command, plugin_commands
+
 
 class LazyGroup(click.Group):
-    """``commands_by_path``: name -> (``module:attribute`` of a click command, one-line help)."""
+    """A command of ``avbench`` that has commands of its own. Those of plugins come after the built-in ones.
 
-    def __init__(self, *args: Any, commands_by_path: Mapping[str, tuple[str, str]], **kwargs: Any) -> None:
+    ``place``: name of the group, empty for ``avbench`` itself. ``built_in``: its own commands.
+    """
+
+    def __init__(self, *args: Any, place: str, built_in: Sequence[Command] = (), **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.commands_by_path = commands_by_path
+        self.place = place
+        self.built_in = {command.name: command for command in built_in}
 
-    def more_commands(self) -> Mapping[str, click.Command]:
-        """Commands that are known only when asked for."""
-        return self.commands
+    def lazy_commands(self) -> Mapping[str, Command]:
+        """Built-in ones and those of plugins."""
+        found = self.built_in | plugin_commands().of_group(self.place, [*self.built_in, *self.commands])
+        if not self.place:
+            plugin_commands().require_groups(["", *found])
+        return found
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return [*self.commands_by_path, *self.more_commands()]
+        return [*self.commands, *self.lazy_commands()]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in self.commands_by_path:
-            return self.more_commands().get(cmd_name)
-        module, _, attribute = self.commands_by_path[cmd_name][0].partition(":")
-        command = getattr(importlib.import_module(module), attribute)
-        assert isinstance(command, click.Command)
-        return command
+        if cmd_name in self.commands:
+            return self.commands[cmd_name]
+        found = self.built_in.get(cmd_name) or self.lazy_commands().get(cmd_name)
+        return None if found is None else _loaded(found)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -43,8 +51,20 @@ class LazyGroup(click.Group):
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        rows = [(name, text) for name, (_, text) in self.commands_by_path.items()]
-        more = self.more_commands().items()
-        rows += [(name, command.get_short_help_str()) for name, command in more if not command.hidden]
+        rows = [(name, c.get_short_help_str()) for name, c in self.commands.items() if not c.hidden]
+        rows += [(name, command.help) for name, command in self.lazy_commands().items()]
         with formatter.section("Commands"):
             formatter.write_dl(rows)
+
+
+def _loaded(command: Command) -> click.Command:
+    module, _, attribute = command.target.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        if command.plugin[0] == "avbench":
+            raise
+        raise PluginError(f"command {command.name!r} of {command.plugin[0]} cannot be loaded: {error}") from error
+    if not isinstance(found, click.Command):
+        raise PluginError(f"command {command.name!r} of {command.plugin[0]}: {command.target} is no click command")
+    return found

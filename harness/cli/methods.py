@@ -11,17 +11,18 @@ import click
 from tabulate import tabulate
 
 from avbench.harness.cli.lazy import LazyGroup
-from avbench.harness.errors import MethodError
 from avbench.harness.contract.options import Options, Preset
+from avbench.harness.errors import MethodError
+from avbench.harness.plugins.commands import Command
 from avbench.harness.plugins.registry import Registered, plugins
 
-LATER = {
-    "new": ("avbench.harness.cli.methods_new:new", "Write a package with a method of your own."),
-    "check": ("avbench.harness.cli.methods_check:check", "Check that a method keeps the contract."),
-}
+LATER = (
+    Command("new", "avbench.harness.cli.methods_new:new", "Write a package with a method of your own."),
+    Command("check", "avbench.harness.cli.methods_check:check", "Check that a method keeps the contract."),
+)
 
 
-@click.group(cls=LazyGroup, commands_by_path=LATER)
+@click.group(cls=LazyGroup, place="methods", built_in=LATER)
 def methods() -> None:
     """List, show, make and check methods."""
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+from importlib.metadata import version
+from typing import Any
 
 import click
 from tabulate import tabulate
 
+from avbench.harness.cli.lazy import LazyGroup
+from avbench.harness.plugins.commands import plugin_commands
 from avbench.harness.plugins.registry import plugins as load
 
 
-@click.group()
+@click.group(cls=LazyGroup, place="plugins")
 def plugins() -> None:
     """List plugins."""
 
@@ -27,6 +31,7 @@ def list_plugins(as_json: bool) -> None:
         {"distribution": b.distribution, "version": None, "plugin": b.entry_point, "hooks": (), "error": b.reason}
         for b in found.broken
     ]
+    rows += _command_rows()
     if as_json:
         click.echo(json.dumps(rows, indent=1))
         return
@@ -35,3 +40,24 @@ def list_plugins(as_json: bool) -> None:
     ]
     headers = ["distribution", "version", "plugin", "hooks", "state"]
     click.echo(tabulate(table, headers=headers, maxcolwidths=[None, None, None, 50, 60]))
+
+
+def _command_rows() -> list[dict[str, Any]]:
+    """One row for each entry point that brings commands, or fails to."""
+    names: dict[tuple[str, str], list[str]] = {}
+    for command in plugin_commands().known:
+        names.setdefault(command.plugin, []).append(f"{command.group} {command.name}".strip())
+    rows: list[dict[str, Any]] = [
+        {
+            "distribution": d,
+            "version": version(d),
+            "plugin": e,
+            "hooks": (f"commands: {', '.join(given)}",),
+            "error": None,
+        }
+        for (d, e), given in names.items()
+    ]
+    return rows + [
+        {"distribution": b.distribution, "version": None, "plugin": b.entry_point, "hooks": (), "error": b.reason}
+        for b in plugin_commands().broken
+    ]

@@ -10,9 +10,9 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from avbench.harness.evaluation.protocol import EpochDone
+from avbench.harness.evaluation.two_stages import EpochDone
+from avbench.harness.records.planned import PlannedRun
 from avbench.harness.records.record import RunRecord
-from avbench.harness.running.runs import PlannedRun
 
 
 class RunProgress:
@@ -31,16 +31,30 @@ class RunProgress:
             disable=not sys.stderr.isatty(),
         )
         self._all = self._bars.add_task("all runs", total=len(runs), detail="")
+        self._known = 0
 
     def __enter__(self) -> RunProgress:
         self._bars.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self._tell_known()
         self._bars.stop()
+
+    def known(self) -> None:
+        """A run was finished before."""
+        self._known += 1
+        self._bars.advance(self._all)
+
+    def _tell_known(self) -> None:
+        """Say once how many runs were finished before."""
+        if self._known:
+            self._say(f"{self._known} of {len(self._runs)} runs are finished already")
+        self._known = 0
 
     def epoch(self, index: int, done: EpochDone) -> None:
         """An epoch of a run is done."""
+        self._tell_known()
         key = (index, done.stage)
         if key not in self._tasks:
             text = f"{self._runs[index]}, stage {done.stage}"
@@ -49,11 +63,14 @@ class RunProgress:
 
     def finished(self, index: int, record: RunRecord) -> None:
         """A run is stored."""
+        self._tell_known()
         for stage in (1, 2):
             if (task := self._tasks.pop((index, stage), None)) is not None:
                 self._bars.remove_task(task)
         self._bars.advance(self._all)
-        line = f"{self._runs[index]}: {_verdict(record)} ({record.measured.seconds:.1f} s)"
+        self._say(f"{self._runs[index]}: {_verdict(record)} ({record.measured.seconds:.1f} s)")
+
+    def _say(self, line: str) -> None:
         if self._bars.disable:
             click.echo(line, err=True)
         else:

@@ -5,22 +5,17 @@ from __future__ import annotations
 import click
 
 from avbench.harness.cli.lazy import LazyGroup
+from avbench.harness.plugins.commands import Command
 
-COMMANDS = {
-    "list": ("avbench.harness.cli.results_list:list_results", "One row per run."),
-    "show": ("avbench.harness.cli.results_list:show", "Everything about one run."),
-    "table": ("avbench.harness.cli.results_tables:table", "One row per method and protocol, with printed numbers."),
-    "compare": (
-        "avbench.harness.cli.results_tables:compare",
-        "Two methods or two runs: are the differences real?",
-    ),
-    "export": ("avbench.harness.cli.results_tables:export", "Write every run to a CSV or JSON file."),
-    "verify": ("avbench.harness.cli.results_check:verify", "Recompute every number from its evidence."),
-    "pack": ("avbench.harness.cli.results_check:pack", "Make one submission file of chosen runs."),
-    "accept": ("avbench.harness.cli.results_check:accept", "Verify a submission file and file its runs."),
-}
+COMMANDS = (
+    Command("list", "avbench.harness.cli.results_list:list_results", "One row per run."),
+    Command("show", "avbench.harness.cli.results_list:show", "Everything about one run."),
+    Command("verify", "avbench.harness.cli.results_check:verify", "Recompute every number from its evidence."),
+    Command("pack", "avbench.harness.cli.results_check:pack", "Make one submission file of chosen runs."),
+    Command("accept", "avbench.harness.cli.results_check:accept", "Verify a submission file and file its runs."),
+)
 
 
-@click.group(cls=LazyGroup, commands_by_path=COMMANDS)
+@click.group(cls=LazyGroup, place="results", built_in=COMMANDS)
 def results() -> None:
     """List, show, tabulate, compare, verify and exchange results."""

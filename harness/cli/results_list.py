@@ -17,11 +17,11 @@ from avbench.harness.cli.selection import (
     select,
     warn_unreadable,
 )
+from avbench.harness.evaluation.evidence import TEST
 from avbench.harness.printable import printable
-from avbench.harness.records.record import Metrics, RunRecord
-from avbench.harness.records.results import TEST, ResultsFolder
-
-METRICS = tuple(Metrics.model_fields)
+from avbench.harness.records.record import RunRecord
+from avbench.harness.records.results import ResultsFolder
+from avbench.harness.records.summary import METRICS, summary
 
 
 @click.command("list")
@@ -102,33 +102,6 @@ def show(identity: str, folder: ResultsFolder, as_json: bool) -> None:
         click.echo("  none: the run failed")
     for line in reasons or (["every number follows from it"] if record.finished else []):
         click.echo(f"  {printable(line, 500)}")
-
-
-def summary(record: RunRecord) -> dict[str, Any]:
-    """One flat row for a run."""
-    c = record.configuration
-    metrics = record.outcome.metrics.model_dump() if record.outcome else dict.fromkeys(METRICS)
-    return {
-        "identity": record.identity,
-        "method": c.method,
-        "dataset": c.dataset,
-        "features": c.features,
-        "simulated": record.simulated,
-        "protocol": c.protocol.name,
-        "protocol_version": c.protocol.version,
-        "seed": c.seed,
-        "variant": record.variant,
-        "status": "finished" if record.finished else "failed",
-        **metrics,
-        "offset": record.outcome.offset if record.outcome else None,
-        "epochs": record.outcome.epochs if record.outcome else None,
-        "parameters": record.outcome.parameters if record.outcome else None,
-        "seconds": record.measured.seconds,
-        "device": record.environment.device,
-        "distribution": c.plugin.distribution,
-        "version": c.plugin.version,
-        "failure": f"{record.failure.type}: {record.failure.message}" if record.failure else None,
-    }
 
 
 def class_recall(record: RunRecord, folder: ResultsFolder) -> list[dict[str, Any]]:

@@ -12,7 +12,8 @@ from typing import Any, get_args
 import click
 
 from avbench.harness.errors import UsageError, unknown
-from avbench.harness.running.numerics import FeatureDtype, Precision, require
+from avbench.harness.records.record import FeatureDtype, Precision
+from avbench.harness.running.numerics import require
 from avbench.harness.running.spin import SHORT_SPIN
 from avbench.harness.tracks import DEMO, Track
 from avbench.splits import DATASETS
@@ -122,10 +123,10 @@ def run(
     given = dict(_parse_option(text) for text in option)
 
     os.environ.setdefault(*SHORT_SPIN)
-    from avbench.harness.running.jobs import choose_device, execute_all
     from avbench.harness.plugins.registry import plugins
-    from avbench.harness.records.record import Numerics
+    from avbench.harness.records.record import Numerics, RunRecord
     from avbench.harness.records.results import ResultsFolder
+    from avbench.harness.running.jobs import choose_device
     from avbench.harness.running.runs import plan
 
     watching = tuple(dict.fromkeys(observe))
@@ -137,29 +138,25 @@ def run(
     require(numerics, chosen)
     planned = plan(names, tracks, dict.fromkeys(protocol), seed_values, given, tuple(dict.fromkeys(variant)), numerics)
     folder = ResultsFolder(results)
-    found = [None if fresh else folder.find(p.configuration) for p in planned]
-    records = [r if r is not None and r.finished else None for r in found]
-    waiting = [index for index, record in enumerate(records) if record is None]
-    if len(waiting) < len(planned):
-        click.echo(f"{len(planned) - len(waiting)} of {len(planned)} runs are finished already", err=True)
-
     from avbench.harness.cli.progress import RunProgress
+    from avbench.harness.running.session import complete
 
-    todo = [planned[index] for index in waiting]
-    if todo:
-        with RunProgress(todo) as progress:
-            for index, record in execute_all(todo, folder, chosen, jobs, progress.epoch, watching):
-                records[waiting[index]] = record
+    records: dict[int, RunRecord] = {}
+    with RunProgress(planned) as progress:
+        for index, record, is_new in complete(
+            planned, folder, chosen, jobs, progress.epoch, observe=watching, again=[fresh] * len(planned)
+        ):
+            records[index] = record
+            if is_new:
                 progress.finished(index, record)
-    done = [r for r in records if r is not None]
+            else:
+                progress.known()
+    done = [records[index] for index in range(len(planned))]
     if as_json:
         click.echo(json.dumps([r.model_dump(mode="json") for r in done], indent=1))
     else:
-        from avbench.harness.plugins.presets import options_beyond_variant
-        from avbench.leaderboard.claims import claims
-        from avbench.leaderboard.tables import summary_table
-
-        click.echo(summary_table(done, claims(), options_beyond_variant))
+        for report in plugins().run_reports(done):
+            click.echo(report)
     failed = [r for r in done if not r.finished]
     if failed:
         click.echo(
@@ -173,8 +170,8 @@ def choose_tracks(datasets: Sequence[str], features: Sequence[str]) -> list[Trac
     if set(features) == {DEMO}:
         return [Track(d, DEMO) for d in datasets]
 
-    from avbench.harness.plugins.sources import foreign_tracks
     from avbench.harness.features.store import Store
+    from avbench.harness.plugins.sources import foreign_tracks
 
     installed = Store().tracks()
     if features:

@@ -11,6 +11,7 @@ from typing import Any
 import click
 from tabulate import tabulate
 
+from avbench.harness.cli.lazy import LazyGroup
 from avbench.harness.errors import UsageError
 from avbench.splits import DATASETS, PARTITIONS, PARTS, PartFacts, Split, SplitClass, SplitError, load_split
 
@@ -30,7 +31,7 @@ def _usage_errors() -> Iterator[None]:
         raise UsageError(str(error)) from error
 
 
-@click.group()
+@click.group(cls=LazyGroup, place="splits")
 def splits() -> None:
     """List, show and audit split definitions."""
 

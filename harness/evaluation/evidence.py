@@ -18,6 +18,11 @@ from avbench.harness.errors import MethodError, RecordError
 if TYPE_CHECKING:
     from torch import Tensor
 
+TEST = "test"
+"""Name of the table of evidence on the test clips."""
+VALIDATION = "validation"
+"""Name of the table on the validation clips of the chosen epoch; ``validation.<branch>`` for single branches."""
+
 Ints = NDArray[np.int32]
 Floats = NDArray[np.float32]
 

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from avbench.harness.contract.data import Classes, Clips, TrainingSet
+from avbench.harness.contract.method import Method, Progress
 from avbench.harness.errors import DataError, MethodError
 from avbench.harness.evaluation.evidence import Evidence, reduce_scores
-from avbench.harness.features.featureset import FeatureSet
-from avbench.harness.contract.method import Method, Progress
 from avbench.harness.evaluation.protocol import Protocol
 from avbench.harness.evaluation.random_state import random_state_kept, seed_generators
+from avbench.harness.features.featureset import FeatureSet
 from avbench.splits import SplitClass
 
 CHUNK = 8192
@@ -45,6 +45,11 @@ class StageData:
     @property
     def device(self) -> torch.device:
         return self.features.audio.device
+
+    @property
+    def evaluated_rows(self) -> list[int]:
+        """Rows of the evaluated clips in the order of the store: the seen part, then the unseen part."""
+        return [row for part in EVALUATED[self.number] for row in range(*self.features.rows[part].indices(2**62))]
 
     @property
     def candidates(self) -> tuple[SplitClass, ...]:

@@ -1,0 +1,1 @@
+"""Features and where they lie: the store, the importers of archives and arrays, the demo."""

@@ -1,0 +1,1 @@
+"""The door for other packages: loading them, hooks, observers, presets, the hash of code."""

@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING
 import pluggy
 
 if TYPE_CHECKING:
-    import click
-
+    from avbench.harness.contract.method import Method
+    from avbench.harness.contract.variants import Variant
     from avbench.harness.extraction.encoder import Encoder
     from avbench.harness.features.source import FeatureSource
-    from avbench.harness.contract.method import Method
     from avbench.harness.plugins.observers import RunObserver
-    from avbench.harness.records.record import RunRecord
     from avbench.harness.plugins.site_page import SitePage
-    from avbench.harness.contract.variants import Variant
+    from avbench.harness.records.record import RunRecord
 
 hookspec = pluggy.HookspecMarker("avbench")
 hookimpl = pluggy.HookimplMarker("avbench")
@@ -49,8 +47,8 @@ def avbench_run_observers() -> list[type[RunObserver]]:  # type: ignore[empty-bo
 
 
 @hookspec
-def avbench_commands() -> list[click.Command]:  # type: ignore[empty-body]
-    """Return commands to stand beside the built-in ones, such as ``avbench <name>``."""
+def avbench_run_reports(records: Sequence[RunRecord]) -> list[str]:  # type: ignore[empty-body]
+    """Return texts that ``avbench run`` prints at its end, made from the records of the runs that it was asked for."""
 
 
 @hookspec

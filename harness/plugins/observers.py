@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, ClassVar
 if TYPE_CHECKING:
     import torch
 
-    from avbench.harness.evaluation.protocol import EpochDone
+    from avbench.harness.evaluation.two_stages import EpochDone
+    from avbench.harness.records.planned import PlannedRun
     from avbench.harness.records.record import RunRecord
-    from avbench.harness.running.runs import PlannedRun
 
 logger = logging.getLogger("avbench")
 

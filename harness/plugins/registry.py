@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import os
-import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -14,37 +11,22 @@ from typing import TYPE_CHECKING, Any
 
 import pluggy
 
-from avbench.harness.plugins import hookspecs
-from avbench.harness.errors import MethodError, PluginError, unknown
 from avbench.harness.contract.method import Method, MethodInfo
-from avbench.harness.plugins.observers import RunObserver
 from avbench.harness.contract.variants import Variant
+from avbench.harness.errors import MethodError, PluginError, unknown
+from avbench.harness.plugins import hookspecs
+from avbench.harness.plugins.door import Broken, canonical, left_out, may_enter
+from avbench.harness.plugins.observers import RunObserver
 
 if TYPE_CHECKING:
-    import click
-
     from avbench.harness.extraction.encoder import Encoder
     from avbench.harness.features.source import FeatureSource
-    from avbench.harness.records.record import RunRecord
     from avbench.harness.plugins.site_page import SitePage
+    from avbench.harness.records.record import RunRecord
 
 GROUP = "avbench"
-ONLY = "AVBENCH_LOAD_PLUGINS"
-
-logger = logging.getLogger("avbench.plugins")
-
-
-@dataclass(frozen=True)
-class Broken:
-    """A plugin that failed: which distribution, which entry point, and why."""
-
-    distribution: str
-    entry_point: str
-    reason: str
-    traceback: str = field(repr=False, default="")
-
-    def __str__(self) -> str:
-        return f"plugin {self.entry_point!r} of {self.distribution} is left out: {self.reason}"
+LOOSE = "loose"
+"""Stands for the distribution of a class that no package brings."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +61,11 @@ class Registered:
     def info(self) -> MethodInfo:
         return self.method.info
 
+    @property
+    def loose(self) -> bool:
+        """The class came from no installed package, but from a notebook or a script."""
+        return self.distribution == LOOSE
+
 
 @dataclass(frozen=True)
 class RegisteredEncoder:
@@ -101,7 +88,19 @@ class Plugins:
     observers: dict[str, type[RunObserver]] = field(default_factory=dict)
     encoders: dict[str, RegisteredEncoder] = field(default_factory=dict)
     """By ``name:modality``."""
-    commands: dict[str, click.Command] = field(default_factory=dict)
+
+    def admit(self, method: type[Method]) -> Registered:
+        """The entry of a class; one that no package brings is known from now on, in this process.
+
+        Raises :class:`MethodError` for a class that is no method, or has the slug of a package's method.
+        """
+        known = self.methods.get(_slug(method))
+        if known is not None and (known.method is method or not known.loose):
+            if known.method is not method:
+                raise MethodError(f"method {method.info.slug!r} is the name of a method of {known.distribution}")
+            return known
+        self.methods[method.info.slug] = Registered(method, LOOSE, "0")
+        return self.methods[method.info.slug]
 
     def method(self, slug: str) -> Registered:
         """A method by its slug; raises :class:`UsageError` with a suggestion for an unknown one."""
@@ -126,6 +125,19 @@ class Plugins:
             raise unknown("observer", name, self.observers)
         return self.observers[name]
 
+    def run_reports(self, records: Sequence[RunRecord]) -> list[str]:
+        """What all plugins have to say at the end of ``avbench run``. One that fails is named in ``broken``."""
+        texts: list[str] = []
+        for plugin in self.loaded:
+            try:
+                new = plugin.call("avbench_run_reports", records=records)
+                _instances("avbench_run_reports", new, str)
+            except Exception as error:
+                self.leave_out(plugin.distribution, plugin.entry_point, error)
+            else:
+                texts += new
+        return texts
+
     def site_pages(self, records: Sequence[RunRecord]) -> list[SitePage]:
         """The pages of all plugins. One that fails is named in ``broken`` and costs only its own pages."""
         pages: dict[str, SitePage] = {}
@@ -140,14 +152,12 @@ class Plugins:
 
     def leave_out(self, distribution: str, entry_point: str, error: BaseException) -> None:
         """Name a plugin that failed, once."""
-        broken = Broken(distribution, entry_point, f"{type(error).__name__}: {error}", traceback.format_exc())
-        self.broken.append(broken)
-        logger.warning("warning: %s", broken)
+        self.broken.append(left_out(distribution, entry_point, error))
 
-    def require_sound(self) -> None:
-        """Raise :class:`PluginError` when any plugin failed. Why was said when it was left out."""
-        if self.broken:
-            names = ", ".join(f"plugin {b.entry_point!r} of {b.distribution}" for b in self.broken)
+    def require_sound(self, commands: Sequence[Broken] = ()) -> None:
+        """Raise :class:`PluginError` when any plugin or command failed. Why was said when it was left out."""
+        if broken := [*self.broken, *commands]:
+            names = ", ".join(f"plugin {b.entry_point!r} of {b.distribution}" for b in broken)
             raise PluginError(f"failed: {names}; repair or uninstall it, or go on without --strict-plugins")
 
 
@@ -201,13 +211,11 @@ def _admit(plugin: Loaded, found: Plugins) -> None:
         name: RegisteredEncoder(encoder, plugin.distribution, plugin.version)
         for name, encoder in _new("encoder", plugin.call("avbench_encoders"), _encoder_name, found.encoders).items()
     }
-    commands = _new("command", plugin.call("avbench_commands"), _command_name, found.commands)
     found.methods |= methods
     found.variants += variants
     found.feature_sources += sources
     found.observers |= observers
     found.encoders |= encoders
-    found.commands |= commands
     found.loaded.append(plugin)
 
 
@@ -243,20 +251,6 @@ def _encoder_name(encoder: object) -> str:
     return f"{encoder.name}:{encoder.modality}"
 
 
-def _command_name(command: object) -> str:
-    import click
-
-    _instances("avbench_commands", [command], click.Command)
-    name = command.name  # type: ignore[attr-defined]
-    if not name:
-        raise PluginError("avbench_commands returned a command without a name")
-    from avbench.harness.cli import COMMANDS
-
-    if name in COMMANDS:
-        raise PluginError(f"avbench has a command {name!r} of its own")
-    return str(name)
-
-
 def _pages(new: list[Any], known: Mapping[str, SitePage]) -> dict[str, SitePage]:
     from avbench.harness.plugins.site_page import SitePage
 
@@ -285,16 +279,14 @@ def _entry_points() -> list[tuple[Distribution, EntryPoint]]:
 
     Of two distributions with one name, the first on the path counts, as for imports.
     """
-    only = os.environ.get(ONLY)
-    wanted = None if only is None else {name.strip().lower() for name in only.split(",")} | {"avbench"}
-    first: dict[str, Distribution] = {}
+    first: dict[str, tuple[str, Distribution]] = {}
     for distribution in distributions():
         if name := distribution.metadata["Name"]:  # a half-removed distribution has none
-            first.setdefault(name, distribution)
+            first.setdefault(canonical(name), (name, distribution))
     found = [
         (name, e.name, d, e)
-        for name, d in first.items()
-        if wanted is None or name.lower() in wanted
+        for name, d in first.values()
+        if may_enter(name)
         for e in d.entry_points
         if e.group == GROUP
     ]

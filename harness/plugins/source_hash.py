@@ -5,8 +5,11 @@ from __future__ import annotations
 import ast
 import hashlib
 import importlib.util
+import inspect
 from functools import cache
 from pathlib import Path
+
+from avbench.harness.errors import MethodError
 
 
 @cache
@@ -22,6 +25,17 @@ def source_hash(module: str) -> str:
         digest.update(f"{name}\0{len(content)}\0".encode())
         digest.update(content)
     return digest.hexdigest()
+
+
+def loose_hash(method: type) -> str:
+    """SHA-256 over the source of a class that no package brings. What else it uses is not known.
+
+    Raises :class:`MethodError` where Python does not know the source, as of a class typed into the plain prompt.
+    """
+    try:
+        return hashlib.sha256(inspect.getsource(method).encode()).hexdigest()
+    except (OSError, TypeError):
+        raise MethodError(f"the source of {method.__name__} is unknown: define it in a file or in a notebook") from None
 
 
 def _reachable(module: str, package: str) -> dict[str, Path]:

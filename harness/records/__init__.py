@@ -1,0 +1,1 @@
+"""What is kept of a run: records, the results folder, their verification, submissions."""

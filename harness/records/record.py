@@ -19,12 +19,16 @@ from pydantic import (
 )
 
 from avbench.harness.errors import RecordError
-from avbench.harness.running.numerics import FeatureDtype, Precision
 from avbench.harness.tracks import Track
 from avbench.harness.untrusted import read_limited
 
 SCHEMA_VERSION: Literal[1] = 1
 MAX_RECORD_BYTES = 4 * 2**20
+
+Precision = Literal["float32", "tf32", "bfloat16"]
+"""Of matrix products: full float32, TensorFloat-32 (CUDA), or bfloat16 by automatic casting."""
+FeatureDtype = Literal["float32", "float16", "bfloat16"]
+"""How audio and visual features are held in the memory of the device; a method gets float32 all the same."""
 
 Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 Text = Annotated[str, Field(max_length=2_000)]

@@ -17,8 +17,6 @@ from avbench.harness.records.record import Configuration, RunRecord, read_record
 from avbench.harness.untrusted import read_limited
 
 MAX_EVIDENCE_BYTES = 64 * 2**20
-TEST = "test"
-VALIDATION = "validation"
 
 
 @dataclass(frozen=True)

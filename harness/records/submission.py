@@ -20,8 +20,8 @@ from avbench.harness.atomic import write_bytes
 from avbench.harness.errors import RecordError, UsageError
 from avbench.harness.records.record import MAX_RECORD_BYTES, RunRecord, decode_record
 from avbench.harness.records.results import MAX_EVIDENCE_BYTES, ResultsFolder, evidence_path
-from avbench.harness.untrusted import read_limited
 from avbench.harness.records.verification import check
+from avbench.harness.untrusted import read_limited
 
 MAX_SUBMISSION_BYTES = 512 * 2**20
 MAX_TOTAL_BYTES = 2 * 2**30

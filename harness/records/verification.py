@@ -12,11 +12,11 @@ from dataclasses import asdict
 from functools import cache
 
 from avbench.harness.errors import RecordError
-from avbench.harness.evaluation.evidence import Evidence
+from avbench.harness.evaluation.evidence import TEST, VALIDATION, Evidence
 from avbench.harness.evaluation.metrics import evaluate, harmonic_mean
 from avbench.harness.evaluation.protocol import PROTOCOLS, Protocol
 from avbench.harness.records.record import Outcome, RunRecord
-from avbench.harness.records.results import TEST, VALIDATION, ResultsFolder
+from avbench.harness.records.results import ResultsFolder
 from avbench.splits import DATASETS, PARTITIONS, Split, load_split
 
 COMBINED = "combined"

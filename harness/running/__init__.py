@@ -1,0 +1,1 @@
+"""Carrying out runs: planning, executing in processes or on a GPU, the environment."""

@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from avbench.harness.errors import AvbenchError, UsageError
-from avbench.harness.evaluation.protocol import EpochDone
+from avbench.harness.evaluation.two_stages import EpochDone
+from avbench.harness.records.planned import PlannedRun
 from avbench.harness.records.record import RunRecord
 from avbench.harness.records.results import ResultsFolder
-from avbench.harness.running.runs import PlannedRun, RunListener, execute
+from avbench.harness.running.runs import RunListener, execute
 
 if TYPE_CHECKING:
     import torch

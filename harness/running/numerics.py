@@ -4,19 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from avbench.harness.errors import UsageError
+from avbench.harness.records.record import Numerics
 
 if TYPE_CHECKING:
     import torch
-
-    from avbench.harness.records.record import Numerics
-
-Precision = Literal["float32", "tf32", "bfloat16"]
-"""Of matrix products: full float32, TensorFloat-32 (CUDA), or bfloat16 by automatic casting."""
-FeatureDtype = Literal["float32", "float16", "bfloat16"]
-"""How audio and visual features are held in the memory of the device; a method gets float32 all the same."""
 
 
 def require(numerics: Numerics, device: torch.device) -> None:

@@ -6,20 +6,20 @@ import hashlib
 import os
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from avbench.harness.running.environment import environment, forget_peak_memory, peak_memory_bytes
-from avbench.harness.errors import UsageError, unknown
-from avbench.harness.plugins.sources import feature_manifest, load_features
-from avbench.harness.running.numerics import products
-from avbench.harness.plugins.observers import Observers
 from avbench.harness.contract.options import EpochOptions, Options
+from avbench.harness.errors import UsageError
+from avbench.harness.evaluation.protocol import PROTOCOLS, find_protocol
+from avbench.harness.evaluation.two_stages import EpochDone, EpochListener, Result, run_two_stages
+from avbench.harness.plugins.observers import Observers
 from avbench.harness.plugins.registry import Registered, plugins
-from avbench.harness.evaluation.protocol import PROTOCOLS, EpochDone, EpochListener, Result, run_two_stages
+from avbench.harness.plugins.source_hash import loose_hash, source_hash
+from avbench.harness.plugins.sources import feature_manifest, load_features
+from avbench.harness.records.planned import PlannedRun
 from avbench.harness.records.record import (
     Capabilities,
     Configuration,
@@ -34,7 +34,8 @@ from avbench.harness.records.record import (
     ValidationEpoch,
 )
 from avbench.harness.records.results import ResultsFolder, pack_evidence
-from avbench.harness.plugins.source_hash import source_hash
+from avbench.harness.running.environment import environment, forget_peak_memory, peak_memory_bytes
+from avbench.harness.running.numerics import products
 from avbench.harness.tracks import Track
 from avbench.splits import load_split
 
@@ -45,19 +46,6 @@ if TYPE_CHECKING:
 
 
 DEFAULT = Numerics()
-
-
-@dataclass(frozen=True)
-class PlannedRun:
-    """One run to be done."""
-
-    configuration: Configuration
-    variant: str | None = None
-
-    def __str__(self) -> str:
-        c = self.configuration
-        variant = f" {self.variant}" if self.variant else ""
-        return f"{c.method}{variant} {c.track} {c.protocol.name} seed {c.seed}"
 
 
 def plan(
@@ -81,8 +69,10 @@ def plan(
         for name in variants or (None,)
     ]
     for name in protocols:
-        if name not in PROTOCOLS:
-            raise unknown("protocol", name, PROTOCOLS)
+        find_protocol(name)
+    for seed in seeds:
+        if not 0 <= seed < 2**32:
+            raise UsageError(f"seed {seed} is outside 0 to {2**32 - 1}")
     runs = (
         PlannedRun(configuration(method, track, protocol, seed, options, numerics), variant)
         for track in tracks
@@ -105,10 +95,10 @@ def configuration(
     numerics: Numerics,
 ) -> Configuration:
     """The full configuration of one run, identity included."""
-    info = registered.info
+    info, method = registered.info, registered.method
     manifest = feature_manifest(track)
     try:
-        options = registered.method.Options.effective(track, protocol, given)
+        options = method.Options.effective(track, protocol, given)
     except UsageError as error:
         raise UsageError(f"method {info.slug!r}: {error}") from None
     return Configuration(
@@ -116,7 +106,7 @@ def configuration(
         plugin=Plugin(
             distribution=registered.distribution,
             version=registered.version,
-            source_hash=source_hash(registered.method.__module__),
+            source_hash=loose_hash(method) if registered.loose else source_hash(method.__module__),
         ),
         options=options.model_dump(mode="json"),
         dataset=track.dataset,

@@ -10,9 +10,9 @@ from avbench.harness.plugins.hookspecs import hookimpl
 from avbench.harness.plugins.observers import RunObserver
 
 if TYPE_CHECKING:
-    from avbench.harness.evaluation.protocol import EpochDone
+    from avbench.harness.evaluation.two_stages import EpochDone
+    from avbench.harness.records.planned import PlannedRun
     from avbench.harness.records.record import RunRecord
-    from avbench.harness.running.runs import PlannedRun
 
 
 class TensorBoard(RunObserver):

@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, cast
 
 from avbench.harness.errors import MethodError
-
-if TYPE_CHECKING:
-    from avbench.harness.contract.method import Method
-    from avbench.harness.testing.subject import Subject
 
 
 class CheckFailedError(MethodError):
@@ -54,24 +47,6 @@ class Check:
     def guide(self) -> str:
         """Where the guide tells more."""
         return f"checks.md#{self.name}"
-
-    def __call__(self, subject: Subject) -> None:
-        """Carry out the check. Raises :class:`CheckFailedError` or :class:`NotApplicableError`."""
-        module, _, name = self.function.partition(":")
-        function = getattr(importlib.import_module(f"avbench.harness.testing.{module}"), name)
-        cast("Callable[[Subject], None]", function)(subject)
-
-    def run(self, method: type[Method]) -> Result:
-        """Check a method and give the result; raises :class:`MethodError` when it is a failure.
-
-        For ``@pytest.mark.parametrize("check", CHECKS, ids=str)``. Checks of one method share their fits.
-        """
-        from avbench.harness.testing.examination import examination
-
-        result = examination(method).result(self)
-        if result.is_failure:
-            raise MethodError(str(result))
-        return result
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ import sys
 from collections.abc import Iterator
 from functools import cache
 
-from avbench.harness.errors import UsageError, unknown
 from avbench.harness.contract.method import Method, MethodInfo
 from avbench.harness.contract.options import Options
+from avbench.harness.errors import UsageError, unknown
 from avbench.harness.evaluation.protocol import PROTOCOLS
 from avbench.harness.testing.check import CheckFailedError, NotApplicableError
 from avbench.harness.testing.subject import Subject
@@ -31,7 +31,9 @@ def metadata_complete(subject: Subject) -> None:
 def options_documented(subject: Subject) -> None:
     kind = subject.kind.Options
     if not (isinstance(kind, type) and issubclass(kind, Options)):
-        raise CheckFailedError(f"{subject.kind.__name__}.Options is not a subclass of avbench.harness.contract.options.Options")
+        raise CheckFailedError(
+            f"{subject.kind.__name__}.Options is not a subclass of avbench.harness.contract.options.Options"
+        )
     if kind.model_config.get("frozen") is not True or kind.model_config.get("extra") != "forbid":
         raise CheckFailedError("model_config of the options must keep frozen=True and extra='forbid'")
     _refuse([f"option {name}: {fault}" for name in kind.model_fields for fault in _option_faults(kind, name)])

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-from avbench.harness.errors import AvbenchError, MethodError, unknown
 from avbench.harness.contract.method import Method, MethodInfo
+from avbench.harness.errors import AvbenchError, MethodError, unknown
 from avbench.harness.testing.catalogue import CHECKS
 from avbench.harness.testing.check import Check, NotApplicableError, Outcome, Result
 from avbench.harness.testing.report import Report
@@ -62,7 +63,7 @@ class Examination:
 
         try:
             with one_thread():
-                check(self._subject)
+                _function(check)(self._subject)
         except AvbenchError as failure:
             return Outcome.FAILED, str(failure)
         except NotApplicableError as reason:
@@ -70,6 +71,13 @@ class Examination:
         except Exception as error:  # the method's own, in a place where it was not expected
             return Outcome.FAILED, f"{type(error).__name__}: {error}"
         return Outcome.PASSED, ""
+
+
+def _function(check: Check) -> Callable[[Subject], None]:
+    """What carries out a check. It raises :class:`CheckFailedError` or :class:`NotApplicableError`."""
+    module, _, name = check.function.partition(":")
+    function = getattr(importlib.import_module(f"avbench.harness.testing.{module}"), name)
+    return cast("Callable[[Subject], None]", function)
 
 
 def _expected(outcome: Outcome, detail: str, reason: str) -> tuple[Outcome, str]:
@@ -103,9 +111,15 @@ def check_method(
         def test_contract():
             check_method(MyMethod).raise_if_failed()
 
+    One test for each check, with shared fits::
+
+        @pytest.mark.parametrize("check", CHECKS, ids=str)
+        def test_contract(check):
+            check_method(MyMethod, only=[check.name]).raise_if_failed()
+
     ``only``: names of the checks to report (default: all; what they need is checked too). ``expected_failures``: name
     of a check -> reason, beside those that the method declares in its ``info``. One that passes counts as a failure.
     Raises :class:`UsageError` for an unknown name of a check.
     """
-    examined = Examination(method, expected_failures)
+    examined = Examination(method, expected_failures) if expected_failures else examination(method)
     return Report(method.info.slug, tuple(examined.run(selected(only))))

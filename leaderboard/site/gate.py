@@ -14,13 +14,14 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from avbench.harness.evaluation.calibration import curve
 from avbench.harness.errors import RecordError
+from avbench.harness.evaluation.calibration import curve
+from avbench.harness.evaluation.evidence import TEST
 from avbench.harness.records.record import RunRecord
-from avbench.harness.records.results import TEST, ResultsFolder, Unreadable
+from avbench.harness.records.results import ResultsFolder, Unreadable
 from avbench.harness.records.verification import check_tables
+from avbench.leaderboard.site import run_page as runs
 from avbench.leaderboard.site.files import write
-from avbench.leaderboard.site.pages import runs
 from avbench.leaderboard.statistics import Recalls
 
 FEW = 64

@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 from functools import cached_property
 
 from avbench.harness.contract.method import MethodInfo
-from avbench.harness.plugins.registry import Registered, plugins
 from avbench.harness.plugins.presets import options_beyond_variant
-from avbench.harness.records.record import RunRecord
+from avbench.harness.plugins.registry import Registered, plugins
 from avbench.harness.plugins.site_page import SitePage
+from avbench.harness.records.record import RunRecord
 from avbench.leaderboard.averages import AverageBoard, average_boards
 from avbench.leaderboard.boards import Board, FeatureGroup, build_boards
 from avbench.leaderboard.claims import Anomaly, PublishedMethod, claims, published_methods, trusted_features

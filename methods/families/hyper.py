@@ -11,12 +11,11 @@ from pydantic.config import JsonDict
 from avbench.harness.contract.method import Difference, MethodInfo
 from avbench.harness.contract.options import Preset
 from avbench.methods.avca import AVCA, AVCAOptions, Embedded
-from avbench.methods.learning.training import Batch, Dims
+from avbench.methods.learning.batch import Batch, Dims
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-Similarity = Literal["cosine", "norm-product", "distance"]
 
 SMALLEST_CURVATURE = 1e-6
 COSINE = (
@@ -97,7 +96,7 @@ class AlignmentOptions(AVCAOptions):
         description="What is aligned: outputs phi of the encoders, inputs of the projections (after attention), or "
         "their outputs theta (Hong et al., table 6).",
     )
-    similarity: Similarity = Field(
+    similarity: Literal["cosine", "norm-product", "distance"] = Field(
         "cosine",
         description="Similarity of two clips: cosine of tangent vectors (paper), product of their norms (first public "
         "code), or minus the geodesic distance (ours, not the paper's).",

@@ -13,7 +13,8 @@ from pydantic import Field
 from avbench.harness.contract.data import Classes, Clips
 from avbench.harness.contract.method import Difference
 from avbench.harness.contract.options import EpochOptions, Preset
-from avbench.methods.learning.training import Batch, BatchMethod, Dims
+from avbench.methods.learning.batch import Batch, Dims
+from avbench.methods.learning.training import BatchMethod
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from avbench.harness.contract.data import TrainingSet
+from avbench.methods.learning.batch import Batch
 from avbench.methods.learning.sampling import BalancedSampler
-from avbench.methods.learning.training import Batch
 
 
 class EpochBatches:

@@ -9,16 +9,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from avbench.methods.learning.losses import distances
-
-if TYPE_CHECKING:
-    from avbench.methods.families.hyper import Similarity
 
 EDGE = 1 - 1e-3
 """Points are kept within this part of the ball's radius."""
@@ -92,10 +88,11 @@ class Sphere(Space):
         return 2 * (distances(unit, unit) / (outside * outside.mT)).clamp(max=WIDEST).asin() / root
 
 
-def similarities(x: Tensor, space: Space, similarity: Similarity) -> Tensor:
+def similarities(x: Tensor, space: Space, similarity: str) -> Tensor:
     """Similarity of every two rows of x (..., B, F) in a space: (..., B, B).
 
-    Of tangent vectors the cosine, or the product of their norms; or minus the geodesic distance of the points.
+    ``cosine`` of tangent vectors, ``norm-product`` of them, or minus the geodesic ``distance`` of the points. Raises
+    ValueError for another name.
     """
     if similarity == "distance":
         return -space.geodesics(x)
@@ -103,11 +100,13 @@ def similarities(x: Tensor, space: Space, similarity: Similarity) -> Tensor:
     if similarity == "norm-product":
         norms: Tensor = torch.linalg.vector_norm(tangent, dim=-1, keepdim=True)
         return norms * norms.mT
-    unit = functional.normalize(tangent, dim=-1, eps=1e-8)
-    return unit @ unit.mT
+    if similarity == "cosine":
+        unit = functional.normalize(tangent, dim=-1, eps=1e-8)
+        return unit @ unit.mT
+    raise ValueError(f"unknown similarity {similarity!r}: cosine, norm-product or distance")
 
 
-def alignment(visual: Tensor, audio: Tensor, space: Space, similarity: Similarity, frobenius: bool) -> Tensor:
+def alignment(visual: Tensor, audio: Tensor, space: Space, similarity: str, frobenius: bool) -> Tensor:
     """Mean squared difference (...) of the similarity matrices of two modalities, each (..., B, F) (eq. 4).
 
     ``frobenius`` divides each matrix by its Frobenius norm first.

@@ -2,32 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from chromium import chromium, needs_chromium
 from simulated_site import results
 
 from avbench.leaderboard.site import build_site
 
-EXECUTABLE = Path(os.environ.get("AVBENCH_CHROMIUM", "/usr/bin/chromium"))
 AXE = Path(__file__).parent / "vendor" / "axe.min.js"
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
-pytestmark = pytest.mark.skipif(
-    not EXECUTABLE.is_file(), reason=f"no Chromium at {EXECUTABLE}; AVBENCH_CHROMIUM names another"
-)
-sync_api = pytest.importorskip("playwright.sync_api", reason="the Python package playwright is not installed")
+pytestmark = needs_chromium
 
 
 @pytest.fixture(scope="module")
@@ -39,10 +26,8 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    with sync_api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=str(EXECUTABLE), args=ARGUMENTS)
-        yield chromium
-        chromium.close()
+    with chromium() as started:
+        yield started
 
 
 class Reader:

@@ -25,9 +25,9 @@ from avbench.harness.features.archive import find_sets, read_set
 from avbench.harness.features.archive_files import opened
 from avbench.harness.features.draft import Draft
 from avbench.harness.features.manifest import Manifest
-from avbench.harness.plugins.sources import load_features
 from avbench.harness.features.store import Store
 from avbench.harness.features.tensorfile import TensorFile
+from avbench.harness.plugins.sources import load_features
 from avbench.harness.tracks import Track
 from avbench.splits import ARCHIVE_NAMES, PARTS, PartFacts, Split, load_split
 

@@ -19,8 +19,8 @@ from simulated_arrays import AUDIO, TEXT, VISUAL, ArrayFiles, array_files
 from avbench.harness.errors import DataError, UsageError
 from avbench.harness.features.arrays import read_arrays
 from avbench.harness.features.draft import Draft
-from avbench.harness.plugins.sources import load_features
 from avbench.harness.features.store import Store
+from avbench.harness.plugins.sources import load_features
 from avbench.harness.tracks import Track
 from avbench.splits import ARCHIVE_NAMES, PARTS, load_split
 

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from simulated_scores import ScoreTable, harmonic_mean, score_tables
 
-from avbench.harness.evaluation.calibration import GRID, Offset, ausuc, curve, exact_offset, grid_offset
 from avbench.harness.errors import RecordError
+from avbench.harness.evaluation.calibration import GRID, Offset, ausuc, curve, exact_offset, grid_offset
 from avbench.harness.evaluation.evidence import Evidence, reduce_scores
 from avbench.harness.evaluation.metrics import evaluate, predict
 

@@ -10,10 +10,10 @@ import pytest
 from click.testing import CliRunner
 from simulated_archive import made_up
 
-from avbench.harness.plugins import registry as plugins
 from avbench.harness.cli import cli
 from avbench.harness.features.archive import find_sets, read_set
 from avbench.harness.features.store import Store
+from avbench.harness.plugins import registry as plugins
 from avbench.harness.plugins.registry import Broken, Plugins
 
 

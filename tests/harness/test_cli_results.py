@@ -13,8 +13,8 @@ import pytest
 from simulated_results import OPTIONS, TRACKS, altered, configuration_of, record_of, simulated_run, store
 
 from avbench.harness.cli import main
-from avbench.harness.plugins.registry import plugins
 from avbench.harness.plugins.presets import changed_options, options_beyond_variant
+from avbench.harness.plugins.registry import plugins
 from avbench.harness.records.record import RunRecord
 from avbench.harness.records.results import ResultsFolder, evidence_path
 from avbench.harness.tracks import Track

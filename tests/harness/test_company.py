@@ -11,8 +11,9 @@ import pytest
 import torch
 from simulated_features import ridge, simulated_features
 
+from avbench.harness.evaluation.protocol import ALIGNED
+from avbench.harness.evaluation.two_stages import Result, run_two_stages
 from avbench.harness.running.company import Company, Pause
-from avbench.harness.evaluation.protocol import ALIGNED, Result, run_two_stages
 from avbench.methods.avca import AVCA
 
 CPU = torch.device("cpu")

@@ -7,11 +7,18 @@ from hypothesis import strategies as st
 from simulated_scores import ScoreTable, score_tables
 from simulated_scores import harmonic_mean as slow_harmonic_mean
 
+from avbench.harness.errors import RecordError
 from avbench.harness.evaluation.accuracy import class_weights
 from avbench.harness.evaluation.calibration import ausuc
-from avbench.harness.errors import RecordError
 from avbench.harness.evaluation.evidence import reduce_scores
-from avbench.harness.evaluation.metrics import Metrics, evaluate, harmonic_mean, mean_class_accuracy, per_class_recall, predict
+from avbench.harness.evaluation.metrics import (
+    Metrics,
+    evaluate,
+    harmonic_mean,
+    mean_class_accuracy,
+    per_class_recall,
+    predict,
+)
 
 many = settings(max_examples=100, deadline=None)
 

@@ -13,14 +13,15 @@ from simulated_results import configuration_of, record_of
 
 from avbench.harness.cli import cli
 from avbench.harness.contract.data import Clips, TrainingSet
-from avbench.harness.errors import UsageError
 from avbench.harness.contract.method import Progress
-from avbench.harness.running.numerics import products
+from avbench.harness.errors import UsageError
+from avbench.harness.evaluation.protocol import ALIGNED
+from avbench.harness.evaluation.stages import stage_data
+from avbench.harness.evaluation.two_stages import run_two_stages
 from avbench.harness.plugins.registry import plugins
-from avbench.harness.evaluation.protocol import ALIGNED, run_two_stages
 from avbench.harness.records.record import Configuration, Numerics, RunRecord, parse_record
 from avbench.harness.records.results import ResultsFolder
-from avbench.harness.evaluation.stages import stage_data
+from avbench.harness.running.numerics import products
 from avbench.harness.tracks import Track
 from avbench.leaderboard.boards import build_boards
 

@@ -10,13 +10,13 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from avbench.harness.plugins import registry as plugins
 from avbench.harness.cli import cli
+from avbench.harness.evaluation.two_stages import EpochDone
+from avbench.harness.plugins import registry as plugins
 from avbench.harness.plugins.observers import RunObserver
-from avbench.harness.evaluation.protocol import EpochDone
+from avbench.harness.records.planned import PlannedRun
 from avbench.harness.records.record import RunRecord
 from avbench.harness.records.results import ResultsFolder
-from avbench.harness.running.runs import PlannedRun
 
 SMALL = ["--dataset", "ucf", "--features", "demo", "-p", "epochs=2", "-p", "batches_per_epoch=2", "-p", "batch_size=16"]
 

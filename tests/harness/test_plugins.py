@@ -12,27 +12,25 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import click
 import pytest
 from click.testing import CliRunner
 from simulated_features import Ridge, simulated_features
 
-from avbench.harness.plugins import hookspecs
-from avbench.harness.plugins import registry as plugins
 from avbench.harness.cli import cli
+from avbench.harness.contract.variants import Variant
 from avbench.harness.errors import DataError, PluginError, UsageError
-from avbench.harness.features import sources
 from avbench.harness.features.assemble import HASHED, check
 from avbench.harness.features.featureset import FeatureSet
 from avbench.harness.features.hashing import content_hash
 from avbench.harness.features.source import FeatureSource
+from avbench.harness.plugins import door, hookspecs, sources
+from avbench.harness.plugins import registry as plugins
 from avbench.harness.plugins.hookspecs import hookimpl
 from avbench.harness.plugins.observers import RunObserver
 from avbench.harness.plugins.registry import Plugins, load_plugins
-from avbench.harness.records.record import RunRecord
 from avbench.harness.plugins.site_page import SitePage
+from avbench.harness.records.record import RunRecord
 from avbench.harness.tracks import Track
-from avbench.harness.contract.variants import Variant
 
 
 class Package:
@@ -138,26 +136,11 @@ class Watcher(RunObserver):
     name = "watcher"
 
 
-@click.command("greet")
-def greet() -> None:
-    """Say hello."""
-    click.echo("hello")
-
-
-@click.command("run")
-def clash() -> None:
-    """Named like a built-in one."""
-
-
 @pytest.mark.parametrize(
     ("hook", "good", "bad", "reason"),
     [
         ("avbench_run_observers", Watcher, Watcher(), "subclasses of RunObserver"),
         ("avbench_run_observers", Watcher, Watcher, "'watcher' is already registered"),
-        ("avbench_commands", greet, len, "list of Command"),
-        ("avbench_commands", greet, greet, "'greet' is already registered"),
-        ("avbench_commands", greet, clash, "has a command 'run' of its own"),
-        ("avbench_commands", greet, click.Command(None), "without a name"),
         ("avbench_feature_sources", SimulatedSource(), SimulatedSource, "list of FeatureSource"),
     ],
 )
@@ -169,9 +152,9 @@ def test_what_a_hook_may_return(hook: str, good: object, bad: object, reason: st
 
 
 def test_a_plugin_brings_all_or_nothing() -> None:
-    found = load(Package("half", lambda: module(lambda: [Ridge], avbench_commands=hookimpl(lambda: "none"))))
+    found = load(Package("half", lambda: module(lambda: [Ridge], avbench_variants=hookimpl(lambda: "none"))))
     assert not found.methods
-    assert "avbench_commands must return a list, not 'none'" in found.broken[0].reason
+    assert "avbench_variants must return a list, not 'none'" in found.broken[0].reason
 
 
 def test_a_broken_plugin_is_warned_of_once_and_strictly_refused(
@@ -193,19 +176,20 @@ def test_a_broken_plugin_is_warned_of_once_and_strictly_refused(
     assert isinstance(by_environment.exception, PluginError)
 
 
-def test_commands_of_plugins_stand_beside_the_built_in_ones(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plugins, "plugins", lambda: load(brings("polite", "avbench_commands", greet)))
-    runner = CliRunner()
-    assert runner.invoke(cli, ["greet"]).output == "hello\n"
-    assert "greet        Say hello." in runner.invoke(cli, ["--help"]).output
-    assert "Did you mean 'greet'?" in runner.invoke(cli, ["gret"]).output
+def test_reports_follow_a_run_and_one_that_fails_costs_only_itself() -> None:
+    def reports(name: str, hook: Callable[..., object]) -> Package:
+        return Package(name, lambda: module(avbench_run_reports=hookimpl(hook)))
+
+    found = load(reports("good", lambda records: [f"{len(records)} runs"]), reports("bad", lambda records: [1 / 0]))
+    assert found.run_reports([]) == ["0 runs"]
+    assert [b.reason for b in found.broken] == ["ZeroDivisionError: division by zero"]
 
 
 def test_plugins_are_listed_with_their_hooks_and_faults(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = load(brings("polite", "avbench_commands", greet), Package("bad", _import_error))
+    found = load(brings("polite", "avbench_variants", HALF), Package("bad", _import_error))
     monkeypatch.setattr("avbench.harness.cli.plugins.load", lambda: found)
     rows = json.loads(CliRunner().invoke(cli, ["plugins", "list", "--json"]).output)
-    assert rows[0]["hooks"] == ["avbench_commands"]
+    assert rows[0]["hooks"] == ["avbench_variants"]
     assert (rows[1]["distribution"], rows[1]["error"]) == ("bad", "ImportError: no such library")
 
 
@@ -294,9 +278,9 @@ def test_the_list_of_packages_to_load_restricts_strangers_only(monkeypatch: pyte
         return {d.metadata["Name"] for d, _ in plugins._entry_points()}
 
     assert names() >= {"avbench", "stranger"}
-    monkeypatch.setenv(plugins.ONLY, "")
+    monkeypatch.setenv(door.ONLY, "")
     assert names() == {"avbench"}
-    monkeypatch.setenv(plugins.ONLY, "other, stranger")
+    monkeypatch.setenv(door.ONLY, "other, stranger")
     assert names() == {"avbench", "stranger"}
 
 

@@ -11,15 +11,16 @@ import pytest
 import torch
 from simulated_features import Ridge, RidgeOptions, ridge, simulated_features
 
-from avbench.harness.evaluation.calibration import exact_offset, grid_offset
 from avbench.harness.contract.data import Classes, Clips, TrainingSet
-from avbench.harness.errors import DataError, MethodError
-from avbench.harness.features.featureset import FeatureSet
 from avbench.harness.contract.method import Progress
+from avbench.harness.errors import DataError, MethodError
+from avbench.harness.evaluation.calibration import exact_offset, grid_offset
+from avbench.harness.evaluation.evidence import TEST, VALIDATION
 from avbench.harness.evaluation.metrics import evaluate
-from avbench.harness.evaluation.protocol import ALIGNED, AS_PUBLISHED, Protocol, Result, run_two_stages
-from avbench.harness.records.results import TEST, VALIDATION
+from avbench.harness.evaluation.protocol import ALIGNED, AS_PUBLISHED, Protocol
 from avbench.harness.evaluation.stages import stage_data
+from avbench.harness.evaluation.two_stages import Result, run_two_stages
+from avbench.harness.features.featureset import FeatureSet
 
 
 def run(

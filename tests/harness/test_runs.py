@@ -12,18 +12,19 @@ import pytest
 import torch
 from simulated_features import Ridge, simulated_features
 
-from avbench.harness.running import runs
 from avbench.harness.contract.data import TrainingSet
+from avbench.harness.contract.method import Progress
 from avbench.harness.errors import RecordError, UsageError
 from avbench.harness.features.featureset import FeatureSet
 from avbench.harness.features.manifest import Manifest
-from avbench.harness.contract.method import Progress
 from avbench.harness.plugins.registry import Plugins, Registered
+from avbench.harness.records.planned import PlannedRun
 from avbench.harness.records.record import RunRecord
 from avbench.harness.records.results import ResultsFolder, Unreadable, evidence_path
-from avbench.harness.running.runs import PlannedRun, execute, plan
-from avbench.harness.tracks import Track
 from avbench.harness.records.verification import check
+from avbench.harness.running import runs
+from avbench.harness.running.runs import execute, plan
+from avbench.harness.tracks import Track
 
 TRACK = Track("ucf", "simulated")
 CPU = torch.device("cpu")

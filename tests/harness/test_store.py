@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from simulated_archive import snapshot
 
 from avbench.harness.errors import DataError, UsageError
+from avbench.harness.evaluation.protocol import ALIGNED
+from avbench.harness.evaluation.stages import stage_data
 from avbench.harness.features.draft import ClipGroup, Draft
 from avbench.harness.features.store import LEFTOVER_SECONDS, Store
 from avbench.harness.features.tensorfile import Layout, TensorFile
-from avbench.harness.evaluation.protocol import ALIGNED
-from avbench.harness.evaluation.stages import stage_data
 from avbench.harness.tracks import Track
 from avbench.splits import PARTS, SplitClass, load_split
 

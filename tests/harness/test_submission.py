@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from simulated_results import altered, configuration_of, many_runs, reconfigured, record_of, simulated_run, store
 
-from avbench.harness.records import submission
 from avbench.harness.errors import AvbenchError, RecordError, UsageError
+from avbench.harness.records import submission
 from avbench.harness.records.record import RunRecord
 from avbench.harness.records.results import ResultsFolder, evidence_path
 from avbench.harness.records.submission import accept_submission, write_submission

@@ -9,13 +9,13 @@ import pytest
 import torch
 from simulated_features import Ridge, simulated_features
 
-from avbench.harness.running import runs
+from avbench.harness.contract.variants import Variant, read_variants
 from avbench.harness.errors import MethodError, UsageError
 from avbench.harness.plugins.registry import Plugins, Registered
 from avbench.harness.records.results import ResultsFolder
+from avbench.harness.running import runs
 from avbench.harness.running.runs import execute, plan
 from avbench.harness.tracks import Track
-from avbench.harness.contract.variants import Variant, read_variants
 
 HEADER = "method,variant,options,paper,table"
 STRONG = Variant("ridge", "strength=2", {"strength": 2.0, "epochs": 4}, "a-paper", "table-1")

@@ -12,8 +12,8 @@ from avbench.harness.evaluation.evidence import Evidence
 from avbench.harness.evaluation.metrics import evaluate
 from avbench.harness.records.record import Capabilities, Metrics, ProtocolVersion, RunRecord
 from avbench.harness.records.results import ResultsFolder, pack_evidence, unpack_evidence
-from avbench.harness.tracks import Track
 from avbench.harness.records.verification import check, find_split
+from avbench.harness.tracks import Track
 
 UCF = Track("ucf", "main")
 

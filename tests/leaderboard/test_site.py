@@ -17,8 +17,8 @@ from simulated_site import METHODS, UCF, Document, results
 
 from avbench.harness.errors import UsageError
 from avbench.harness.plugins.registry import Loaded, Plugins
-from avbench.harness.records.results import ResultsFolder
 from avbench.harness.plugins.site_page import SitePage
+from avbench.harness.records.results import ResultsFolder
 from avbench.leaderboard.claims import claims, papers
 from avbench.leaderboard.site import build_site
 from avbench.leaderboard.site.files import MANIFEST, hashes

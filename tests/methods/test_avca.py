@@ -21,7 +21,7 @@ from avbench.harness.testing.simulated import (
 )
 from avbench.harness.tracks import Track
 from avbench.methods.avca import AVCA, AVCAOptions
-from avbench.methods.learning.training import Batch, Dims
+from avbench.methods.learning.batch import Batch, Dims
 
 LOSSES = ("loss_t", "loss_rec", "loss_ct", "loss_w", "loss_r")
 NO_DROPOUT: dict[str, Any] = {"dropout_encoder": 0.0, "dropout_projection": 0.0, "dropout_decoder": 0.0}

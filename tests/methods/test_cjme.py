@@ -14,7 +14,7 @@ from avbench.harness.contract.data import Clips
 from avbench.harness.testing.simulated import simulated_classes
 from avbench.harness.tracks import Track
 from avbench.methods.cjme import CJME, CJMEOptions
-from avbench.methods.learning.training import Batch, Dims
+from avbench.methods.learning.batch import Batch, Dims
 
 DIMS = Dims(audio=20, visual=30, text=300, classes=5, unseen=0)
 

@@ -15,9 +15,9 @@ from avbench.harness.plugins.registry import plugins
 from avbench.harness.testing.simulated import fitted, simulated_classes, simulated_training
 from avbench.harness.tracks import Track
 from avbench.methods import ez_avgzl
-from avbench.methods.learning.class_embeddings import nearest_distance
 from avbench.methods.ez_avgzl import EZAVGZL, EZAVGZLOptions
-from avbench.methods.learning.training import Batch, Dims
+from avbench.methods.learning.batch import Batch, Dims
+from avbench.methods.learning.class_embeddings import nearest_distance
 
 DIMS = Dims(audio=20, visual=30, text=300, classes=5, unseen=3)
 SMALL: dict[str, Any] = {"batches_per_epoch": 2, "batch_size": 8, "layers": 1, "heads": 2, "head_width": 8}

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from avbench.harness.contract.data import Classes, Clips, TrainingSet
-from avbench.harness.errors import MethodError
 from avbench.harness.contract.method import Method
+from avbench.harness.errors import MethodError
 from avbench.harness.testing.simulated import (
     SimulatedProgress,
     fitted,
@@ -20,10 +20,10 @@ from avbench.harness.testing.simulated import (
     simulated_training,
 )
 from avbench.harness.tracks import Track
-from avbench.methods.learning import softmax
 from avbench.methods.fvaegan_d2 import FVAEGAN, FVAEGANOptions
+from avbench.methods.learning import softmax
+from avbench.methods.learning.batch import Batch, Dims
 from avbench.methods.learning.softmax import Softmax
-from avbench.methods.learning.training import Batch, Dims
 
 MAIN = Dims(audio=512, visual=512, text=300, classes=5, unseen=0)
 SMALL = Dims(audio=6, visual=8, text=10, classes=5, unseen=0)

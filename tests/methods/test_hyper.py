@@ -20,8 +20,8 @@ from avbench.methods.families.hyper import Alignment
 from avbench.methods.hyper_alignment import HyperAlignment
 from avbench.methods.hyper_multiple import HyperMultiple
 from avbench.methods.hyper_single import HyperSingle
+from avbench.methods.learning.batch import Batch, Dims
 from avbench.methods.learning.hyperbolic import Euclidean, Hyperbolic, Sphere, alignment
-from avbench.methods.learning.training import Batch, Dims
 
 METHODS: tuple[type[Alignment], ...] = (HyperAlignment, HyperSingle, HyperMultiple)
 PREDICTED: tuple[type[Alignment], ...] = (HyperSingle, HyperMultiple)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
-from typing import get_args
 
 import pytest
 import torch
@@ -12,10 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from avbench.methods.families.hyper import Similarity
 from avbench.methods.learning.hyperbolic import EDGE, Euclidean, Hyperbolic, Space, Sphere, alignment, similarities
 
-SIMILARITIES: tuple[Similarity, ...] = get_args(Similarity)
+SIMILARITIES = ("cosine", "norm-product", "distance")
 CURVED: tuple[type[Hyperbolic] | type[Sphere], ...] = (Hyperbolic, Sphere)
 ALL_SPACES = [Euclidean(), *(space(k) for space in CURVED for k in (1e-6, 0.2, 1.0))]
 
@@ -181,7 +179,7 @@ def test_two_points_at_the_edge() -> None:
 @pytest.mark.parametrize("per_row", [False, True])
 @pytest.mark.parametrize("space", CURVED)
 @pytest.mark.parametrize("similarity", SIMILARITIES)
-def test_gradients_are_finite(similarity: Similarity, space: type[Hyperbolic] | type[Sphere], per_row: bool) -> None:
+def test_gradients_are_finite(similarity: str, space: type[Hyperbolic] | type[Sphere], per_row: bool) -> None:
     x = torch.randn(9, 4, generator=torch.Generator().manual_seed(0))
     lengths = torch.tensor([0, 1e-30, 1e-8, 1e-4, 1, EDGE / 0.5**0.5, 1 / 0.5**0.5, 1e3, 1e10])[:, None]
     x = torch.nn.functional.normalize(x) * lengths
@@ -202,7 +200,7 @@ def test_gradients_are_finite(similarity: Similarity, space: type[Hyperbolic] | 
 
 @pytest.mark.parametrize("space", CURVED)
 @pytest.mark.parametrize("similarity", SIMILARITIES)
-def test_gradients_are_those_of_finite_differences(similarity: Similarity, space: type[Hyperbolic]) -> None:
+def test_gradients_are_those_of_finite_differences(similarity: str, space: type[Hyperbolic]) -> None:
     x, y = (rows(4, length=0.7, seed=seed).requires_grad_() for seed in (0, 1))
     k = torch.linspace(0.1, 0.6, 4).double()[:, None].requires_grad_()
 
@@ -212,7 +210,7 @@ def test_gradients_are_those_of_finite_differences(similarity: Similarity, space
     assert torch.autograd.gradcheck(loss, (x, y, k))
 
 
-def slow_similarity(a: Tensor, b: Tensor, space: Space, similarity: Similarity) -> float:
+def slow_similarity(a: Tensor, b: Tensor, space: Space, similarity: str) -> float:
     """One entry of the similarity matrix; the space has one number as its curvature."""
     if similarity == "distance":
         if isinstance(space, Euclidean):
@@ -231,7 +229,7 @@ def slow_similarity(a: Tensor, b: Tensor, space: Space, similarity: Similarity) 
 @pytest.mark.parametrize("frobenius", [False, True])
 @pytest.mark.parametrize("similarity", SIMILARITIES)
 @pytest.mark.parametrize("space", [Euclidean(), Hyperbolic(0.3), Sphere(0.3)], ids=str)
-def test_alignment_by_pairs(space: Space, similarity: Similarity, frobenius: bool) -> None:
+def test_alignment_by_pairs(space: Space, similarity: str, frobenius: bool) -> None:
     visual, audio = rows(2 * 5, length=2).view(2, 5, 5), rows(2 * 5, length=1, seed=1).view(2, 5, 5)
     for half, loss in enumerate(alignment(visual, audio, space, similarity, frobenius)):
         entries = [
@@ -250,7 +248,7 @@ def test_every_row_has_its_own_curvature() -> None:
         torch.testing.assert_close(space(k).geodesics(x), space(k.mean().item()).geodesics(x))
 
 
-def loss_and_gradient(space: Space, similarity: Similarity) -> tuple[Tensor, Tensor, Tensor]:
+def loss_and_gradient(space: Space, similarity: str) -> tuple[Tensor, Tensor, Tensor]:
     generator = torch.Generator().manual_seed(0)
     visual, audio = (torch.randn(2, 40, 30, generator=generator).relu().requires_grad_() for _ in range(2))
     loss = alignment(visual, audio, space, similarity, frobenius=False).sum()
@@ -285,7 +283,7 @@ def test_under_cosine_curvature_has_no_gradient() -> None:
 
 
 @pytest.mark.parametrize("similarity", ["norm-product", "distance"])
-def test_without_cosine_curvature_matters(similarity: Similarity) -> None:
+def test_without_cosine_curvature_matters(similarity: str) -> None:
     euclidean, *_ = loss_and_gradient(Euclidean(), similarity)
     for space in CURVED:
         losses = [loss_and_gradient(space(k), similarity)[0].item() for k in (0.001, 0.01, 0.2)]
@@ -295,7 +293,7 @@ def test_without_cosine_curvature_matters(similarity: Similarity) -> None:
 
 @pytest.mark.parametrize("similarity", SIMILARITIES)
 @pytest.mark.parametrize("space", ALL_SPACES, ids=str)
-def test_all_zero_encodings_do_no_harm(space: Space, similarity: Similarity) -> None:
+def test_all_zero_encodings_do_no_harm(space: Space, similarity: str) -> None:
     visual = torch.randn(6, 4, generator=torch.Generator().manual_seed(0)).relu()
     visual[2] = 0
     visual.requires_grad_()

@@ -15,11 +15,11 @@ from avbench.harness.testing.simulated import SimulatedProgress, fitted, simulat
 from avbench.harness.tracks import Track
 from avbench.methods.ale import ALE, ALEOptions
 from avbench.methods.apn import APN, APNOptions
-from avbench.methods.learning.blocks import dropout_mask
 from avbench.methods.devise import DeViSE
 from avbench.methods.families.linear import CompatibilityMethod, LinearMethod
+from avbench.methods.learning.batch import Batch, Dims
+from avbench.methods.learning.blocks import dropout_mask
 from avbench.methods.sje import SJE
-from avbench.methods.learning.training import Batch, Dims
 
 CPU = torch.device("cpu")
 DIMS = Dims(audio=5, visual=6, text=16, classes=7, unseen=0)

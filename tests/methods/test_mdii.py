@@ -11,8 +11,8 @@ from torch.nn.functional import kl_div
 
 from avbench.harness.testing.simulated import SimulatedProgress, fitted, simulated_training
 from avbench.harness.tracks import Track
+from avbench.methods.learning.batch import Batch, Dims
 from avbench.methods.mdii import MDII, MDIIOptions, Posteriors, classification_loss, pseudo_mask
-from avbench.methods.learning.training import Batch, Dims
 
 SIZES = Dims(audio=512, visual=512, text=300, classes=5, unseen=0)
 

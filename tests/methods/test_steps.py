@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from avbench.harness.testing.simulated import SimulatedProgress, fitted, moved, simulated_training
-from avbench.methods.learning import steps
 from avbench.methods.avca import AVCA, AVCAOptions
+from avbench.methods.learning import steps
 
 
 def test_on_cpu_every_call_is_one_plain_step() -> None:

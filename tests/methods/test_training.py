@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from avbench.harness.contract.data import Classes, Clips
-from avbench.harness.errors import MethodError
 from avbench.harness.contract.options import EpochOptions
+from avbench.harness.errors import MethodError
 from avbench.harness.testing.simulated import (
     SimulatedProgress,
     fitted,
@@ -17,7 +17,8 @@ from avbench.harness.testing.simulated import (
     simulated_training,
 )
 from avbench.methods.avca import AVCA, AVCAOptions
-from avbench.methods.learning.training import Batch, BatchMethod, Dims
+from avbench.methods.learning.batch import Batch, Dims
+from avbench.methods.learning.training import BatchMethod
 
 
 class Linear(BatchMethod):

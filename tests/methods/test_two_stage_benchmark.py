@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from avbench.harness.contract.data import Classes, Clips
 from avbench.harness.testing.simulated import simulated_classes
 from avbench.methods.avca import AVCA, AVCAOptions
+from avbench.methods.learning.batch import Batch, Dims
 from avbench.methods.learning.blocks import Block
-from avbench.methods.learning.training import Batch, Dims
 
 if TYPE_CHECKING:
     import yardstick

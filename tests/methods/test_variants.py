@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from avbench.harness.plugins.registry import plugins
-from avbench.harness.evaluation.protocol import PROTOCOLS
-from avbench.harness.tracks import Track
 from avbench.harness.contract.variants import Variant
+from avbench.harness.evaluation.protocol import PROTOCOLS
+from avbench.harness.plugins.registry import plugins
+from avbench.harness.tracks import Track
 from avbench.leaderboard.claims import claims
 from avbench.splits import DATASETS
 

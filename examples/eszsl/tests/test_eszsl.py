@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from avbench.harness.contract.data import Classes, Clips, TrainingSet
-from avbench.harness.contract.method import Method
+from avbench import Classes, Clips, Method, TrainingSet
 from avbench.harness.testing import check_method
 
 from avbench_eszsl.method import ESZSL, ESZSLOptions

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from avbench.harness.plugins.hookspecs import hookimpl
-from avbench.harness.contract.method import Method
+from avbench import Method, hookimpl
 
 from avbench_eszsl.method import ESZSL
 

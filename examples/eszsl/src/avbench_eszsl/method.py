@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from avbench.harness.contract.data import Classes, Clips, TrainingSet
-from avbench.harness.contract.method import Method, MethodInfo, Progress
-from avbench.harness.contract.options import Options
+from avbench import Classes, Clips, Method, MethodInfo, Options, Progress, TrainingSet
 from pydantic import Field
 
 if TYPE_CHECKING:

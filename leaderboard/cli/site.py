@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from avbench.harness.cli.lazy import LazyGroup
 from avbench.harness.cli.selection import results_option
 from avbench.harness.printable import printable
 from avbench.harness.records.results import ResultsFolder
@@ -19,7 +20,7 @@ _site_option = click.option(
 )
 
 
-@click.group()
+@click.group(cls=LazyGroup, place="leaderboard")
 def leaderboard() -> None:
     """Build, look at and publish the leaderboard."""
 

@@ -116,7 +116,7 @@ def export(
     protocol: Sequence[str],
 ) -> None:
     """Write one flat row per finished run to OUT, a .csv or .json file. Runs that do not verify are left out."""
-    from avbench.harness.cli.results_list import summary
+    from avbench.harness.records.summary import summary
     from avbench.leaderboard.tables import csv_text
 
     if out.suffix not in (".csv", ".json"):

@@ -1,0 +1,48 @@
+"""The door that all plugins come through: which packages may enter, and those that failed. Imports next to nothing."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import traceback
+from dataclasses import dataclass, field
+
+ONLY = "AVBENCH_LOAD_PLUGINS"
+"""Environment variable: names of the distributions to load beside avbench itself, with commas between; empty, none."""
+
+logger = logging.getLogger("avbench.plugins")
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A plugin that failed: which distribution, which entry point, and why."""
+
+    distribution: str
+    entry_point: str
+    reason: str
+    traceback: str = field(repr=False, default="")
+
+    def __str__(self) -> str:
+        return f"plugin {self.entry_point!r} of {self.distribution} is left out: {self.reason}"
+
+
+def left_out(distribution: str, entry_point: str, error: BaseException) -> Broken:
+    """Name a plugin that failed, in a warning."""
+    broken = Broken(distribution, entry_point, f"{type(error).__name__}: {error}", traceback.format_exc())
+    logger.warning("warning: %s", broken)
+    return broken
+
+
+def canonical(name: str) -> str:
+    """A distribution's name as package indexes compare it: ``Avbench_Mine`` and ``avbench-mine`` are one."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def may_enter(distribution: str) -> bool:
+    """Whether :data:`ONLY` lets a distribution in."""
+    only = os.environ.get(ONLY)
+    return only is None or canonical(distribution) in {
+        "avbench",
+        *(canonical(name.strip()) for name in only.split(",")),
+    }

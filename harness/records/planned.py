@@ -1,0 +1,20 @@
+"""A run that is to be done."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from avbench.harness.records.record import Configuration
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """One run to be done."""
+
+    configuration: Configuration
+    variant: str | None = None
+
+    def __str__(self) -> str:
+        c = self.configuration
+        variant = f" {self.variant}" if self.variant else ""
+        return f"{c.method}{variant} {c.track} {c.protocol.name} seed {c.seed}"
