@@ -19,7 +19,8 @@ from avbench.harness.tracks import Track
 from avbench.splits import DATASETS, PARTITIONS
 
 if TYPE_CHECKING:
-    from avbench.harness.features.provenance import Extraction, TrainedOn
+    from avbench.harness.contract.encoder import TrainedOn
+    from avbench.harness.features.provenance import Extraction
 
 PLACE = click.Path(path_type=Path)
 
@@ -137,12 +138,13 @@ def _pair(text: str, option: str, encoders: Sequence[str]) -> tuple[str, str]:
 
 
 def _declared(text: str) -> TrainedOn:
-    from avbench.harness.features.provenance import TrainedOn
+    from avbench.harness.contract.encoder import TrainedOn
 
     words = [word.strip() for word in text.split(",")]
     if words == ["none"]:
         return TrainedOn(datasets=(), unseen_classes=())
-    seen, classes = [], []
+    seen: list[str] = []
+    classes: list[str] = []
     for word in words:
         dataset, _, what = word.partition(":")
         if dataset not in DATASETS or what not in ("", "classes"):

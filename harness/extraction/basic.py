@@ -11,8 +11,14 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from avbench.harness.extraction.encoder import Encoder, FrameEncoder, SoundEncoder
-from avbench.harness.features.provenance import FrameSampling, SoundSampling, TrainedOn
+from avbench.harness.contract.encoder import (
+    Encoder,
+    FrameEncoder,
+    FrameSampling,
+    SoundEncoder,
+    SoundSampling,
+    TrainedOn,
+)
 from avbench.harness.plugins.hookspecs import hookimpl
 
 NOTHING = TrainedOn(datasets=(), unseen_classes=())
@@ -34,10 +40,11 @@ class BasicPictures(FrameEncoder):
         return np.stack([self._step(step) for step in steps])
 
     def _step(self, step: NDArray[np.uint8]) -> NDArray[np.float32]:
-        grey = step @ np.array([0.299, 0.587, 0.114], np.float32)
+        grey = step.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
         colours = [_frequencies(step[..., c] // (256 // COLOUR_BINS), COLOUR_BINS) for c in range(3)]
         changes = np.minimum(np.abs(np.diff(grey, axis=0)) / 4, MOTION_BINS - 1).astype(np.intp)
-        return np.sqrt(np.concatenate([*colours, _directions(grey), _frequencies(changes, MOTION_BINS)]))
+        parts = [*colours, _directions(grey), _frequencies(changes, MOTION_BINS)]
+        return np.sqrt(np.concatenate(parts), dtype=np.float32)
 
 
 class BasicSound(SoundEncoder):
@@ -69,12 +76,14 @@ def mel_filters(rate: int) -> NDArray[np.float32]:
     corners = 700 * (10 ** (np.linspace(low, high, MELS + 2) / 2595) - 1)
     rising = (frequencies[:, None] - corners[:-2]) / (corners[1:-1] - corners[:-2])
     falling = (corners[2:] - frequencies[:, None]) / (corners[2:] - corners[1:-1])
-    return np.maximum(0, np.minimum(rising, falling)).astype(np.float32)
+    found: NDArray[np.float32] = np.maximum(0, np.minimum(rising, falling)).astype(np.float32)
+    return found
 
 
 def _frequencies(bins: NDArray[np.integer], count: int) -> NDArray[np.float32]:
     found = np.bincount(bins.ravel(), minlength=count)
-    return (found / max(1, found.sum())).astype(np.float32)
+    shares: NDArray[np.float64] = found / max(1, int(found.sum()))
+    return shares.astype(np.float32)
 
 
 def _directions(grey: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from avbench.harness.contract.encoder import FrameEncoder, SoundEncoder, TrainedOn
 from avbench.harness.errors import UsageError, unknown
-from avbench.harness.extraction.encoder import FrameEncoder, SoundEncoder
 from avbench.harness.extraction.messages import EncoderChoice
 from avbench.harness.extraction.plan import encoder_facts
 from avbench.harness.extraction.weights import find_weights
-from avbench.harness.features.provenance import EncoderFacts, TrainedOn
+from avbench.harness.features.provenance import EncoderFacts
 from avbench.harness.plugins.registry import Plugins, RegisteredEncoder
 from avbench.harness.plugins.source_hash import source_hash
 

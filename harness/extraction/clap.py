@@ -12,11 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from avbench.harness.contract.encoder import Encoder, SoundEncoder, SoundSampling, Weights
 from avbench.harness.errors import UsageError
-from avbench.harness.extraction.encoder import Encoder, SoundEncoder, Weights
 from avbench.harness.extraction.templates import sound_templates
 from avbench.harness.extraction.weights import loaded
-from avbench.harness.features.provenance import SoundSampling
 from avbench.harness.plugins.hookspecs import hookimpl
 
 SENTENCES_AT_ONCE = 64

@@ -11,11 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from avbench.harness.contract.encoder import Encoder, FrameEncoder, FrameSampling, Weights
 from avbench.harness.errors import UsageError
-from avbench.harness.extraction.encoder import Encoder, FrameEncoder, Weights
 from avbench.harness.extraction.templates import picture_templates
 from avbench.harness.extraction.weights import loaded
-from avbench.harness.features.provenance import FrameSampling
 from avbench.harness.plugins.hookspecs import hookimpl
 
 SENTENCES_AT_ONCE = 64

@@ -50,7 +50,7 @@ def opened(path: Path) -> Iterator[InputContainer]:
         raise BadVideoError("not a regular file")
     with open(handle, "rb") as file:
         try:
-            container = av.open(file, options=OPTIONS, buffer_size=BUFFER_BYTES, metadata_errors="replace")
+            container = av.open(file, "r", options=OPTIONS, buffer_size=BUFFER_BYTES, metadata_errors="replace")
         except (av.FFmpegError, ValueError) as error:
             raise BadVideoError(f"no video file that can be read ({reason(error)})") from None
         with container:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeGuard
+from typing import TYPE_CHECKING, Any
 
 from avbench.harness.extraction.container import BadVideoError, opened, reason
 from avbench.harness.extraction.frames import FrameSampler, quarter_turns
@@ -69,6 +69,8 @@ def decode(
 
     Raises :class:`BadVideoError` for what gives no picture at all; a video that breaks off is used as far as it goes.
     """
+    from av import AudioFrame
+
     account = Account()
     with opened(path) as container:
         pictures = container.streams.best("video")
@@ -83,7 +85,7 @@ def decode(
         heard = 0.0
         going = {"pictures"} if voices is None else {"pictures", "sound"}
         for frame in _decoded(container, [s for s in (pictures, voices) if s is not None], account):
-            if _is_sound(frame):
+            if isinstance(frame, AudioFrame):
                 if heard >= end:
                     going.discard("sound")
                 elif heard >= start:
@@ -115,16 +117,12 @@ def decode(
     return account
 
 
-def _is_sound(frame: VideoFrame | AudioFrame) -> TypeGuard[AudioFrame]:
-    return hasattr(frame, "sample_rate")
-
-
 def _decoded(container: InputContainer, streams: list[object], account: Account) -> Iterator[VideoFrame | AudioFrame]:
     """Frames as they come. Packets that cannot be decoded are passed over and told; a broken end is the end."""
     import av
 
     broken = 0
-    packets: Iterator[Packet] = container.demux(streams)
+    packets: Iterator[Packet[Any]] = container.demux(streams)
     while True:
         try:
             packet = next(packets)

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from avbench.harness.contract.encoder import Modality, TrainedOn
 from avbench.harness.errors import DataError, UsageError
 from avbench.harness.extraction.choice import Chosen, choose
 from avbench.harness.extraction.labels import label_vectors_of
@@ -31,7 +32,7 @@ from avbench.harness.features.draft import (
     silent,
     unit_vectors_checked,
 )
-from avbench.harness.features.provenance import BadVideo, Extraction, Modality, Steps, TrainedOn
+from avbench.harness.features.provenance import BadVideo, Extraction, Steps
 from avbench.harness.plugins.registry import Plugins
 from avbench.harness.tracks import Track
 from avbench.splits import load_split

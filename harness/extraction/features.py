@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from avbench.harness.contract.encoder import FrameEncoder, SoundEncoder
 from avbench.harness.errors import PluginError
 from avbench.harness.extraction.decode import MAX_SECONDS, Account, decode
-from avbench.harness.extraction.encoder import FrameEncoder, SoundEncoder
 from avbench.harness.extraction.frames import FrameSampler
 from avbench.harness.extraction.sound import SoundCutter
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from avbench.harness.contract.encoder import FrameSampling
 from avbench.harness.extraction.container import MAX_PIXELS, BadVideoError
-from avbench.harness.features.provenance import FrameSampling
 
 if TYPE_CHECKING:
     from av import VideoFrame

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from avbench.harness.extraction.encoder import Weights
+from avbench.harness.contract.encoder import Weights
 
 MissingAudio = Literal["zeros", "drop", "fail"]
 

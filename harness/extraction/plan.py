@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from avbench.harness.extraction.encoder import Encoder, Weights
+from avbench.harness.contract.encoder import Encoder, TrainedOn, Weights
 from avbench.harness.extraction.layouts import Place
 from avbench.harness.extraction.messages import ClipTask, MissingAudio, ShardTask
 from avbench.harness.features.draft import ListedClips
-from avbench.harness.features.provenance import EncoderFacts, TrainedOn
+from avbench.harness.features.provenance import EncoderFacts
 from avbench.harness.plugins.registry import RegisteredEncoder
 
 CLIPS_OF_A_SHARD = 16

@@ -11,6 +11,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from avbench.harness.atomic import write_bytes
-from avbench.harness.features.provenance import Modality
+from avbench.harness.contract.encoder import Modality
 
 MODALITIES: tuple[Modality, ...] = ("audio", "visual")
 
@@ -43,7 +44,7 @@ class ClipSteps:
 
 def write_shard(path: Path, key: str, clips: Sequence[ClipSteps]) -> None:
     """The same clips give the same bytes."""
-    tensors = {}
+    tensors: dict[str, NDArray[Any]] = {}
     for modality in MODALITIES:
         steps: list[NDArray[np.float32]] = [getattr(clip, modality) for clip in clips]
         tensors[modality] = np.concatenate(steps)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from avbench.harness.features.provenance import SoundSampling
+from avbench.harness.contract.encoder import SoundSampling
 
 if TYPE_CHECKING:
     from av import AudioFrame

@@ -11,8 +11,8 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
+from avbench.harness.contract.encoder import Encoder
 from avbench.harness.errors import PluginError
-from avbench.harness.extraction.encoder import Encoder
 from avbench.splits import Split
 
 IMAGES = ("a photo", "a video", "a example", "a demonstration")
@@ -55,4 +55,5 @@ def label_vectors(encoder: Encoder, split: Split) -> NDArray[np.float32]:
 
 def _unit(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 0)
+    found: NDArray[np.float64] = np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 0)
+    return found

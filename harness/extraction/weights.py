@@ -5,13 +5,10 @@ from __future__ import annotations
 import hashlib
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from avbench.harness.contract.encoder import Weights
 from avbench.harness.errors import DataError, UsageError
-from avbench.harness.extraction.encoder import Weights
-
-if TYPE_CHECKING:
-    from torch import nn
 
 BY_NAME = re.compile(r"([A-Za-z0-9][\w.-]*(?:/[\w.-]+)?)@([0-9a-f]{40})")
 FETCHED = ["*.safetensors", "*.json", "*.txt"]
@@ -40,7 +37,7 @@ def find_weights(where: str) -> Weights:
     return Weights(folder, name, revision, _hash(files))
 
 
-def loaded(kind: Any, weights: Weights, family: str, device: str) -> nn.Module:
+def loaded(kind: Any, weights: Weights, family: str, device: str) -> Any:
     """A model of a class of transformers, ready to encode.
 
     Raises :class:`DataError` for weights of another family, broken ones, and such that lack a tensor.
@@ -67,8 +64,7 @@ def loaded(kind: Any, weights: Weights, family: str, device: str) -> nn.Module:
     if lacking := sorted(info["missing_keys"]) + sorted(map(str, info["mismatched_keys"])):
         raise DataError(f"weights {weights.name!r} lack {len(lacking)} tensors, such as {lacking[0]}")
     model.eval().requires_grad_(False)
-    module: nn.Module = model.to(device)
-    return module
+    return model.to(device)
 
 
 def _fetched(name: str, revision: str) -> Path:

@@ -14,9 +14,9 @@ from typing import TextIO
 
 import numpy as np
 
+from avbench.harness.contract.encoder import FrameEncoder, SoundEncoder
 from avbench.harness.errors import AvbenchError, DataError
 from avbench.harness.extraction.container import BadVideoError
-from avbench.harness.extraction.encoder import FrameEncoder, SoundEncoder
 from avbench.harness.extraction.features import VideoFeatures, encode_video
 from avbench.harness.extraction.messages import ClipTask, EncoderChoice, MissingAudio, News, Setup, ShardTask
 from avbench.harness.extraction.shards import ClipNotes, ClipSteps, write_shard

@@ -117,7 +117,8 @@ def _directions(values: Matrix, learnt: slice) -> Matrix:
     deviation = known.std(axis=0, dtype=np.float64)
     scaled = ((values - mean) / np.where(deviation > 0, deviation, 1)).astype(np.float32)
     norms = np.linalg.norm(scaled, axis=1, keepdims=True)
-    return np.divide(scaled, norms, out=np.zeros_like(scaled), where=norms > 0)
+    found: Matrix = np.divide(scaled, norms, out=np.zeros_like(scaled), where=norms > 0)
+    return found
 
 
 def _nearest(

@@ -6,7 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt
 
-from avbench.harness.features.provenance import Extraction, Seen
+from avbench.harness.contract.encoder import Seen
+from avbench.harness.features.provenance import Extraction
 
 STORE_VERSION: Literal[1] = 1
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import pluggy
 
 if TYPE_CHECKING:
+    from avbench.harness.contract.encoder import Encoder
     from avbench.harness.contract.method import Method
     from avbench.harness.contract.variants import Variant
-    from avbench.harness.extraction.encoder import Encoder
     from avbench.harness.features.source import FeatureSource
     from avbench.harness.plugins.observers import RunObserver
     from avbench.harness.plugins.site_page import SitePage

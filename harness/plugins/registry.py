@@ -19,7 +19,7 @@ from avbench.harness.plugins.door import Broken, canonical, left_out, may_enter
 from avbench.harness.plugins.observers import RunObserver
 
 if TYPE_CHECKING:
-    from avbench.harness.extraction.encoder import Encoder
+    from avbench.harness.contract.encoder import Encoder
     from avbench.harness.features.source import FeatureSource
     from avbench.harness.plugins.site_page import SitePage
     from avbench.harness.records.record import RunRecord
@@ -244,7 +244,7 @@ def _observer_name(observer: object) -> str:
 
 
 def _encoder_name(encoder: object) -> str:
-    from avbench.harness.extraction.encoder import FrameEncoder, SoundEncoder
+    from avbench.harness.contract.encoder import FrameEncoder, SoundEncoder
 
     if not (isinstance(encoder, type) and issubclass(encoder, FrameEncoder | SoundEncoder)):
         raise PluginError(f"avbench_encoders must return subclasses of FrameEncoder or SoundEncoder, not {encoder!r}")

@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 from simulated_videos import tone, write_video
 
+from avbench.harness.contract.encoder import FrameSampling, SoundSampling
 from avbench.harness.extraction.basic import BasicPictures, BasicSound
 from avbench.harness.extraction.container import BadVideoError
 from avbench.harness.extraction.decode import Account, decode
 from avbench.harness.extraction.features import VideoFeatures, encode_video
 from avbench.harness.extraction.frames import FrameSampler
 from avbench.harness.extraction.sound import SoundCutter
-from avbench.harness.features.provenance import FrameSampling, SoundSampling
 
 FFMPEG = shutil.which("ffmpeg")
 needs_ffmpeg = pytest.mark.skipif(FFMPEG is None, reason="no ffmpeg to compare with")

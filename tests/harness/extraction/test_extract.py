@@ -120,8 +120,8 @@ def test_bad_videos_are_listed_with_their_reasons(own: Path, home: Path, tmp_pat
     videos = own / "videos" / "Archery"
     (videos / f"{ARCHERY}.avi").write_bytes(b"no video")
     write_video(videos / "v_Archery_g02_c01.avi", frames=10, sound=None)
-    whole = (videos / "v_Archery_g04_c01.avi").read_bytes()
-    (videos / "v_Archery_g04_c01.avi").write_bytes(whole[: len(whole) * 2 // 3])
+    cut = write_video(videos / "v_Archery_g04_c01.avi", frames=100, sound="mp3")
+    cut.write_bytes(cut.read_bytes()[: cut.stat().st_size * 2 // 3])
     shutil.rmtree(own / "videos" / "BalanceBeam")
     report = tmp_path / "report.csv"
     error, manifest = done(own, "--report", str(report))
@@ -130,6 +130,7 @@ def test_bad_videos_are_listed_with_their_reasons(own: Path, home: Path, tmp_pat
     assert found[ARCHERY][1][0].startswith("no video file that can be read")
     assert found["v_Archery_g02_c01"] == (False, ("has no sound: one step of zeros",))
     assert not found["v_Archery_g04_c01"][0]
+    assert "used as far as they go" in found["v_Archery_g04_c01"][1][-1]
     assert found["v_BalanceBeam_g01_c01"] == (True, ("no file has its name",))
     assert "videos dropped" in error
     assert manifest.counts["train"] == 28

@@ -6,15 +6,77 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
 
 from avbench.harness.errors import DataError
-from avbench.harness.features.provenance import FrameSampling, Modality, SoundSampling, TrainedOn
 
-Step = NDArray[np.uint8] | NDArray[np.float32]
+Modality = Literal["audio", "visual"]
+Seen = Literal["the data set", "unseen classes", "neither", "not declared"]
+"""What the encoders of a track had met before: clips of the data set itself, or only examples of its unseen classes."""
+Text = Annotated[str, Field(max_length=2_000)]
+
+
+class Facts(BaseModel):
+    """Base of every part."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class TrainedOn(Facts):
+    """What an encoder was trained on, as its author or the user declares it. None: not declared."""
+
+    corpora: tuple[Text, ...] = ()
+    """In words, such as ``AudioSet``."""
+    datasets: tuple[Text, ...] | None = None
+    """Data sets of the benchmark of which clips were trained on."""
+    unseen_classes: tuple[Text, ...] | None = None
+    """Data sets of the benchmark whose unseen classes were labels or captions of the training data."""
+
+    def seen(self, dataset: str) -> Seen:
+        """What this says about one data set."""
+        if self.datasets is not None and dataset in self.datasets:
+            return "the data set"
+        if self.unseen_classes is not None and dataset in self.unseen_classes:
+            return "unseen classes"
+        return "not declared" if self.datasets is None or self.unseen_classes is None else "neither"
+
+
+class FrameSampling(Facts):
+    """Which frames of a video an encoder gets.
+
+    ``rate``: frames a second, taken at the middle of equal intervals. ``size``: the shorter side is scaled to it and
+    the middle square kept; None: whole frames as they were decoded. ``clip``: frames that make one step of time.
+    """
+
+    kind: Literal["frames"] = "frames"
+    rate: float = Field(gt=0, le=1000)
+    size: int | None = Field(default=None, ge=8, le=4096)
+    clip: int = Field(default=1, ge=1, le=512)
+
+    @property
+    def step_seconds(self) -> float:
+        return self.clip / self.rate
+
+
+class SoundSampling(Facts):
+    """How sound is cut: mono at ``rate`` Hz, in steps of ``seconds`` that follow each other without a gap."""
+
+    kind: Literal["sound"] = "sound"
+    rate: int = Field(ge=1000, le=384_000)
+    seconds: float = Field(gt=0, le=600)
+
+    @property
+    def step_seconds(self) -> float:
+        return self.seconds
+
+    @property
+    def samples(self) -> int:
+        """Samples of a whole step."""
+        return max(1, round(self.rate * self.seconds))
 
 
 @dataclass(frozen=True)
