@@ -12,7 +12,7 @@ from avbench.harness.tracks import Track
 from avbench.splits import PARTS, Split, load_split
 
 WIDTHS = {"main": (512, 512), "cls": (128, 4096)}
-"""Audio and visual features (PROTOCOL section 0)."""
+"""Audio and visual features."""
 TEXT = 300
 
 

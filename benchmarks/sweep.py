@@ -14,7 +14,7 @@ Numbers = tuple[float, float, float, float, float]
 
 
 def repeated_sweep(scores: Callable[[], Tensor], seen: Tensor, labels: Tensor) -> Numbers:
-    """The grid search of PROTOCOL section 5 with the metrics at its optimum.
+    """The grid search of ``as-published`` with the metrics at its optimum.
 
     ``scores`` works the whole matrix (N, C) out, each time it is called: once per offset, and once for ZSL. ``seen``
     (C,) bool: the seen columns. ``labels`` (N,): true columns.

@@ -2,13 +2,13 @@
 
     python benchmarks/two_stage.py [--epochs 10] [--batches 50] [--protocol aligned] [--repeat 1] [--threads 2] [--json]
 
-The yardstick (benchmarks/yardstick.py) is the card in plain PyTorch: a DataLoader with per-sample indexing, a
+The yardstick (benchmarks/yardstick.py) is AVCA in plain PyTorch: a DataLoader with per-sample indexing, a
 validation loss pass, a repeated sweep, and a second stage of as many epochs as the first, with a snapshot of the one
-that the first chose (PROTOCOL section 4). avbench ends the second stage there, so its whole run gains by how early the
-choice falls, which depends on the data; the time per epoch trained does not. The table has both. Both train on
+that the first chose, as the reference does. avbench ends the second stage there, so its whole run gains by how early
+the choice falls, which depends on the data; the time per epoch trained does not. The table has both. Both train on
 simulated features of the genuine size (51 classes; 3,174 + 353 + 1,467 clips, 555 + 1,267 for the test) with the
 hyper-parameters of UCF main, and validate after each epoch. Times are those of the fastest repetition, the test
-included. Under `as-published` both make the card's two extra passes.
+included. Under `as-published` both make the reference code's two extra passes.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 One clip pair at a time from a Dataset, a DataLoader, modules of torch.nn called once per half of a pair, losses one by
 one, Adam and ReduceLROnPlateau as PyTorch has them, a validation loss over as many batches as were trained on, and the
 repeated sweep over offsets. Nothing is slowed down on purpose; nothing is done to be fast. It shares no code with
-avbench's methods. Sections are those of PROTOCOL.md, tables those of the card.
+avbench's methods. The guide tells the protocol (How a number is made).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Pair = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
 
 @dataclass(frozen=True)
 class Settings:
-    """Hyper-parameters of the card (its section 6); the defaults are those of UCF main."""
+    """Hyper-parameters of AVCA; the defaults are those of UCF main."""
 
     audio: int = 512
     video: int = 512
@@ -79,7 +79,7 @@ class Outcome:
 
 
 class ClipPairs(Dataset[Pair]):
-    """A clip, and a random clip of another class (section 3)."""
+    """A clip, and a random clip of another class."""
 
     def __init__(self, part: Part, vectors: Tensor) -> None:
         self.part = part
@@ -139,7 +139,7 @@ class Attention(nn.Module):
 
 
 class PlainAVCA(nn.Module):
-    """The network of the card's section 2."""
+    """AVCA's network."""
 
     def __init__(self, s: Settings) -> None:
         super().__init__()
@@ -228,7 +228,7 @@ def mean_loss(model: PlainAVCA, loader: DataLoader[Pair]) -> float:
 
 @torch.no_grad()
 def evaluate(model: PlainAVCA, seen: Part, unseen: Part, vectors: Tensor, offset: float | None = None) -> Numbers:
-    """Metrics of the visual branch at an offset, by default the best one of the grid (section 5)."""
+    """Metrics of the visual branch at an offset, by default the best one of the grid."""
     model.eval()
     both = seen + unseen
     classes = both.labels.unique()
@@ -248,7 +248,7 @@ def evaluate(model: PlainAVCA, seen: Part, unseen: Part, vectors: Tensor, offset
 
 
 def train(model: PlainAVCA, part: Part, data: Data, s: Settings, epochs: int) -> Iterator[Numbers]:
-    """Train, and give the validation metrics after each epoch (section 4)."""
+    """Train, and give the validation metrics after each epoch."""
     loader = ClipPairs(part, data.vectors).loader(s.batches, s.batch_size)
     validation = ClipPairs(data.val_seen + data.val_unseen, data.vectors).loader(s.batches, s.batch_size)
     optimiser = torch.optim.Adam(model.parameters(), lr=s.learning_rate, weight_decay=s.weight_decay)

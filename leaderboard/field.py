@@ -14,7 +14,7 @@ Distance = Annotated[float, Field(ge=0, le=2)]
 
 
 class SourceOverlap(Row):
-    """Clips of a part whose source video also gave training clips of the same stage (PROTOCOL section 7)."""
+    """Clips of a part whose source video also gave training clips of the same stage."""
 
     dataset: Name
     part: Name
@@ -30,8 +30,7 @@ class SourceOverlap(Row):
 class NearestClass(Row):
     """One row of EZ-AVGZL's table 8 with the nearest class under both pairings of classes and vectors.
 
-    Distances are 1 - cosine between word2vec label vectors, among the 138 stage-1 training classes of VGGSound
-    (ANALYSIS section 3).
+    Distances are 1 - cosine between word2vec label vectors, among the 138 stage-1 training classes of VGGSound.
     """
 
     base: str

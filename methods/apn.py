@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 class APNOptions(LinearOptions):
     prototypes: bool = Field(
-        True, description="Train the prototype map P beside the global map G. It never influences a score (section 3)."
+        True,
+        description="Train the prototype map P beside the global map G. It never influences a score (Xu et al., "
+        "NeurIPS 2020, section 3).",
     )
     double_softmax: bool = Field(
         True,

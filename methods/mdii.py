@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 Saliency = Literal["absolute", "signed", "times-input"]
+Tail = Literal["linear", "batch-norm-relu", "batch-norm-relu-dropout"]
 
 
 class MDIIOptions(EpochOptions):
@@ -26,9 +27,15 @@ class MDIIOptions(EpochOptions):
 
     weight_decay: float = Field(1e-5, ge=0, le=1, description="Coupled L2 penalty of Adam (open in the paper: AVCA's).")
     distillation: bool = Field(True, description="Mutual distillation loss L_KD between the two branches (table 3).")
-    distillation_weight: float = Field(1.0, gt=0, le=100, description="Weight lambda_1 of L_KD.")
+    distillation_weight: float = Field(1.0, ge=0, le=100, description="Weight lambda_1 of L_KD.")
     masks: bool = Field(True, description="Soft masks on the inputs and their loss L_M (table 3).")
-    mask_weight: float = Field(0.5, gt=0, le=100, description="Weight lambda_2 of L_M.")
+    mask_weight: float = Field(
+        0.5,
+        ge=0,
+        le=100,
+        description="Weight lambda_2 of L_M. 0: masks without a loss of their own, another reading of table 3's first "
+        "two rows (open).",
+    )
     masked_share: float = Field(
         0.1,
         ge=0,
@@ -49,9 +56,10 @@ class MDIIOptions(EpochOptions):
     temperature: float = Field(
         1.0, gt=0, le=100, description="Divides the dot products before the softmax (1 as printed)."
     )
-    rectify: bool = Field(
-        True,
-        description="End the embeddings with batch norm, ReLU and dropout, as AVCA does (open); off: plain linear.",
+    tail: Tail = Field(
+        "linear",
+        description="What follows the second map of the embeddings (open): nothing, as two-layer perceptrons read; "
+        "batch norm and ReLU; or these and dropout, as in AVCA.",
     )
     dropout_attention: float = Field(0.2, ge=0, lt=1, description="Dropout of the attention layer (open: AVCA's).")
     dropout_embedding: float = Field(0.2, ge=0, lt=1, description="Dropout of the embeddings (open: AVCA's).")
@@ -86,21 +94,43 @@ class Posteriors(NamedTuple):
 
 
 def classification_loss(log_mixture: Tensor, labels: Tensor) -> Tensor:
-    """L_CLS (eq. 7): binary cross-entropy of every class, summed over classes, mean over clips."""
-    from torch.nn.functional import binary_cross_entropy, one_hot
+    """L_CLS (eq. 7): binary cross-entropy of every class, summed over classes, mean over clips.
 
-    probability = log_mixture.exp().clamp(1e-7, 1 - 1e-7)
-    target = one_hot(labels, probability.shape[1]).to(probability.dtype)
-    return binary_cross_entropy(probability, target, reduction="sum") / len(labels)
+    Takes log-probabilities (N, C) and works on them, for nothing in eq. 7 bounds a posterior: a clip that is wrong
+    beyond doubt still teaches.
+    """
+    from torch.nn.functional import one_hot
+
+    right = one_hot(labels, log_mixture.shape[1]).bool()
+    wrong = log_complement(log_mixture).masked_fill(right, 0.0)
+    return -(log_mixture.gather(1, labels[:, None]).sum() + wrong.sum()) / len(labels)
+
+
+def log_complement(log_probability: Tensor) -> Tensor:
+    """log(1 - p) of log-probabilities (N, C) whose rows sum to one, with gradients at any p.
+
+    ``log(-expm1(log p))``, but for the likeliest class of a row, whose p may round to 1, the log of the others' sum.
+    """
+    import torch
+    from torch.nn.functional import one_hot
+
+    lowest = torch.finfo(log_probability.dtype).min
+    likeliest = one_hot(log_probability.argmax(1), log_probability.shape[1]).bool()
+    others = log_probability.masked_fill(likeliest, lowest).logsumexp(1, keepdim=True)
+    unlikely = log_probability.masked_fill(likeliest, -1.0)  # any number with finite derivatives: it is not used
+    return torch.where(likeliest, others, (-unlikely.expm1()).log())
 
 
 def pseudo_mask(gradient: Tensor, features: Tensor, masked_share: float, saliency: Saliency) -> Tensor:
-    """Target of a mask (N, d): 1 for the round((1 - masked_share) d) most salient features of a clip, 0 elsewhere."""
-    import torch
+    """Target of a mask (N, d): 1 for the round((1 - masked_share) d) most salient features of a clip, 0 elsewhere.
 
+    Features that are level with the last one kept are kept too: their order would be arbitrary.
+    """
     kept = round((1 - masked_share) * features.shape[1])
+    if not kept:
+        return features.new_zeros(features.shape)
     ranked = {"absolute": gradient.abs(), "signed": gradient, "times-input": (gradient * features).abs()}[saliency]
-    return torch.zeros_like(features).scatter_(1, ranked.topk(kept, dim=1).indices, 1.0)
+    return (ranked >= ranked.topk(kept, dim=1).values[:, -1:]).to(features.dtype)
 
 
 def apply(masks: Mapping[str, Tensor], features: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
@@ -132,13 +162,23 @@ class MDII(BatchMethod):
             Difference("masked share", "share of masked elements; figure 2 starts at 0", "none", "masked_share"),
             Difference("features of the gradients", "v and a, of which eq. 8 is read as raw", "none", "gradient_of"),
             Difference("scores under calibrated stacking", "not mentioned", "none", "score"),
+            Difference(
+                "end of the embeddings", "two-layer perceptrons; nothing on what follows the second map", "none", "tail"
+            ),
+            Difference(
+                "first two rows of table 3",
+                "mask generation is a component; with or without L_M",
+                "none",
+                "mask_weight",
+            ),
         ),
         notes=(
             "There is no public code. Open in the paper, with our default: attention over one token per modality; "
             "linear maps into it; AVCA's heads, widths, sampler, schedule and weight decay; sigmoid masks; gradients "
             "of the one forward pass of the step; the norm of L_M not squared; both posteriors receive the "
             "distillation gradient; masks are applied in the test; unseen classes extend the softmax.",
-            "Without masks (table 3) the features enter as they are.",
+            "Without masks (table 3) the features enter as they are. The other reading of its first two rows, masks "
+            "without their loss, is mask_weight=0.",
             "The mixture depends on which classes enter the softmax; for ZSL it is not renormalised.",
         ),
     )
@@ -150,19 +190,24 @@ class MDII(BatchMethod):
         from torch import nn
 
         from avbench.methods.learning.blocks import Block, TwoTokenAttention
+        from avbench.methods.learning.drawn_apart import drawn_apart
         from avbench.methods.learning.products import Linear
 
         o = self.options
+        dropout_last = o.dropout_embedding if o.tail == "batch-norm-relu-dropout" else 0.0
 
         def embedding(inputs: int) -> nn.Module:
-            last = Block(512, 64, o.dropout_embedding) if o.rectify else Linear(512, 64)
+            last = Linear(512, 64) if o.tail == "linear" else Block(512, 64, dropout_last)
             return nn.Sequential(Block(inputs, 512, o.dropout_embedding), last)
 
         parts: dict[str, nn.Module] = {}
-        for branch, width in (("audio", dims.audio), ("visual", dims.visual)):
-            if o.masks:
-                layers = Linear(width, 512), nn.ReLU(), Linear(512, width), nn.Sigmoid()
-                parts[f"mask_{branch}"] = nn.Sequential(*layers)
+        widths = {"audio": dims.audio, "visual": dims.visual}
+        if o.masks:
+            with drawn_apart():
+                for branch, width in widths.items():
+                    layers = Linear(width, 512), nn.ReLU(), Linear(512, width), nn.Sigmoid()
+                    parts[f"mask_{branch}"] = nn.Sequential(*layers)
+        for branch, width in widths.items():
             parts[f"enter_{branch}"] = Linear(width, 300)
             parts[f"embed_{branch}"] = embedding(300)
         parts["positions"] = nn.Embedding(2, 300)
@@ -190,22 +235,24 @@ class MDII(BatchMethod):
         import torch
 
         o = self.options
+        explain = o.masks and o.mask_weight > 0
         raw = {"audio": batch.audio.detach(), "visual": batch.visual.detach()}
         for features in raw.values():
-            features.requires_grad_(o.masks and o.gradient_of == "raw")
+            features.requires_grad_(explain and o.gradient_of == "raw")
         masks = self.masks(net, raw)
         masked = apply(masks, raw)
         posteriors = self.posteriors(net, masked, batch.classes)
         total = classification = classification_loss(posteriors.mixture(o.visual_share), batch.labels)
         if o.distillation:
             total = total + o.distillation_weight * posteriors.mutual_divergence()
-        if masks:
+        if explain:
             explained = raw if o.gradient_of == "raw" else masked
             gradients = torch.autograd.grad(classification, list(explained.values()), retain_graph=True)
             for (branch, features), gradient in zip(explained.items(), gradients, strict=True):
                 target = pseudo_mask(gradient, features.detach(), o.masked_share, o.saliency)
-                distance = (masks[branch] - target).square().sum(1).add(1e-12).sqrt().mean()
-                total = total + o.mask_weight * distance
+                distance = (masks[branch] - target).square().sum(1).add(1e-12).sqrt()
+                ranks = gradient.any(1)  # a clip whose gradient is 0 throughout ranks no feature and has no target
+                total = total + o.mask_weight * (distance * ranks).mean()
         return total
 
     def scores(self, net: nn.ModuleDict, clips: Clips, classes: Classes) -> Tensor:

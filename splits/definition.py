@@ -61,7 +61,7 @@ class Split:
 
     @cached_property
     def permuted_ids(self) -> tuple[int, ...]:
-        """Element c is the class whose label vector class c receives under the as-published rule (PROTOCOL section 2).
+        """Element c is the class whose label vector class c receives under the as-published rule.
 
         The prompts are sorted by code point and row c of their vectors goes to class id c, although ids are ranks of
         the names: a renamed prompt shifts every row between its two ranks.

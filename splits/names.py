@@ -1,4 +1,4 @@
-"""Names of the data sets, class partitions and parts (PROTOCOL section 1), and the error for anything else."""
+"""Names of the data sets, class partitions and parts, and the error for anything else."""
 
 from __future__ import annotations
 

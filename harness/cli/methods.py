@@ -12,6 +12,7 @@ from tabulate import tabulate
 
 from avbench.harness.cli.lazy import LazyGroup
 from avbench.harness.contract.options import Options, Preset
+from avbench.harness.contract.variants import Variant
 from avbench.harness.errors import MethodError
 from avbench.harness.plugins.commands import Command
 from avbench.harness.plugins.registry import Registered, plugins
@@ -75,7 +76,7 @@ def show(name: str, bibtex: bool, as_json: bool) -> None:
         printed: dict[str, list[str]] = {}
         for v in variants:
             printed.setdefault(v.name, []).append(f"{v.paper} {v.table}")
-        options_of = {v.name: _assignments(v.options) for v in variants}
+        options_of = {v.name: _variant_options(v) for v in variants}
         rows = [[name, options_of[name], ", ".join(places)] for name, places in printed.items()]
         click.echo("\n" + tabulate(rows, headers=["variant", "options", "printed in"], maxcolwidths=[None, 60, None]))
     if info.differences:
@@ -136,6 +137,12 @@ def _meaning(option: dict[str, Any]) -> str:
 
 def _assignments(values: Mapping[str, Any]) -> str:
     return ", ".join(f"{name}={value}" for name, value in values.items())
+
+
+def _variant_options(variant: Variant) -> str:
+    """What a variant sets everywhere, and below it what only on some tracks or under one protocol."""
+    special = (f"{_where(preset)}: {_assignments(preset.values)}" for preset in variant.presets)
+    return "\n".join([_assignments(variant.options), *special])
 
 
 def _presets(options: type[Options]) -> list[Preset]:

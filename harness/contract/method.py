@@ -103,7 +103,7 @@ class Method(ABC):
         """Scores of single branches (such as ``audio`` and ``visual``), each (N, C); empty for most methods.
 
         Under ``as-published`` the offset is the mean of the grid optima of these and of the combined scores
-        (PROTOCOL section 5, "averaged offset").
+        (guide: How a number is made, "Averaged offset").
         """
         return {}
 

@@ -70,7 +70,7 @@ class Options(BaseModel):
 
 
 class EpochOptions(Options):
-    """Options shared by all methods that train in epochs (PROTOCOL sections 3 and 4)."""
+    """Options shared by all methods that train in epochs (guide: How a number is made)."""
 
     epochs: int = Field(50, ge=1, le=100_000, description="Epochs of stage 1; stage 2 trains as many as stage 1 chose.")
     batches_per_epoch: int = Field(500, ge=1, le=1_000_000, description="Class-balanced batches that make one epoch.")

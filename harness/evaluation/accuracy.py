@@ -1,4 +1,4 @@
-"""The decision rule of calibrated stacking and the class means that everything else is made of (PROTOCOL section 5)."""
+"""The decision rule of calibrated stacking and the class means that everything else is made of."""
 
 from __future__ import annotations
 
@@ -12,6 +12,10 @@ from avbench.harness.errors import RecordError
 from avbench.harness.evaluation.evidence import Evidence, Ints
 
 Doubles = NDArray[np.float64]
+
+EQUAL = 1e-10
+"""Harmonic means closer than this (relative) are equal: the rounding of sums, which depends on their order, must choose
+neither an offset nor an epoch."""
 
 
 def predict(evidence: Evidence, offset: float) -> Ints:
@@ -36,7 +40,7 @@ def class_recall(evidence: Evidence, predicted: Ints) -> Doubles:
 
 
 def mean_class_accuracy(evidence: Evidence, predicted: Ints, *, allow_empty: bool = False) -> tuple[float, float]:
-    """Mean recall over the seen and over the unseen classes, in percent (the S and U of PROTOCOL section 5).
+    """Mean recall over the seen and over the unseen classes, in percent: S and U.
 
     ``predicted``: (N,) class ids. ``allow_empty`` and errors: see :func:`class_weights`.
     """
@@ -82,3 +86,12 @@ def harmonic_mean(seen: float | Doubles, unseen: float | Doubles) -> float | Dou
     total = s + u
     mean = 2 * s * u / np.where(total > 0, total, 1)
     return mean if mean.ndim else float(mean)
+
+
+@overload
+def exceeds(one: float, other: float) -> bool: ...
+@overload
+def exceeds(one: float, other: Doubles) -> NDArray[np.bool_]: ...
+def exceeds(one: float, other: float | Doubles) -> bool | NDArray[np.bool_]:
+    """Whether a harmonic mean is greater than another, or than each of an array, by more than :data:`EQUAL`."""
+    return other < one * (1 - EQUAL)

@@ -1,4 +1,4 @@
-"""Calibrated stacking over all offsets at once (ANALYSIS section 1; Chao, Changpinyo, Gong, Sha, ECCV 2016).
+"""Calibrated stacking over all offsets at once (Chao, Changpinyo, Gong, Sha, ECCV 2016).
 
 Only clips whose best class on their own side is right can ever be right; their margins are the only offsets at which an
 accuracy changes. One sort of them gives the whole seen-unseen curve in O(N log N), summed in float64.
@@ -15,14 +15,18 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 
-from avbench.harness.evaluation.accuracy import Doubles, class_weights, harmonic_mean, mean_class_accuracy, predict
+from avbench.harness.evaluation.accuracy import (
+    Doubles,
+    class_weights,
+    exceeds,
+    harmonic_mean,
+    mean_class_accuracy,
+    predict,
+)
 from avbench.harness.evaluation.evidence import Evidence
 
 GRID: tuple[float, ...] = tuple(step / 5 for step in range(16))
-"""0, 0.2, ..., 3.0: the offsets that the reference code tries (PROTOCOL section 5)."""
-
-_EQUAL = 1e-10
-"""Harmonic means closer than this (relative) are equal: the rounding of sums must not choose the offset."""
+"""0, 0.2, ..., 3.0: the offsets that the code of Mercea et al. (CVPR 2022) tries."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,7 +112,7 @@ def exact_offset(evidence: Evidence, *, allow_empty: bool = False) -> Offset:
 
 
 def grid_offset(evidence: Evidence, grid: Sequence[float] = GRID, *, allow_empty: bool = False) -> Offset:
-    """The smallest offset of an ascending grid with the largest harmonic mean (PROTOCOL sections 5 and 6).
+    """The smallest offset of an ascending grid with the largest harmonic mean, as under ``as-published``.
 
     Where a margin equals an offset the lower class id wins, as in :func:`avbench.harness.evaluation.accuracy.predict`.
     """
@@ -134,4 +138,4 @@ def ausuc(evidence: Evidence, *, allow_empty: bool = False) -> Area:
 
 
 def _first_best(hm: Doubles) -> int:
-    return int(np.argmax(hm >= hm.max() * (1 - _EQUAL)))
+    return int(np.argmin(exceeds(float(hm.max()), hm)))

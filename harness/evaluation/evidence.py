@@ -1,6 +1,6 @@
 """Evidence: the four numbers and the true class per clip from which every number of a record can be recomputed.
 
-Best seen class and score, best unseen class and score (ANALYSIS section 1). Numpy only, but for the reduction itself.
+Best seen class and score, best unseen class and score. Numpy only, but for the reduction itself.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ def reduce_scores(
 
     ``scores``: (N, C), any floating type, taken as float32. ``class_ids``: (C,) ascending ids of the columns. ``seen``:
     (C,) which columns are seen classes. ``labels``: (N,) true class ids. Keep the last three on the host: each of them
-    that lives on another device costs one more copy. Equal scores go to the lowest class id (PROTOCOL section 6).
+    that lives on another device costs one more copy. Equal scores go to the lowest class id.
 
     Raises :class:`MethodError` for scores of a wrong shape or type, NaN or infinite; :class:`RecordError` for labels or
     classes that do not fit together.

@@ -13,7 +13,7 @@ __all__ = ["Metrics", "evaluate", "harmonic_mean", "mean_class_accuracy", "per_c
 
 @dataclass(frozen=True)
 class Metrics:
-    """What a board shows, in percent (PROTOCOL section 5, ANALYSIS section 1)."""
+    """What a board shows, in percent (guide: How a number is made, "Metrics")."""
 
     S: float
     """Mean class accuracy of seen clips over the joint search space, with the offset."""

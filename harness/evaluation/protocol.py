@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from avbench.harness.errors import unknown
+from avbench.harness.evaluation.accuracy import exceeds
 from avbench.harness.evaluation.calibration import Offset, exact_offset, grid_offset
 from avbench.harness.evaluation.evidence import Evidence
 
@@ -20,18 +21,25 @@ class Protocol:
     version: int
     summary: str
     label_vectors: Literal["own", "permuted"]
-    """``own``: each class gets the vector of its own prompt; ``permuted``: the released loader's rule (section 2)."""
+    """``own``: each class gets the vector of its own prompt; ``permuted``: the released loader's rule."""
     offset: Literal["exact", "grid"]
     """``exact``: optimum of validation HM over all real offsets; ``grid``: 0, 0.2, ..., 3.0."""
     averaged_offset: bool
-    """For methods that have branches: the mean of their optima and that of the combined score (section 5)."""
+    """For methods that have branches: the mean of their optima and that of the combined score."""
     replace_zero_best: bool
-    """While the best validation HM is exactly 0, each later epoch replaces it (section 4)."""
+    """While the best validation HM is exactly 0, each later epoch replaces it."""
 
     def find_offset(self, evidence: Evidence, *, allow_empty: bool = False) -> Offset:
         """The offset with the best HM on this evidence, by this protocol's search."""
         search = exact_offset if self.offset == "exact" else grid_offset
         return search(evidence, allow_empty=allow_empty)
+
+    def replaces(self, hm: float, best: float) -> bool:
+        """Whether an epoch with this validation HM takes the place of the best one before it.
+
+        The first of equals stays, and equal is what differs by rounding only, as in the search for the offset.
+        """
+        return exceeds(hm, best) or (self.replace_zero_best and best == 0)
 
 
 ALIGNED = Protocol(

@@ -22,7 +22,7 @@ from avbench.splits import SplitClass
 CHUNK = 8192
 """Clips per call of ``predict``: bounds memory."""
 
-# parts that are trained on, and the evaluated seen and unseen part, per stage (PROTOCOL section 1)
+# parts that are trained on, and the evaluated seen and unseen part, per stage
 TRAINED = {1: ("train",), 2: ("train", "val_seen", "val_unseen")}
 EVALUATED = {1: ("val_seen", "val_unseen"), 2: ("test_seen", "test_unseen")}
 

@@ -109,7 +109,7 @@ def _table(branch: str) -> str:
 class _Fit:
     """One fit, seen from the harness: gives the method its progress and keeps the best validation epoch.
 
-    The validation clips, and their seen and unseen classes, are those of stage 1 in both stages (section 4).
+    The validation clips, and their seen and unseen classes, are those of stage 1 in both stages.
     """
 
     def __init__(
@@ -142,9 +142,7 @@ class _Fit:
         combined = self.validation.evidence(method, trained=self.stage)
         epoch = self._validate(combined, stacking=method.info.calibrated_stacking)
         self.history.append(epoch)
-        so_far = self.history[self.best].HM
-        improved = so_far < epoch.HM or (self.protocol.replace_zero_best and so_far == 0)
-        if not self.evidence or improved:
+        if not self.evidence or self.protocol.replaces(epoch.HM, self.history[self.best].HM):
             self.best = len(self.history) - 1
             branches = (
                 self.validation.branch_evidence(method, trained=self.stage) if self.protocol.averaged_offset else {}

@@ -1,4 +1,4 @@
-"""Import of the public feature archive (ARCHIVE.md): finds its feature sets and makes a draft of each. No torch."""
+"""Import of the public feature archive: finds its feature sets and makes a draft of each. No torch."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from avbench.harness.tracks import Track
 from avbench.splits import ARCHIVE_NAMES, DATASETS, PARTITIONS, PARTS, Split, SplitClass, SplitError, load_split
 
 DIMENSIONS = {"main": (512, 512), "cls": (128, 4096)}
-"""Audio and visual dimensions of the two feature sets (PROTOCOL section 0)."""
+"""Audio and visual dimensions of the two feature sets."""
 TEXT_DIMENSION = 300
 DEPTH = 2
 """The data set folders may lie this many folders below the top."""

@@ -1,4 +1,4 @@
-"""One HDF5 file of the archive: the features of one class in one part and modality (ARCHIVE.md). Knows no torch."""
+"""One HDF5 file of the archive: the features of one class in one part and modality. Knows no torch."""
 
 from __future__ import annotations
 

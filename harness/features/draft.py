@@ -16,7 +16,7 @@ from avbench.harness.tracks import Track
 from avbench.splits import PARTS, Split, SplitClass, SplitError
 
 NORM_TOLERANCE = 1e-3
-"""Label vectors have unit norm (PROTOCOL section 0) up to this."""
+"""Label vectors have unit norm (guide: How a number is made, "Conventions") up to this."""
 
 Report = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done and how much there is."""

@@ -1,4 +1,4 @@
-"""Reader for the archive's label-vector file: a NumPy ``.npy`` that holds one pickled dict (ARCHIVE.md).
+"""Reader for the archive's label-vector file: a NumPy ``.npy`` that holds one pickled dict.
 
 A pickle is a program for a stack machine that may import and call anything. This reader never gives it to Python's
 unpickler: it walks the opcodes itself, on a machine that knows texts, numbers, bytes, containers and the few names that

@@ -23,7 +23,8 @@ def changed_options(record: RunRecord) -> Mapping[str, JsonValue] | None:
 def options_beyond_variant(record: RunRecord) -> Mapping[str, JsonValue] | None:
     """The same, but for the options that the variant sets which the record names. Of an unknown variant it is all."""
     c = record.configuration
-    found = [v.options for v in plugins().variants_of(c.method) if v.name == record.variant]
+    known = plugins().variants_of(c.method)
+    found = [v.options_on(c.track, c.protocol.name) for v in known if v.name == record.variant]
     return _differences(record, found[0] if found else {})
 
 

@@ -230,9 +230,10 @@ def _slug(method: object) -> str:
 def _agreeing(new: list[Any], known: list[Variant]) -> list[Variant]:
     """The new variants, if none has the name of another variant of its method but other options."""
     _instances("avbench_variants", new, Variant)
-    options = {(v.method, v.name): v.options for v in known}
+    options = {(v.method, v.name): (v.options, v.presets) for v in known}
     for variant in new:
-        if options.setdefault((variant.method, variant.name), variant.options) != variant.options:
+        given = variant.options, variant.presets
+        if options.setdefault((variant.method, variant.name), given) != given:
             raise MethodError(f"variant {variant.name!r} of method {variant.method!r} is given twice, differently")
     return new
 

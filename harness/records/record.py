@@ -113,7 +113,7 @@ class Capabilities(Part):
 
 
 class Metrics(Part):
-    """Mean class accuracies in percent (PROTOCOL section 5) and the area under the seen-unseen curve."""
+    """Mean class accuracies in percent and the area under the seen-unseen curve."""
 
     S: Percent
     U: Percent

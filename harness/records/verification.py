@@ -126,7 +126,7 @@ def _validation(
             yield f"validation epoch {number}: HM {epoch.HM:.4f} does not follow from S and U"
     best = 0
     for index, epoch in enumerate(history):
-        if epoch.HM > history[best].HM or (protocol.replace_zero_best and history[best].HM == 0):
+        if protocol.replaces(epoch.HM, history[best].HM):
             best = index
     if outcome.epochs != best + 1:
         yield f"epoch {best + 1} has the best validation HM, the record uses {outcome.epochs}"

@@ -64,7 +64,7 @@ def plan(
     found, given = plugins(), given or {}
     registered = [found.method(slug) for slug in methods]
     chosen = [
-        (method, name, {**found.variant(method.info.slug, name).options, **given} if name else given)
+        (method, found.variant(method.info.slug, name) if name else None)
         for method in registered
         for name in variants or (None,)
     ]
@@ -74,9 +74,19 @@ def plan(
         if not 0 <= seed < 2**32:
             raise UsageError(f"seed {seed} is outside 0 to {2**32 - 1}")
     runs = (
-        PlannedRun(configuration(method, track, protocol, seed, options, numerics), variant)
+        PlannedRun(
+            configuration(
+                method,
+                track,
+                protocol,
+                seed,
+                {**variant.options_on(track, protocol), **given} if variant else given,
+                numerics,
+            ),
+            variant.name if variant else None,
+        )
         for track in tracks
-        for method, variant, options in chosen
+        for method, variant in chosen
         for protocol in protocols
         for seed in seeds
     )

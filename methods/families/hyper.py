@@ -40,13 +40,15 @@ DIFFERENCES = (
     Difference(
         "selection of the curvature",
         "ablation",
-        "two decimals for each of 12 settings, to be tuned again on another GPU",
+        "18 values of two decimals in the readme, one for each method and track, to be tuned again on another GPU",
         "curvature",
     ),
 )
 PREDICTION = (
     Difference("map that predicts curvatures", "trained", "first public code: left out of the optimiser", "train_head"),
-    Difference("limit of predicted curvatures", "0.4 everywhere", "another one in each of 12 settings", "curvature"),
+    Difference(
+        "limit of predicted curvatures", "0.4 everywhere", "another one on each track, from 0.03 to 0.50", "curvature"
+    ),
     Difference("scope of a predicted curvature", "not specified", "one for each clip"),
 )
 NOTES = (
@@ -57,7 +59,7 @@ NOTES = (
     "(hyper-alignment with geometry=e) can only be noise.",
     "With similarity=norm-product, that of the code public when the paper appeared, the loss and its gradient vanish "
     "for clips whose two encodings are longer than 0.999/sqrt(k): it is a barrier that keeps encodings that long, "
-    "not an alignment of similarities.",
+    "not an alignment of similarities. Where no encoding gets shorter, a run is AVCA's of the same seed, bit for bit.",
     "similarity=distance is ours, not the paper's. There the geometry matters. Predicted curvatures are averaged over "
     "the batch, because a distance needs both of its points in one space.",
     "The paper's own loss (eqs. 4 and 5) is frobenius=true, alignment_weight=1, align_negatives=false. "
@@ -183,10 +185,13 @@ class PredictedAlignment(Alignment):
     def build(self, dims: Dims) -> dict[str, nn.Module]:
         from torch import nn
 
+        from avbench.methods.learning.drawn_apart import drawn_apart
+
         parts = super().build(dims)
         if self.options.curved:
             width = 64 if self.options.location == "projected" else 300
-            head = nn.Linear(2 * width, self.options.curved)
+            with drawn_apart():
+                head = nn.Linear(2 * width, self.options.curved)
             parts["curvatures"] = head.requires_grad_(self.options.train_head)
         return parts
 
@@ -202,7 +207,7 @@ class PredictedAlignment(Alignment):
 
 
 def by_track(option: str, values: Sequence[float | str], protocol: str | None = None) -> tuple[Preset, ...]:
-    """One preset per track, in the order of the card's tables: UCF, ActivityNet, VGGSound, each main then cls."""
+    """One preset per track, in this order: UCF, ActivityNet, VGGSound, each main then cls."""
     tracks = [(d, f) for d in ("ucf", "activitynet", "vggsound") for f in ("main", "cls")]
     return tuple(
         Preset({option: value}, dataset, features, protocol)

@@ -118,7 +118,7 @@ class CompatibilityMethod(LinearMethod):
         return result
 
     def ranking_loss(self, net: nn.ModuleDict, mapped: Tensor, batch: Batch) -> Tensor:
-        """The loss of the card on mapped clips."""
+        """The loss on mapped clips."""
         return self.clip_losses(net, mapped @ net["drop_labels"](batch.classes).T, batch.labels).mean()
 
     def loss(self, net: nn.ModuleDict, batch: Batch) -> Tensor:

@@ -36,7 +36,7 @@ class Dims:
 
 @dataclass(frozen=True)
 class Batch:
-    """One class-balanced batch (PROTOCOL section 3).
+    """One class-balanced batch (guide: How a number is made, "Batches").
 
     With pairs every tensor has a group dimension after the first: index 0 is the positive half, 1 the negative half.
     Without pairs that dimension is absent.

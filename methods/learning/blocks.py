@@ -18,7 +18,7 @@ from torch.nn import functional
 from avbench.methods.learning.products import Linear
 
 EPSILON = 1e-5
-"""Added to the variance in batch and layer norm (PROTOCOL section 0)."""
+"""Added to the variance in batch and layer norm, as in PyTorch."""
 
 
 def dropout_mask(shape: Sequence[int], rate: float, device: torch.device) -> Tensor:

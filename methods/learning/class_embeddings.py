@@ -5,8 +5,9 @@ Imports torch. Class counts are small, so everything is computed for all classes
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import torch
@@ -62,11 +63,10 @@ def all_triples(classes: int, device: torch.device) -> Tensor:
     return torch.stack([c, i, j])[:, (c != i) & (c != j) & (i < j)]
 
 
-def drawn_triples(classes: int, count: int, device: torch.device) -> Tensor:
-    """``count`` rows (c, i, j) of distinct classes, uniform and independent, (3, count)."""
-    c = torch.randint(classes, (count,), device=device)
-    to_i = torch.randint(1, classes, (count,), device=device)
-    to_j = torch.randint(1, classes - 1, (count,), device=device)
+def drawn_triples(classes: int, count: int, generator: torch.Generator) -> Tensor:
+    """``count`` rows (c, i, j) of distinct classes, uniform and independent, (3, count), on the generator's device."""
+    draw = partial(torch.randint, size=(count,), generator=generator, device=generator.device)
+    c, to_i, to_j = draw(0, classes), draw(1, classes), draw(1, classes - 1)
     to_j = to_j + (to_j >= to_i)
     return torch.stack([c, (c + to_i) % classes, (c + to_j) % classes])
 
@@ -101,38 +101,48 @@ class ClassOptimisation:
     """Stop after this many steps in any case."""
     rate: float
 
-    def loss(self, w: Tensor, text: Tensor, every: Tensor | None) -> Tensor:
-        """Eq. 4 for unit vectors w and text (C, F). ``every``: all triples, where they are few."""
+    def loss(self, w: Tensor, text: Tensor, triples: Callable[[], Tensor]) -> Tensor:
+        """Eq. 4 for unit vectors w and text (C, F). ``triples`` gives those of the step, (3, N), where they matter."""
         scale = len(w) if self.sums else 1
         if self.semantics == "proximity":
             semantic = proximity_loss(w, text, self.distance)
         else:
-            triples = drawn_triples(len(w), self.triples, w.device) if every is None else every
             weight = (len(w) - 1) * (len(w) - 2) if self.sums else 1
-            semantic = weight * ranking_loss(w, text, triples, self.margin)
+            semantic = weight * ranking_loss(w, text, triples(), self.margin)
         return scale * ((1 - self.alpha) * semantic + self.alpha * separation_loss(w, self.distance))
 
-    def run(self, vectors: Tensor) -> Tensor:
-        """Optimised unit vectors (C, F) of label vectors (C, F). Raises :class:`DataError` for fewer than three."""
+    def run(self, vectors: Tensor, seed: int) -> Tensor:
+        """Optimised unit vectors (C, F) of label vectors (C, F). Raises :class:`DataError` for fewer than three.
+
+        Triples come from a generator of their own, seeded with the run's ``seed``: what is drawn elsewhere afterwards,
+        dropout above all, is the same with any loss.
+        """
         if len(vectors) < 3:
             raise DataError(
                 f"class-embedding optimisation of {len(vectors)} classes: it compares three or more; "
                 "switch it off with class_optimisation=false"
             )
         text = functional.normalize(vectors.double(), dim=1)
-        few = len(text) * (len(text) - 1) * (len(text) - 2) <= self.triples
-        every = all_triples(len(text), text.device) if few else None
-        target = self.growth * nearest_distance(text)
+        triples = self._triples(len(text), torch.Generator(text.device).manual_seed(seed))
         free = text.clone().requires_grad_()
+        # Of the vectors as the first step meets them, so that a growth of 1 takes no step, whatever was rounded.
+        target = self.growth * nearest_distance(functional.normalize(free.detach(), dim=1))
         optimiser = torch.optim.Adam([free], lr=self.rate)
         for _ in range(self.steps):
             w = functional.normalize(free, dim=1)
             if nearest_distance(w.detach()) >= target:
                 break
             optimiser.zero_grad()
-            self.loss(w, text, every).backward()  # type: ignore[no-untyped-call]
+            self.loss(w, text, triples).backward()  # type: ignore[no-untyped-call]
             optimiser.step()
         return functional.normalize(free.detach(), dim=1).to(vectors.dtype)
+
+    def _triples(self, classes: int, generator: torch.Generator) -> Callable[[], Tensor]:
+        """Gives the triples of a step: all of them where they are not more than wanted, otherwise new draws."""
+        if classes * (classes - 1) * (classes - 2) > self.triples:
+            return partial(drawn_triples, classes, self.triples, generator)
+        every = all_triples(classes, generator.device)
+        return lambda: every
 
 
 class NamedVectors(nn.Module):

@@ -1,4 +1,4 @@
-"""Alignment of two modalities in spaces of constant curvature (card of Hyper, section 3). Imports torch.
+"""Alignment of two modalities in spaces of constant curvature (Hong et al., ICCV 2023, section 3). Imports torch.
 
 The spaces are stereographic: curvature ``-k`` is the Poincare ball of radius ``1 / sqrt(k)``, ``+k`` the sphere, and
 both tend to the Euclidean space as ``k`` tends to 0. Points are rows (..., B, F); ``k > 0`` is one number, or

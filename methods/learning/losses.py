@@ -1,4 +1,4 @@
-"""Losses and distances shared by the methods (PROTOCOL section 0). Imports torch."""
+"""Losses and distances shared by the methods (guide: How a number is made, "Conventions"). Imports torch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch.nn import functional
 def triplets(points: Mapping[str, Tensor], triples: Sequence[tuple[str, str, str]], margin: float) -> Tensor:
     """Sum of the triplet loss over ``triples`` (anchor, positive, negative: names of ``points`` (B, F)), mean over B.
 
-    Plain Euclidean distances, 1e-6 added to every coordinate of a difference (PROTOCOL section 0); one pass for all.
+    Plain Euclidean distances, 1e-6 added to every coordinate of a difference; one pass for all.
     """
     anchor, positive, negative = (torch.stack([points[name] for name in role]) for role in zip(*triples, strict=True))
     return len(triples) * functional.triplet_margin_loss(anchor, positive, negative, margin=margin, eps=1e-6)

@@ -1,4 +1,4 @@
-"""Class-balanced draws of training clips (PROTOCOL section 3), a whole epoch in one call. Imports torch."""
+"""Class-balanced draws of training clips, a whole epoch in one call (guide: How a number is made). Imports torch."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ import math
 
 
 class Plateau:
-    """Divide the rate by ten after more than three epochs without a better validation HM (PROTOCOL section 4).
+    """Divide the rate by ten after more than three epochs without a better validation HM (guide: How a number is made).
 
     Better: above the best so far by a relative 1e-4. A change of at most 1e-8 is skipped.
     """

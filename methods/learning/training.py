@@ -42,7 +42,7 @@ class BatchMethod(Method):
     pairs = True
     """Whether every positive clip comes with a negative clip of another class."""
     plateau = True
-    """Whether the learning rate falls when the validation HM stalls (PROTOCOL section 4)."""
+    """Whether the learning rate falls when the validation HM stalls (guide: How a number is made, "Learning rate")."""
 
     _fitted: tuple[Dims, nn.ModuleDict] | None = None
 

@@ -1,8 +1,8 @@
 """The whole way on the genuine names: archive, import, both protocols, records, check of the evidence.
 
 The features are simulated from each class's own label vector, so text tells unseen classes apart, but only where class
-and vector are paired rightly. The released loader pairs 79 of UCF's 101 classes with another class's vector
-(PROTOCOL section 2); the gap between the two protocols is that defect.
+and vector are paired rightly. The released loader pairs 79 of UCF's 101 classes with another class's vector;
+the gap between the two protocols is that defect.
 """
 
 from __future__ import annotations

@@ -186,6 +186,62 @@ def test_the_epoch_is_the_first_best_and_the_offset_its_own() -> None:
     assert result.offset == exact_offset(result.evidence[VALIDATION]).value
 
 
+class Reordered(Ridge):
+    """Is right equally often in every epoch, but in other classes: recalls of 0/7 to 7/7 change places on a side."""
+
+    def __init__(self, features: FeatureSet, seed: int) -> None:
+        super().__init__(RidgeOptions())
+        self.draws = torch.Generator().manual_seed(seed)
+        self.truth: dict[bytes, tuple[int, int]] = {}  # of a validation clip: its class, and which of its clips it is
+        for part in ("val_seen", "val_unseen"):
+            rows, seen_so_far = features.rows[part], [0] * len(features.split.classes)
+            for clip, label in zip(features.visual[rows], features.class_id[rows].tolist(), strict=True):
+                self.truth[clip.numpy().tobytes()] = label, seen_so_far[label]
+                seen_so_far[label] += 1
+
+    def fit(self, train: TrainingSet, progress: Progress) -> None:
+        self.map = torch.zeros(1)
+        for _ in range(progress.epochs):
+            self.places = torch.rand(101, generator=self.draws)
+            progress.epoch_done(self)
+
+    def predict(self, clips: Clips, classes: Classes) -> torch.Tensor:
+        names = [c.name for c in simulated_features().split.classes]
+        ids = [names.index(name) for name in classes.names]
+        scores, hits = torch.zeros(len(clips), len(classes)), {}
+        for side in (True, False):
+            members = [i for i, trained in zip(ids, classes.trained.tolist(), strict=True) if trained is side]
+            for place, class_id in enumerate(sorted(members, key=lambda i: float(self.places[i]))):
+                hits[class_id] = place % 8, members
+        for row, clip in enumerate(clips.visual):
+            class_id, number = self.truth.get(clip.numpy().tobytes(), (ids[0], 0))
+            right, side_members = hits[class_id]
+            wrong = next(i for i in side_members if i != class_id)
+            scores[row, ids.index(class_id if number < right else wrong)] = 1
+        return scores
+
+
+def test_the_first_of_epochs_that_are_equal_but_for_rounding_wins() -> None:
+    """The mean of the same recalls in another order differs in the last digits."""
+    features, different = simulated_features(clips=7), 0
+    for seed in range(25):
+        result = run(features, lambda seed=seed: Reordered(features, seed), epochs=4)  # type: ignore[misc]
+        harmonic_means = [e.HM for e in result.validation]
+        assert max(harmonic_means) - min(harmonic_means) < 1e-12
+        different += max(harmonic_means) > harmonic_means[0]
+        assert result.epochs == 1
+    assert different > 2  # or this shows nothing
+
+
+@pytest.mark.parametrize("protocol", [ALIGNED, AS_PUBLISHED])
+def test_an_epoch_replaces_the_best_where_the_search_for_the_offset_sees_a_difference(protocol: Protocol) -> None:
+    assert not protocol.replaces(30.0, 30.0)
+    assert not protocol.replaces(30.0 * (1 + 1e-14), 30.0)
+    assert not protocol.replaces(29.0, 30.0)
+    assert protocol.replaces(30.0 * (1 + 1e-9), 30.0)
+    assert protocol.replaces(0.0, 0.0) is protocol.replace_zero_best
+
+
 def test_as_published_uses_the_grid_and_permuted_vectors() -> None:
     features = simulated_features()
     result = run(features, protocol=AS_PUBLISHED)
@@ -193,7 +249,7 @@ def test_as_published_uses_the_grid_and_permuted_vectors() -> None:
     plain = stage_data(features, ALIGNED, stage=1).vectors
     permuted = stage_data(features, AS_PUBLISHED, stage=1).vectors
     displaced = (plain != permuted).any(1)
-    assert int(displaced.sum()) == 79  # PROTOCOL section 2
+    assert int(displaced.sum()) == 79  # counted from the released lists
     for c, source in enumerate(features.split.permuted_ids):
         assert torch.equal(permuted[c], plain[source])
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 from simulated_features import Ridge, simulated_features
 
+from avbench.harness.contract.options import Preset
 from avbench.harness.contract.variants import Variant, read_variants
 from avbench.harness.errors import MethodError, UsageError
 from avbench.harness.plugins.registry import Plugins, Registered
@@ -29,6 +30,23 @@ def test_a_file_of_variants() -> None:
     assert read_variants([HEADER]) == []
 
 
+def test_options_of_some_tracks_and_protocols_only() -> None:
+    places = '"{""ucf/main as-published"": {""strength"": 3.0}, ""*/cls"": {""epochs"": 2}}"'
+    special = f'ridge,half,"{{""strength"": 0.5}}",a-paper,table-1,{places}'
+    lines = [f"{HEADER},presets", special, "ridge,plain,{},a-paper,table-1"]
+    half, plain = read_variants(lines)
+    assert plain.presets == ()
+    for track, protocol, expected in (
+        ("ucf/main", "aligned", {"strength": 0.5}),
+        ("ucf/main", "as-published", {"strength": 3.0}),
+        ("ucf/cls", "as-published", {"strength": 0.5, "epochs": 2}),
+        ("vggsound/cls", "aligned", {"strength": 0.5, "epochs": 2}),
+        ("vggsound/main", "as-published", {"strength": 0.5}),
+    ):
+        assert half.options_on(Track(*track.split("/")), protocol) == expected
+    assert half.options == {"strength": 0.5}
+
+
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
@@ -38,6 +56,10 @@ def test_a_file_of_variants() -> None:
         ([HEADER, "ridge,strength=2,{},a-paper,table-1,more"], "line 2"),
         ([HEADER, "ridge,strength=2,{},a-paper,table-1", "ridge,b,{strength=2},a-paper,table-1"], "line 3"),
         ([HEADER, "ridge,strength=2,[],a-paper,table-1"], "line 2"),
+        ([f"{HEADER},more", "ridge,strength=2,{},a-paper,table-1,"], "columns must be"),
+        ([f"{HEADER},presets", "ridge,strength=2,{},a-paper,table-1,[]"], "line 2"),
+        ([f"{HEADER},presets", 'ridge,strength=2,{},a-paper,table-1,"{""ucf"": {}}"'], "line 2: presets .* not 'ucf'"),
+        ([f"{HEADER},presets", 'ridge,strength=2,{},a-paper,table-1,"{""ucf/cls"": 1}"'], "line 2"),
     ],
 )
 def test_a_bad_file_is_refused(lines: list[str], message: str) -> None:
@@ -81,6 +103,15 @@ def test_variants_set_options_and_given_ones_win(world: Plugins) -> None:
         plan(["ridge"], [TRACK], ["aligned"], [0], None, ["hafl"])
 
 
+def test_a_variant_may_have_options_of_its_own_under_a_protocol(world: Plugins) -> None:
+    preset = Preset({"strength": 0.1}, "ucf", "simulated", "as-published")
+    world.variants.append(Variant("ridge", "own", {"strength": 0.5}, "a-paper", "table-3", (preset,)))
+    aligned, published = plan(["ridge"], [TRACK], ["aligned", "as-published"], [0], None, ["own"])
+    assert [r.configuration.options["strength"] for r in (aligned, published)] == [0.5, 0.1]
+    (given,) = plan(["ridge"], [TRACK], ["as-published"], [0], {"strength": 7.0}, ["own"])
+    assert given.configuration.options["strength"] == 7.0
+
+
 def test_variants_with_equal_options_are_one_run(world: Plugins) -> None:
     planned = plan(["ridge"], [TRACK], ["aligned"], [0, 1], None, ["strength=0.5", "half"])
     assert [(r.variant, r.configuration.seed) for r in planned] == [("strength=0.5", 0), ("strength=0.5", 1)]
@@ -110,6 +141,7 @@ def test_methods_show_lists_variants_and_what_has_no_effect(capsys: pytest.Captu
         "options": {"loss_r": False},
         "paper": "avca-2022",
         "table": "table-6",
+        "presets": [],
     } in shown["variants"]
     by_name = {option["name"]: option for option in shown["options"]}
     assert by_name["output"]["no_effect"]

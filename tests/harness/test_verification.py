@@ -95,6 +95,18 @@ def test_the_epoch_must_be_the_best_of_validation(tmp_path: Path) -> None:
     assert any("validation HM is stated" in reason for reason in found)
 
 
+def test_a_later_epoch_that_is_better_by_rounding_only_is_not_the_best(tmp_path: Path) -> None:
+    record, evidence = simulated_run()
+    assert record.outcome is not None
+    history, best = list(record.outcome.validation), record.outcome.validation[2]
+    history[4] = best.model_copy(update={"HM": best.HM * (1 + 1e-15)})
+    assert history[4].HM > best.HM
+    assert reasons(tmp_path / "1", altered(record, validation=history), evidence) == []
+    assert reasons(tmp_path / "2", altered(record, validation=history, epochs=5), evidence) == [
+        "epoch 3 has the best validation HM, the record uses 5"
+    ]
+
+
 def _no_evidence(folder: ResultsFolder, record: RunRecord) -> None:
     folder.path(record.configuration).with_suffix(".safetensors").unlink()
 

@@ -28,7 +28,7 @@ NO_DROPOUT: dict[str, Any] = {"dropout_encoder": 0.0, "dropout_projection": 0.0,
 
 
 class PlainAVCA(nn.Module):
-    """The network of the card without dropout: positives and negatives go through it in separate calls."""
+    """The network of the paper without dropout: positives and negatives go through it in separate calls."""
 
     def __init__(self, dims: Dims, momentum: float) -> None:
         super().__init__()
@@ -86,7 +86,7 @@ class PlainAVCA(nn.Module):
         self.positions.data.copy_(net["positions"].value)
 
     def parts(self, batch: Batch, cycle: bool) -> dict[str, Tensor]:
-        """The five losses, with the calls in the order of the card's table."""
+        """The five losses, with the calls in the order of the reference code."""
         (ap, an), (vp, vn), (wp, wn) = (t.unbind(1) for t in (batch.audio, batch.visual, batch.vectors))
         phi_ap, phi_vp = self.encode(ap, vp)
         phi_an, phi_vn = self.encode(an, vn)

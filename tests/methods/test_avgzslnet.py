@@ -34,7 +34,7 @@ def triplet(x: Tensor, p: Tensor, n: Tensor, margin: float) -> Tensor:
 
 
 def plain_loss(net: nn.ModuleDict, batch: Batch, options: AVGZSLNetOptions) -> Tensor:
-    """The loss, clip by clip, with the calls in the order of the card."""
+    """The loss, clip by clip, with the calls in the order of the paper."""
     a_pos, a_neg = (net["embed_audio"](batch.audio[:, i]) for i in (0, 1))
     v_pos, v_neg = (net["embed_visual"](batch.visual[:, i]) for i in (0, 1))
     w_pos, w_neg = (net["embed_text"](batch.vectors[:, i]) for i in (0, 1))

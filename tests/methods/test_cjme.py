@@ -38,7 +38,7 @@ def entropy(probabilities: list[float]) -> float:
 
 
 def plain_loss(net: nn.ModuleDict, batch: Batch, options: CJMEOptions) -> tuple[Tensor, list[float]]:
-    """The loss and the attention targets, clip by clip, with the calls in the order of the card."""
+    """The loss and the attention targets, clip by clip, with the calls in the order of the paper."""
     a_pos, a_neg = (net["embed_audio"](batch.audio[:, i]) for i in (0, 1))
     v_pos, v_neg = (net["embed_visual"](batch.visual[:, i]) for i in (0, 1))
     w_pos, _ = (net["embed_text"](batch.vectors[:, i]) for i in (0, 1))

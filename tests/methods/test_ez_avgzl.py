@@ -9,10 +9,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from avbench.harness.cli import cli
 from avbench.harness.contract.data import Classes, Clips, TrainingSet
 from avbench.harness.errors import MethodError
 from avbench.harness.plugins.registry import plugins
-from avbench.harness.testing.simulated import fitted, simulated_classes, simulated_training
+from avbench.harness.testing.simulated import SimulatedProgress, fitted, moved, simulated_classes, simulated_training
 from avbench.harness.tracks import Track
 from avbench.methods import ez_avgzl
 from avbench.methods.ez_avgzl import EZAVGZL, EZAVGZLOptions
@@ -125,6 +126,15 @@ def test_all_classes_of_the_stage_move_apart_before_training() -> None:
     torch.testing.assert_close(own[6:], text[6:])
 
 
+def test_proximity_without_separation_is_no_optimisation(capsys: pytest.CaptureFixture[str]) -> None:
+    """Eq. 2 has its minimum where it starts; the page of the method says so."""
+    train = training()
+    unmoved = optimised(train, class_optimisation=False)
+    torch.testing.assert_close(optimised(train, alpha=0.0), unmoved, rtol=0, atol=1e-4)
+    cli.main(["methods", "show", "ez-avgzl"], standalone_mode=False)
+    assert "eq. 2 has its minimum" in capsys.readouterr().out
+
+
 def test_training_leaves_the_class_embeddings_alone() -> None:
     train = training()
     assert torch.equal(optimised(train, batches_per_epoch=1), optimised(train, batches_per_epoch=6))
@@ -185,14 +195,25 @@ def test_without_alignment_it_is_tcaf_on_the_class_embeddings() -> None:
 
 
 PRESETS = {
-    # layers, dropouts of encoder, token and transformer: rows of the card for cls, and of TCaF's for main
-    ("ucf", "cls"): (6, 0.3, 0.2, 0.3),
-    ("activitynet", "cls"): (6, 0.3, 0.2, 0.4),
-    ("vggsound", "cls"): (8, 0.2, 0.1, 0.5),
-    ("ucf", "main"): (5, 0.4, 0.2, 0.3),
-    ("activitynet", "main"): (8, 0.2, 0.2, 0.3),
-    ("vggsound", "main"): (8, 0.2, 0.2, 0.5),
+    # TCaF's: layers, hidden width, dropouts of encoder, token, transformer, output and label
+    ("ucf", "main"): (5, 256, 0.4, 0.2, 0.3, 0.2, 0.1),
+    ("ucf", "cls"): (6, 512, 0.3, 0.2, 0.3, 0.1, 0.1),
+    ("activitynet", "main"): (8, 128, 0.2, 0.2, 0.3, 0.1, 0.1),
+    ("activitynet", "cls"): (6, 512, 0.3, 0.2, 0.4, 0.1, 0.1),
+    ("vggsound", "main"): (8, 128, 0.2, 0.2, 0.5, 0.2, 0.2),
+    ("vggsound", "cls"): (8, 512, 0.2, 0.1, 0.5, 0.2, 0.1),
 }
+
+
+@pytest.mark.cuda
+def test_ranking_on_cuda_draws_on_its_own_and_is_captured() -> None:
+    train = moved(training(), torch.device("cuda"))
+    states = []
+    for options in ({"semantics": "ranking", "ranking_triples": 40}, {}):
+        method = EZAVGZL(EZAVGZLOptions.model_validate({**SMALL, "batches_per_epoch": 6, **options}))
+        fitted(method, train, SimulatedProgress(device=torch.device("cuda")))
+        states.append((torch.get_rng_state(), torch.cuda.get_rng_state()))
+    assert all(torch.equal(*pair) for pair in zip(*states, strict=True))
 
 
 @pytest.mark.parametrize("protocol", ["aligned", "as-published"])
@@ -200,7 +221,8 @@ PRESETS = {
 def test_presets_are_the_cards(track: tuple[str, str], protocol: str) -> None:
     o = EZAVGZLOptions.effective(Track(*track), protocol)
     assert isinstance(o, EZAVGZLOptions)
-    assert (o.layers, o.dropout_encoder, o.dropout_token, o.dropout_transformer) == PRESETS[track]
+    dropouts = (o.dropout_encoder, o.dropout_token, o.dropout_transformer, o.dropout_output, o.dropout_label)
+    assert (o.layers, o.hidden_encoder, *dropouts) == PRESETS[track]
     assert (o.batch_size, o.batches_per_epoch, o.epochs) == (64, 300, 50)
     assert (o.learning_rate, o.weight_decay, o.heads, o.head_width, o.temperature) == (1e-4, 1e-5, 8, 64, 1.0)
     assert (o.semantics, o.class_distance, o.alpha, o.margin, o.growth) == ("proximity", "cosine", 0.5, 1.0, 1.25)
@@ -227,3 +249,16 @@ def test_variants_of_the_paper() -> None:
     for distance in ("cosine", "l2", "l1"):
         expected[f"distance={distance}"] = {**ranking, "class_distance": distance}
     assert {v.name: v.options for v in plugins().variants_of("ez-avgzl")} == expected
+
+
+def test_rows_taken_over_from_tcaf_have_its_settings() -> None:
+    """Tables 4 and 7 repeat TCaF's row of VGGSound cls: its losses, learning rate and constant schedule."""
+    for name in ("ceo=off;avla=off", "ceo=off"):
+        variant = plugins().variant("ez-avgzl", name)
+        for track, rate, alignment in (
+            (Track("vggsound", "cls"), 6e-5, False),
+            (Track("vggsound", "imagebind"), 1e-4, name == "ceo=off"),
+        ):
+            o = EZAVGZLOptions.effective(track, "as-published", variant.options_on(track, "as-published"))
+            assert isinstance(o, EZAVGZLOptions)
+            assert (o.learning_rate, o.alignment, o.class_optimisation) == (rate, alignment, False)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from avbench.harness.errors import UsageError
+from avbench.harness.plugins.registry import plugins
 from avbench.harness.testing.simulated import fitted, simulated_classes, simulated_training
 from avbench.harness.tracks import Track
 from avbench.leaderboard.claims import claims
@@ -280,6 +281,35 @@ def test_every_variant_of_the_paper_can_be_run() -> None:
             assert options["geometry"] == "+".join("h" * int(value))
         else:
             assert options[what] == value
+
+
+@pytest.mark.parametrize("protocol", ["aligned", "as-published"])
+@pytest.mark.parametrize("track", TRACKS, ids=str)
+def test_one_curvature_is_hyper_single_and_the_printed_default_is_itself(track: Track, protocol: str) -> None:
+    """Table 5 prints Hyper-single's numbers for one curvature, table 3 those of the headline for curvature -0.2."""
+
+    def effective(slug: str, variant: str | None = None) -> dict[str, Any]:
+        given = plugins().variant(slug, variant).options_on(track, protocol) if variant else {}
+        return BY_SLUG[slug].Options.effective(track, protocol, given).model_dump()
+
+    assert effective("hyper-multiple", "curvatures=1") == effective("hyper-single")
+    if str(track) in ("ucf/cls", "activitynet/cls"):
+        assert effective("hyper-alignment", "curvature=-0.2") == effective("hyper-alignment")
+        assert effective("hyper-alignment", "curvature=-0.4")["curvature"] == 0.4
+
+
+def test_the_pages_count_the_values_of_the_readme() -> None:
+    values = [
+        method.Options.effective(track, "as-published").model_dump()["curvature"]
+        for method in METHODS
+        for track in TRACKS
+    ]
+    for method in METHODS:
+        (selection,) = (d for d in method.info.differences if d.topic == "selection of the curvature")
+        assert selection.code.startswith(f"{len(values)} values of two decimals")
+    assert all(value == round(value, 2) for value in values)
+    (limit,) = (d for d in HyperSingle.info.differences if d.topic == "limit of predicted curvatures")
+    assert limit.code.endswith(f"from {min(values[6:]):.2f} to {max(values[6:]):.2f}")
 
 
 @pytest.mark.cuda

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import pytest
 
 from avbench.harness.contract.variants import Variant
 from avbench.harness.evaluation.protocol import PROTOCOLS
 from avbench.harness.plugins.registry import plugins
 from avbench.harness.tracks import Track
-from avbench.leaderboard.claims import claims
+from avbench.leaderboard.claims import Claim, claims
 from avbench.splits import DATASETS
 
 PLUGINS = plugins()
@@ -29,8 +32,32 @@ def test_a_variant_is_valid_on_its_tracks(variant: Variant) -> None:
     kind = PLUGINS.method(variant.method).method.Options
     for track in places(variant):
         for protocol in PROTOCOLS:
-            options = kind.effective(track, protocol, variant.options).model_dump(mode="json")
-            assert {name: options[name] for name in variant.options} == variant.options
+            given = variant.options_on(track, protocol)
+            options = kind.effective(track, protocol, given).model_dump(mode="json")
+            assert {name: options[name] for name in given} == given
+
+
+def run_options(claim: Claim, protocol: str) -> Mapping[str, Any]:
+    """The options that a printed row is run with; an unset ``output`` of AVCA stands for the visual one."""
+    kind = PLUGINS.method(claim.method).method.Options
+    given = PLUGINS.variant(claim.method, claim.variant).options_on(claim.track, protocol) if claim.variant else {}
+    options = kind.effective(claim.track, protocol, given).model_dump(mode="json")
+    return {**options, "output": options.get("output") or "visual"}
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_rows_printed_with_the_same_numbers_are_run_with_the_same_options(protocol: str) -> None:
+    """A paper that prints one run in two tables, perhaps under two names, had one configuration."""
+    printed: dict[tuple[Any, ...], list[Claim]] = {}
+    for claim in claims():
+        if claim.method in PLUGINS.methods and claim.track in TRACKS and None not in (claim.HM, claim.ZSL):
+            printed.setdefault((claim.track, claim.HM, claim.ZSL), []).append(claim)
+    groups = [group for group in printed.values() if len({(c.method, c.variant) for c in group}) > 1]
+    assert len(groups) >= 15
+    for group in groups:
+        first = run_options(group[0], protocol)
+        for claim in group[1:]:
+            assert run_options(claim, protocol) == first, (claim.method, claim.variant, str(claim.track))
 
 
 def test_every_printed_variant_is_covered() -> None:

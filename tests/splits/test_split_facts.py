@@ -1,4 +1,4 @@
-"""Every count of PROTOCOL sections 1 and 2, from the shipped data alone."""
+"""Every count of parts and of displaced label vectors, from the shipped data alone."""
 
 from __future__ import annotations
 
@@ -193,7 +193,7 @@ def test_vggsound_displacements() -> None:
     ("dataset", "fold_names", "displaced"), [("ucf", True, 77), ("activitynet", False, 18)], ids=["both", "prompts"]
 )
 def test_traps_of_a_lower_cased_sort(dataset: str, fold_names: bool, displaced: int) -> None:
-    """PROTOCOL section 2, traps: a reader who lower-cases a sort gets these wrong counts."""
+    """A reader who lower-cases a sort gets these wrong counts."""
     classes = load_split(dataset, "main").classes
     by_name = sorted(classes, key=lambda c: c.name.lower() if fold_names else c.name)
     by_prompt = sorted(classes, key=lambda c: c.prompt.lower())
