@@ -16,6 +16,7 @@ from typing import TypeVar
 
 from pydantic import JsonValue
 
+from avbench.harness.contract.encoder import Seen, gravest
 from avbench.harness.evaluation.protocol import PROTOCOLS
 from avbench.harness.records.record import Capabilities, Plugin, RunRecord, canonical_json
 from avbench.harness.tracks import Track
@@ -198,6 +199,12 @@ class FeatureGroup:
     verified: bool
     """The hash is known to be that of the genuine features."""
     rows: tuple[RerunRow, ...]
+
+    @property
+    def encoders_met(self) -> Seen:
+        """What the encoders of these features had met before the track: what any record declares, the gravest."""
+        declared = {record.encoders_met for row in self.rows for record in row.records} - {"not declared"}
+        return gravest(declared)
 
 
 @dataclass(frozen=True)

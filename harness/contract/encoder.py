@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
@@ -43,6 +43,13 @@ class TrainedOn(Facts):
         if self.unseen_classes is not None and dataset in self.unseen_classes:
             return "unseen classes"
         return "not declared" if self.datasets is None or self.unseen_classes is None else "neither"
+
+
+def gravest(found: Iterable[Seen]) -> Seen:
+    """The first in the order: the data set, unseen classes, not declared, neither. Nothing said: not declared."""
+    said = set(found) or {"not declared"}
+    order: tuple[Seen, ...] = ("the data set", "unseen classes", "not declared", "neither")
+    return next(s for s in order if s in said)
 
 
 class FrameSampling(Facts):

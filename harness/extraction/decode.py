@@ -12,7 +12,7 @@ from avbench.harness.extraction.frames import FrameSampler, quarter_turns
 from avbench.harness.extraction.sound import SoundCutter
 
 if TYPE_CHECKING:
-    from av import AudioFrame, Packet, VideoFrame
+    from av import AudioFrame, Packet, VideoFrame, VideoStream
     from av.container import InputContainer
 
 MAX_SECONDS = 3600
@@ -109,12 +109,19 @@ def decode(
         length = min(clock.last + clock.distance, end)
         if clock.most > UNEVEN * clock.least:
             account.remarks.append("variable frame rate: sampled by its time stamps")
-        stated = min(container.duration / 1e6 if container.duration else 0.0, end)
+        stated = min(_stated_seconds(container, pictures), end)
         if length < CUT_SHORT * stated and "pictures" in going:
             account.remarks.append(f"pictures end after {length:.1f} s of {stated:.1f} s: used as far as they go")
         frames.finish(length - start)
         sound.finish()
     return account
+
+
+def _stated_seconds(container: InputContainer, pictures: VideoStream) -> float:
+    """The length that the file claims: good for a remark, and for nothing else."""
+    whole = container.duration / 1e6 if container.duration else 0.0
+    counted = float(pictures.frames / pictures.average_rate) if pictures.average_rate else 0.0
+    return max(whole, counted)
 
 
 def _decoded(container: InputContainer, streams: list[object], account: Account) -> Iterator[VideoFrame | AudioFrame]:

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeInt
 
-from avbench.harness.contract.encoder import Facts, FrameSampling, Modality, Seen, SoundSampling, Text, TrainedOn
+from avbench.harness.contract.encoder import (
+    Facts,
+    FrameSampling,
+    Modality,
+    Seen,
+    SoundSampling,
+    Text,
+    TrainedOn,
+    gravest,
+)
 
 
 class EncoderFacts(Facts):
@@ -65,10 +73,3 @@ class Extraction(Facts):
     def seen(self, dataset: str) -> Seen:
         """The gravest of what the encoders declare: one that has met the data set taints the track."""
         return gravest(e.trained_on.seen(dataset) for e in self.encoders)
-
-
-def gravest(found: Iterable[Seen]) -> Seen:
-    """The first in the order: the data set, unseen classes, not declared, neither. Nothing said: not declared."""
-    said = set(found) or {"not declared"}
-    order: tuple[Seen, ...] = ("the data set", "unseen classes", "not declared", "neither")
-    return next(s for s in order if s in said)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from avbench.harness.records.record import RunRecord
 
 GROUP = "avbench"
+ENCODER_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 LOOSE = "loose"
 """Stands for the distribution of a class that no package brings."""
 
@@ -249,6 +251,8 @@ def _encoder_name(encoder: object) -> str:
 
     if not (isinstance(encoder, type) and issubclass(encoder, FrameEncoder | SoundEncoder)):
         raise PluginError(f"avbench_encoders must return subclasses of FrameEncoder or SoundEncoder, not {encoder!r}")
+    if not ENCODER_NAME.fullmatch(getattr(encoder, "name", "")):
+        raise PluginError(f"{encoder.__name__}.name must be lower-case letters, digits, '-' and '_'")
     return f"{encoder.name}:{encoder.modality}"
 
 

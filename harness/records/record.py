@@ -18,6 +18,7 @@ from pydantic import (
     model_validator,
 )
 
+from avbench.harness.contract.encoder import Seen
 from avbench.harness.errors import RecordError
 from avbench.harness.tracks import Track
 from avbench.harness.untrusted import read_limited
@@ -195,6 +196,8 @@ class RunRecord(Part):
     simulated: bool
     """The features are simulated: the result says nothing about the real track."""
     capabilities: Capabilities
+    encoders_met: Seen = "not declared"
+    """What the encoders of the features had met before this track, by declaration."""
     warnings: list[Text] = []
     environment: Environment
     measured: Measured

@@ -176,6 +176,7 @@ def execute(
             generative=registered.info.generative,
             calibrated_stacking=registered.info.calibrated_stacking,
         ),
+        encoders_met=manifest.seen,
         warnings=list(manifest.warnings),
         environment=environment(device),
         measured=Measured(
