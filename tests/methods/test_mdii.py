@@ -233,6 +233,13 @@ def test_tails_of_the_embeddings(tail: str, norms: int, dropout: float | None) -
         assert bool((net[part].eval()(torch.randn(9, 300)) < 0).any()) == (norms == 1)
 
 
+def test_the_page_tells_what_the_tail_does_and_on_which_data() -> None:
+    (note,) = (note for note in MDII.info.notes if "batch-norm-relu-dropout" in note)
+    assert "simulated demo features" in note
+    assert "Validation HM" in note
+    assert {d.option for d in MDII.info.differences} >= {"tail", "mask_weight"}
+
+
 def test_without_masks_the_features_enter_as_they_are() -> None:
     method, net = network(masks=False)
     assert not [name for name in net if name.startswith("mask")]
