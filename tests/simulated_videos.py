@@ -52,13 +52,21 @@ def write_video(
     take: int = 0,
     turned: int = 0,
     times: Sequence[int] | None = None,
+    grain: int = 0,
+    bit_rate: int | None = None,
     options: dict[str, str] | None = None,
 ) -> Path:
-    """A video file. ``times``: time stamps of the frames in thousandths of a second, for a variable frame rate."""
+    """A video file. ``times``: time stamps of the frames in thousandths of a second, for a variable frame rate.
+
+    ``grain``: the most that noise changes a value, as cameras have it.
+    """
+    noise = np.random.default_rng((seed, take))
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w", options=options or {}) as container:
         pictures = container.add_stream(codec, rate=rate)
         pictures.width, pictures.height, pictures.pix_fmt = width, height, pixels
+        if bit_rate:
+            pictures.bit_rate = bit_rate
         if times is not None:
             pictures.codec_context.time_base = Fraction(1, 1000)
         if turned:
@@ -67,6 +75,8 @@ def write_video(
         if sound:
             voices = container.add_stream(sound, rate=sound_rate, layout="mono")
         for number, picture in enumerate(shapes(frames, width, height, seed, take)):
+            if grain:
+                picture = (picture + noise.integers(-grain, grain + 1, picture.shape)).clip(0, 255).astype(np.uint8)
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(format=pixels)
             if times is not None:
                 frame.pts, frame.time_base = times[number], Fraction(1, 1000)
