@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from avbench.harness.tracks import Track
-from avbench.leaderboard.boards import Board, RerunRow, Series
+from avbench.leaderboard.boards import Board, RerunRow
 from avbench.leaderboard.claims import METRICS, Metric
 
 
@@ -16,7 +16,8 @@ from avbench.leaderboard.claims import METRICS, Metric
 class Average:
     """One series over the tracks of an average board."""
 
-    series: Series
+    method: str
+    label: str
     rows: Mapping[Track, RerunRow]
     metrics: Mapping[Metric, float] | None
     """Mean over tracks of the means over seeds; None where a track is missing: such a mean compares with nothing."""
@@ -47,15 +48,16 @@ def average_boards(boards: Iterable[Board]) -> tuple[AverageBoard, ...]:
 
 
 def _averages(boards: list[Board]) -> tuple[Average, ...]:
-    rows: dict[Series, dict[Track, RerunRow]] = defaultdict(dict)
+    rows: dict[tuple[object, ...], dict[Track, RerunRow]] = defaultdict(dict)
     for board in boards:
         for row in board.groups[0].rows:
             rows[row.series][board.track] = row
-    found = [
-        Average(series, by_track, _mean(by_track.values()) if len(by_track) == len(boards) else None)
-        for series, by_track in rows.items()
-    ]
-    return tuple(sorted(found, key=lambda a: (-a.metrics["HM"] if a.metrics else 1.0, a.series.label)))
+    found = []
+    for by_track in rows.values():
+        first = next(iter(by_track.values()))
+        metrics = _mean(by_track.values()) if len(by_track) == len(boards) else None
+        found.append(Average(first.method, first.label, by_track, metrics))
+    return tuple(sorted(found, key=lambda a: (-a.metrics["HM"] if a.metrics else 1.0, a.label)))
 
 
 def _mean(rows: Iterable[RerunRow]) -> Mapping[Metric, float]:

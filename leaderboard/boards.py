@@ -6,19 +6,19 @@ features with the options preset for that track. Results on simulated features h
 
 from __future__ import annotations
 
-import hashlib
-import statistics
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TypeVar
+from statistics import fmean
+from typing import Any
 
-from pydantic import JsonValue
+import pandas as pd
 
 from avbench.harness.contract.encoder import Seen, gravest
 from avbench.harness.evaluation.protocol import PROTOCOLS
-from avbench.harness.records.record import Capabilities, Plugin, RunRecord, canonical_json
+from avbench.harness.plugins.presets import Overrides
+from avbench.harness.records.record import Capabilities, RunRecord
 from avbench.harness.tracks import Track
 from avbench.leaderboard.claims import (
     METRICS,
@@ -29,15 +29,13 @@ from avbench.leaderboard.claims import (
     Origin,
     anomalies_of,
     authority,
+    claim_for,
     published_methods,
 )
+from avbench.leaderboard.frame import BOARD, INCOMPLETE, SERIES, finished_by_row, plain_rows, results_frame, rows_frame
 
 COMPARABLE = "as-published"
 """The one protocol whose results may stand beside numbers printed in papers."""
-
-Overrides = Callable[[RunRecord], Mapping[str, JsonValue] | None]
-"""The options of a run that differ from the presets of its track and protocol, but for those that the variant sets
-which the record names; None where the presets are unknown."""
 
 
 @dataclass(frozen=True)
@@ -49,35 +47,9 @@ class Spread:
     n: int
 
     @classmethod
-    def of(cls, values: Sequence[float]) -> Spread:
-        """Raises ``statistics.StatisticsError`` for no values."""
-        return cls(statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None, len(values))
-
-
-@dataclass(frozen=True)
-class Series:
-    """What makes rows of different tracks the same thing: the code, the protocol, and how its presets were changed."""
-
-    method: str
-    protocol: str
-    protocol_version: int
-    plugin: Plugin
-    variant: str | None
-    changes: str
-    """Options that differ further, as ``name=value`` text; a hash of all options where presets are unknown."""
-    numerics: str = ""
-    """Precision and dtype that differ from float32, as ``name=value`` text."""
-
-    @property
-    def changed(self) -> str:
-        """The variant and what was changed beyond it; empty for the presets."""
-        return ", ".join(filter(None, (self.variant, self.changes)))
-
-    @property
-    def label(self) -> str:
-        """The method, with what was changed."""
-        what = ", ".join(filter(None, (self.changed, self.numerics)))
-        return f"{self.method} ({what})" if what else self.method
+    def of(cls, line: Mapping[str, Any], name: str) -> Spread:
+        """Of one column of a row."""
+        return cls(line[name], line[f"{name}_deviation"], line["seeds"])
 
 
 @dataclass(frozen=True)
@@ -85,8 +57,8 @@ class RerunRow:
     """Runs of one configuration over seeds. ``records`` have an outcome each and are ordered by seed."""
 
     records: tuple[RunRecord, ...]
-    overrides: Mapping[str, JsonValue] | None
-    """Options that differ from the presets and the variant; None where the presets are unknown."""
+    line: Mapping[str, Any]
+    """This row of :func:`avbench.leaderboard.frame.rows_frame`."""
     claims: tuple[Claim, ...]
     """Printed rows that this row may be compared with, the most authoritative first."""
 
@@ -94,24 +66,39 @@ class RerunRow:
     def first(self) -> RunRecord:
         return self.records[0]
 
-    @cached_property
+    @property
     def group(self) -> str:
         """Hash of the configuration without the seed."""
-        return group_of(self.first)
+        return str(self.line["group"])
 
     @property
     def method(self) -> str:
         return self.first.configuration.method
 
     @property
-    def as_named(self) -> bool:
-        """The options are known to be the presets, or those of the named variant, and the numerics are the default."""
-        return self.overrides is not None and not self.overrides and not self.first.configuration.numerics.changed
+    def label(self) -> str:
+        """The method, with what was changed and what else tells it from others."""
+        return str(self.line["label"])
 
     @property
-    def preset(self) -> bool:
-        """The options are known to be the presets of the track and protocol, and the numerics are the default."""
-        return self.as_named and self.first.variant is None
+    def marks(self) -> tuple[str, ...]:
+        """What a reader must know beside the numbers."""
+        return tuple(filter(None, self.line["marks"].split("; ")))
+
+    @property
+    def series(self) -> tuple[Any, ...]:
+        """What makes rows of different tracks the same thing."""
+        return tuple(self.line[name] for name in SERIES)
+
+    @property
+    def changed(self) -> str:
+        """The variant and what was changed beyond it; empty for the presets."""
+        return ", ".join(filter(None, (self.line["variant"], self.line["changes"])))
+
+    @property
+    def as_named(self) -> bool:
+        """The options are known to be the presets, or those of the named variant, and the numerics are the default."""
+        return not self.line["changes"] and not self.line["numerics"]
 
     @property
     def capabilities(self) -> Capabilities:
@@ -124,26 +111,20 @@ class RerunRow:
     @cached_property
     def metrics(self) -> Mapping[Metric, Spread]:
         """Over seeds, in percent."""
-        found = [record.outcome.metrics for record in self.records if record.outcome]
-        return {metric: Spread.of([getattr(m, metric) for m in found]) for metric in METRICS}
+        return {metric: Spread.of(self.line, metric) for metric in METRICS}
 
     @cached_property
-    def seconds(self) -> Mapping[str, Spread]:
-        """Wall time of a run, both stages, by device and number of runs at once."""
+    def seconds(self) -> Mapping[str, float]:
+        """Mean wall time of a run, both stages, by device and number of runs at once."""
         times: dict[str, list[float]] = defaultdict(list)
         for record in self.records:
             company = f"{n} runs at once, " if (n := record.measured.runs_at_once) > 1 else ""
             times[company + record.environment.device].append(record.measured.seconds)
-        return {device: Spread.of(values) for device, values in sorted(times.items())}
-
-    @property
-    def complete(self) -> bool:
-        """No clip or class was missing when the features were imported."""
-        return not any(record.warnings for record in self.records)
+        return {device: fmean(values) for device, values in sorted(times.items())}
 
     @property
     def parameters(self) -> int:
-        return max(record.outcome.parameters for record in self.records if record.outcome)
+        return int(self.line["parameters"])
 
     @cached_property
     def deviations(self) -> Mapping[Metric, tuple[float, Claim]]:
@@ -153,16 +134,6 @@ class RerunRow:
             for metric, printed in claim.values.items():
                 found[metric] = (self.metrics[metric].mean - printed, claim)
         return found
-
-    @cached_property
-    def series(self) -> Series:
-        c = self.first.configuration
-        if self.overrides is None:
-            changes = f"options {hashlib.sha256(canonical_json(c.options).encode()).hexdigest()[:8]}"
-        else:
-            changes = ", ".join(f"{name}={canonical_json(value)}" for name, value in sorted(self.overrides.items()))
-        numerics = ", ".join(f"{name}={value}" for name, value in c.numerics.changed.items())
-        return Series(c.method, c.protocol.name, c.protocol.version, c.plugin, self.first.variant, changes, numerics)
 
 
 @dataclass(frozen=True)
@@ -236,39 +207,40 @@ def build_boards(
 
     ``trusted``: tracks with the content hash of their genuine features.
     """
-    finished: dict[tuple[bool, Track, str, int], list[RunRecord]] = defaultdict(list)
-    for record in records:
-        if record.finished:
-            c = record.configuration
-            simulated = record.simulated or c.track.simulated
-            finished[simulated, c.track, c.protocol.name, c.protocol.version].append(record)
+    everything = list(records)
+    runs = results_frame(everything, overrides)
+    rows = rows_frame(runs)
+    members = finished_by_row(runs).groups
     printed: dict[Track, list[Claim]] = defaultdict(list)
     for claim in claims:
         if claim.main and claim.variant is None:
             printed[claim.track].append(claim)
 
-    keys = set(finished)
-    for track in printed:
-        if not any(key[:3] == (False, track, COMPARABLE) for key in keys):
-            keys.add((False, track, COMPARABLE, PROTOCOLS[COMPARABLE].version))
-    boards = []
-    for key in sorted(keys):
-        simulated, track, protocol, version = key
-        comparable = printed.get(track, []) if protocol == COMPARABLE and not simulated else []
-        rows = [rerun_row(group, comparable, overrides) for group in _grouped(finished.get(key, []), group_of).values()]
-        groups = _feature_groups(rows, track, trusted)
-        boards.append(Board(track, protocol, version, simulated, claimed_rows(comparable), groups))
-    return tuple(boards)
+    def rerun(line: Mapping[str, Any]) -> RerunRow:
+        row = RerunRow(tuple(everything[at] for at in members[line["simulated"], line["group"]]), line, ())
+        comparable = line["protocol"] == COMPARABLE and not line["simulated"] and INCOMPLETE not in row.marks
+        if not (comparable and row.as_named and line["variant"] is None):
+            return row
+        return replace(row, claims=claim_for(row.method, row.first.configuration.track, claims))
 
+    def group(content: str, part: pd.DataFrame, track: Track) -> FeatureGroup:
+        ordered = part.sort_values(["HM", "method", "group"], ascending=[False, True, True])
+        return FeatureGroup(content, (track, content) in trusted, tuple(map(rerun, plain_rows(ordered))))
 
-def rerun_row(records: Sequence[RunRecord], claims: Sequence[Claim], overrides: Overrides) -> RerunRow:
-    """The row of finished runs of one group. ``claims``: main-table rows of the track, where they may be compared."""
-    ordered = tuple(sorted(records, key=lambda r: r.configuration.seed))
-    row = RerunRow(ordered, overrides(ordered[0]), claims=())
-    if not (row.preset and row.complete):
-        return row
-    found = [c for c in claims if c.method == row.method and c.origin in STATED_BY_AUTHORS]
-    return replace(row, claims=tuple(sorted(found, key=authority)))
+    boards = {}
+    for _, part in rows.groupby(BOARD):
+        place = plain_rows(part.head(1))[0]
+        track, protocol, simulated = Track(place["dataset"], place["features"]), place["protocol"], place["simulated"]
+        found = [group(str(content), same, track) for content, same in part.groupby("feature_hash")]
+        found.sort(key=lambda g: (not g.verified, -sum(len(row.records) for row in g.rows), g.feature_hash))
+        comparable = printed[track] if protocol == COMPARABLE and not simulated else ()
+        board = Board(track, protocol, place["protocol_version"], simulated, claimed_rows(comparable), tuple(found))
+        boards[simulated, track, protocol, board.protocol_version] = board
+    for track, there in printed.items():
+        if not any(key[:3] == (False, track, COMPARABLE) for key in boards):
+            board = Board(track, COMPARABLE, PROTOCOLS[COMPARABLE].version, False, claimed_rows(there), ())
+            boards[False, track, COMPARABLE, board.protocol_version] = board
+    return tuple(boards[key] for key in sorted(boards))
 
 
 def reruns_of(claim: Claim, boards: Iterable[Board]) -> tuple[RerunRow, ...]:
@@ -305,12 +277,6 @@ def claimed_rows(claims: Iterable[Claim]) -> tuple[ClaimedRow, ...]:
     return tuple(sorted(rows, key=lambda row: (-row.values.get("HM", -1.0), row.method)))
 
 
-def group_of(record: RunRecord) -> str:
-    """Hash of everything that decides a result but the seed."""
-    content = record.configuration.model_dump(mode="json", exclude={"seed"})
-    return hashlib.sha256(canonical_json(content).encode()).hexdigest()
-
-
 def _agree(claim: Claim, other: Claim) -> bool:
     common = claim.values.keys() & other.values.keys()
     return (
@@ -319,29 +285,3 @@ def _agree(claim: Claim, other: Claim) -> bool:
         and bool(common)
         and all(claim.values[metric] == other.values[metric] for metric in common)
     )
-
-
-_Item = TypeVar("_Item")
-
-
-def _feature_groups(
-    rows: Sequence[RerunRow], track: Track, trusted: frozenset[tuple[Track, str]]
-) -> tuple[FeatureGroup, ...]:
-    groups = [
-        FeatureGroup(content, (track, content) in trusted, tuple(sorted(members, key=_rank_key)))
-        for content, members in _grouped(rows, lambda row: row.first.configuration.feature_hash).items()
-    ]
-    return tuple(
-        sorted(groups, key=lambda g: (not g.verified, -sum(len(row.records) for row in g.rows), g.feature_hash))
-    )
-
-
-def _rank_key(row: RerunRow) -> tuple[float, str, str]:
-    return -row.metrics["HM"].mean, row.method, row.group
-
-
-def _grouped(items: Iterable[_Item], key: Callable[[_Item], str]) -> dict[str, list[_Item]]:
-    found: dict[str, list[_Item]] = defaultdict(list)
-    for item in items:
-        found[key(item)].append(item)
-    return found

@@ -6,7 +6,7 @@ Values are as printed, also where they cannot be right: corrections are anomalie
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib import resources
 from typing import Annotated, Any, Literal, TypeVar
@@ -227,15 +227,15 @@ def anomalies_of(claim: Claim) -> tuple[Anomaly, ...]:
     return _anomalies_by_claim().get(claim.key, ())
 
 
-def claim_for(method: str, track: Track) -> tuple[Claim, ...]:
+def claim_for(method: str, track: Track, among: Iterable[Claim] | None = None) -> tuple[Claim, ...]:
     """Main-table rows of the full method on a track, the most authoritative first; empty where there is none.
 
     The method's own paper (or repository) first, then the papers that report it, rows with S and U before rows
-    without, older before newer. Re-runs and logs of others are no claims.
+    without, older before newer. Re-runs and logs of others are no claims. ``among``: :func:`claims` unless given.
     """
     found = [
         claim
-        for claim in claims()
+        for claim in (claims() if among is None else among)
         if claim.method == method
         and claim.track == track
         and claim.main

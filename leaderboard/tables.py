@@ -1,63 +1,116 @@
-"""Result tables as text, Markdown, LaTeX, CSV and JSON: one set of lines for command line, summary and site."""
+"""Result tables as text, Markdown, LaTeX, CSV and JSON: one frame of lines for command line, closing table and site."""
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import shutil
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
-from avbench.harness.printable import printable
+import pandas as pd
+from tabulate import tabulate
+
+from avbench.harness.plugins.presets import Overrides
 from avbench.harness.records.record import RunRecord
-from avbench.harness.tracks import Track
-from avbench.leaderboard.boards import Board, FeatureGroup, Overrides, RerunRow, Series, Spread, build_boards
-from avbench.leaderboard.claims import METRICS, PRINTED, Claim, Metric
+from avbench.leaderboard.boards import Board, RerunRow, build_boards
+from avbench.leaderboard.claims import METRICS, PRINTED, Claim
+from avbench.leaderboard.frame import BOARD, csv_text, json_text
 from avbench.splits import DATASETS
 
 Format = Literal["text", "markdown", "latex", "csv", "json"]
 FORMATS: tuple[Format, ...] = ("text", "markdown", "latex", "csv", "json")
 
-Cells = Mapping[Track, Mapping[Metric, Spread]]
+COLUMNS = [
+    *BOARD[1:3], "simulated", *BOARD[3:], "method", "changes", "source", "distribution", "version", "feature_hash",
+    "features_verified", "seeds", *(f"{metric}{what}" for metric in METRICS for what in ("", "_deviation")),
+    "val_HM", "val_HM_deviation", "parameters", "seconds", "device", "label", "marks",
+]  # fmt: skip
+"""Of :func:`compared`."""
+HEADS = ["method", "protocol", "source", "runs"]
+"""Columns of every line of a sheet, before the numbers."""
+RUN = "run"
+"""The source of numbers that were run; that of printed ones names the papers."""
 
-_LABEL_LIMIT = 60
-_LATEX = {c: rf"\{c}" for c in "&%$#_{}"} | {
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-}
+
+def summary_table(records: Iterable[RunRecord], claims: Sequence[Claim], overrides: Overrides) -> str:
+    """What was obtained, as text, with the printed numbers where the protocol allows the comparison."""
+    return render(compared(build_boards(records, claims, overrides)), "text")
 
 
-@dataclass(frozen=True)
-class Line:
-    """One row of a table: what was run, or what papers print for it."""
+def compared(boards: Iterable[Board]) -> pd.DataFrame:
+    """The re-run rows of all boards, each followed by the printed numbers that it may be compared with."""
+    lines: list[dict[str, Any]] = []
+    for board in boards:
+        for group in board.groups:
+            for row in group.rows:
+                lines.append(run_line(row, group.verified))
+                if row.claims:
+                    lines.append(_claim_line(row))
+    return frame_of(lines, COLUMNS)
 
-    label: str
-    protocol: str
-    source: str
-    """``run``, or the papers that print the numbers."""
-    claimed: bool
-    runs: Mapping[Track, int]
-    """Number of runs behind the cells of a track; empty for printed numbers."""
-    cells: Cells
 
-    def runs_on(self, tracks: Sequence[Track]) -> str:
-        """Such as ``3``, or ``1-3`` where tracks differ; empty for printed numbers."""
-        counts = [self.runs[track] for track in tracks if track in self.runs]
-        return "-".join(map(str, sorted({min(counts), max(counts)}))) if counts else ""
+def frame_of(lines: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> pd.DataFrame:
+    """Lines of boards as a frame for :func:`render`, of Python's own values: what a printed row lacks is None."""
+    return pd.DataFrame(lines, columns=list(columns), dtype=object)
+
+
+def place_of(board: Board) -> dict[str, Any]:
+    """The columns that name a board."""
+    place = (board.simulated, board.track.dataset, board.track.features, board.protocol, board.protocol_version)
+    return dict(zip(BOARD, place, strict=True))
+
+
+def run_line(row: RerunRow, verified: bool) -> dict[str, Any]:
+    """A re-run row of a board as it stands in tables and downloads."""
+    return {**row.line, "changes": row.changed, "source": RUN, "features_verified": verified}
+
+
+def _claim_line(row: RerunRow) -> dict[str, Any]:
+    claims = {metric: row.deviations[metric][1] for metric in PRINTED if metric in row.deviations}
+    return {
+        **{name: row.line[name] for name in (*BOARD, "method", "label", "marks")},
+        "changes": "",
+        "source": "claimed, " + ", ".join(dict.fromkeys(claim.paper for claim in claims.values())),
+        **{metric: claim.values[metric] for metric, claim in claims.items()},
+    }
+
+
+def render(lines: pd.DataFrame, format: Format, validation: bool = False) -> str:
+    """Lines of boards, with or without the HM on validation. CSV and JSON have every column, a row per track."""
+    if format == "csv":
+        return csv_text(lines)
+    if format == "json":
+        return json_text(lines)
+    columns = (*PRINTED, "val_HM") if validation else PRINTED
+    return "\n\n".join(map(_RENDER[format], sheets(lines, columns))) or "No finished run."
+
+
+def differences_text(rows: pd.DataFrame) -> str:
+    """The rows of ``results compare`` as text."""
+    track = rows["dataset"] + "/" + rows["features"]
+    means = rows[["first_mean", "second_mean"]].map("{:.2f}".format)
+    points = rows[["difference", "low", "high"]].map("{:+.2f}".format)
+    shown = {
+        "track": track.where(~rows["simulated"], track + " (simulated)"),
+        **rows[["protocol", "first", "second", "metric"]],
+        **means,
+        "difference": points["difference"],
+        "interval": points["low"] + " to " + points["high"],
+        "p": rows["p"].map("{:.4f}".format),
+    }
+    heads = ["track", "protocol", "first", "second", "", "first", "second", "difference", "95% interval", "p"]
+    return _grid(pd.DataFrame(shown), heads, "simple", left=5)
 
 
 @dataclass(frozen=True)
 class Sheet:
-    """The lines of one feature set. ``tracks`` has one entry per data set that was run."""
+    """The lines of one feature set. ``table`` has the columns :data:`HEADS` and, for each data set, the metrics."""
 
     features: str
     simulated: bool
-    tracks: tuple[Track, ...]
-    lines: tuple[Line, ...]
+    datasets: tuple[str, ...]
+    table: pd.DataFrame
+    """All text. Columns have two levels: data set (empty for :data:`HEADS`) and name."""
 
     @property
     def title(self) -> str:
@@ -65,244 +118,99 @@ class Sheet:
         return f"{self.features} features{note}"
 
 
-def summary_table(records: Iterable[RunRecord], claims: Sequence[Claim], overrides: Overrides) -> str:
-    """What was obtained, as text, with the printed numbers where the protocol allows the comparison."""
-    return render(build_boards(records, claims, overrides), "text")
+def sheets(lines: pd.DataFrame, metrics: Sequence[str] = PRINTED) -> Iterator[Sheet]:
+    """One sheet per feature set, real features first: a line per method and protocol, data sets side by side.
+
+    By protocol; what was run on more data sets first, then the better mean HM, with the printed numbers that it may be
+    compared with below it; other printed numbers last.
+    """
+    for (simulated, features), part in lines.groupby(["simulated", "features"]):
+        found = [*(d for d in DATASETS if d in set(part["dataset"])), *sorted(set(part["dataset"]) - set(DATASETS))]
+        yield Sheet(str(features), bool(simulated), tuple(found), _side_by_side(part, found, metrics))
 
 
-def render(boards: Iterable[Board], format: Format) -> str:
-    """The re-run rows of all boards, and the printed numbers that they may be compared with."""
-    shown = [board for board in boards if board.groups]
-    if format == "csv":
-        return csv_text(long_rows(shown))
-    if format == "json":
-        return json.dumps(long_rows(shown), indent=1, ensure_ascii=False, allow_nan=False)
-    if not shown:
-        return "No finished run."
-    return "\n\n".join(_RENDER[format](sheet) for sheet in sheets(shown))
-
-
-def sheets(boards: Iterable[Board]) -> tuple[Sheet, ...]:
-    """One sheet per feature set, real features first."""
-    found: dict[tuple[bool, str], list[Board]] = defaultdict(list)
-    for board in boards:
-        if board.groups:
-            found[board.simulated, board.track.features].append(board)
-    return tuple(
-        Sheet(features, simulated, _in_order(members), _lines(members))
-        for (simulated, features), members in sorted(found.items())
+def _side_by_side(part: pd.DataFrame, datasets: Sequence[str], metrics: Sequence[str]) -> pd.DataFrame:
+    series = ["protocol", "protocol_version", "label"]
+    numbers = {name: "float64" for metric in metrics for name in (metric, f"{metric}_deviation")}
+    part = part.astype({**numbers, "seeds": "Int64"}).assign(claimed=part["source"] != RUN)
+    part["printing"] = part.groupby([*series, "claimed", "dataset"]).cumcount()  # papers may print several
+    part["alone"] = part.groupby(series)["claimed"].transform("min")
+    own = part[part["claimed"] == part["alone"]].groupby(series)["HM"].agg(["size", "mean"])
+    part = part.join(-own, on=series).sort_values(
+        ["protocol", "protocol_version", "alone", "size", "mean", "label", "claimed", "printing"], kind="stable"
     )
-
-
-def _in_order(boards: Sequence[Board]) -> tuple[Track, ...]:
-    """The data sets in their usual order; boards come by name."""
-    tracks = dict.fromkeys(board.track for board in boards)
-    return tuple(sorted(tracks, key=lambda t: DATASETS.index(t.dataset) if t.dataset in DATASETS else len(DATASETS)))
-
-
-def long_rows(boards: Iterable[Board]) -> list[dict[str, Any]]:
-    """One flat row per track, protocol and line. Percent; ``*_deviation`` is over seeds, None for one run."""
-    rows: list[dict[str, Any]] = []
-    for board in boards:
-        place = {
-            "dataset": board.track.dataset,
-            "features": board.track.features,
-            "simulated": board.simulated,
-            "protocol": board.protocol,
-            "protocol_version": board.protocol_version,
-        }
-        for group in board.groups:
-            for row in group.rows:
-                rows.append(place | _long_run(row, group))
-                if row.claims:
-                    rows.append(place | _long_claim(row))
-    return rows
-
-
-def _long_run(row: RerunRow, group: FeatureGroup) -> dict[str, Any]:
-    c = row.first.configuration
-    return {
-        "method": row.method,
-        "changes": printable(row.series.changed),
-        "source": "run",
-        "distribution": c.plugin.distribution,
-        "version": c.plugin.version,
-        "feature_hash": group.feature_hash,
-        "features_verified": group.verified,
-        "seeds": len(row.records),
-        **_long_metrics({metric: (spread.mean, spread.deviation) for metric, spread in row.metrics.items()}),
+    by_line = part.groupby([*series, "claimed", "printing"], sort=False)
+    runs = by_line["seeds"].agg(["min", "max"]).astype("string").fillna("")  # such as 3, or 1-3 where tracks differ
+    found = {
+        ("", "method"): by_line["label"].first() + by_line["marks"].agg(_in_brackets),
+        ("", "protocol"): by_line["protocol"].first(),
+        ("", "source"): by_line["source"].agg(lambda sources: ", ".join(dict.fromkeys(sources))),
+        ("", "runs"): runs["min"].where(runs["min"] == runs["max"], runs["min"] + "-" + runs["max"]),
     }
+    for dataset in datasets:
+        here = part[part["dataset"] == dataset].set_index([*series, "claimed", "printing"])
+        for name in metrics:
+            cells = map(_number, here[name], here[f"{name}_deviation"])
+            found[dataset, name] = pd.Series(list(cells), here.index, dtype=str)
+    return pd.DataFrame(found, index=by_line.size().index).fillna("")
 
 
-def _long_claim(row: RerunRow) -> dict[str, Any]:
-    values = _claimed_values(row)
-    return {
-        "method": row.method,
-        "changes": "",
-        "source": _papers(row),
-        **dict.fromkeys(("distribution", "version", "feature_hash", "features_verified", "seeds")),
-        **_long_metrics({metric: (values.get(metric), None) for metric in METRICS}),
-    }
-
-
-def _long_metrics(values: Mapping[Metric, tuple[float | None, float | None]]) -> dict[str, float | None]:
-    found: dict[str, float | None] = {}
-    for metric, (mean, deviation) in values.items():
-        found |= {metric: mean, f"{metric}_deviation": deviation}
-    return found
-
-
-def _lines(boards: Sequence[Board]) -> tuple[Line, ...]:
-    rows: dict[tuple[Series, str], dict[Track, RerunRow]] = defaultdict(dict)
-    for board in boards:
-        for group in board.groups:
-            content = f"features {group.feature_hash[:8]}" if len(board.groups) > 1 else ""
-            for row in group.rows:
-                rows[row.series, content][board.track] = row
-    labels = Counter((series.label, series.protocol, content) for series, content in rows)
-    lines: list[Line] = []
-    for (series, content), by_track in sorted(rows.items(), key=_line_order):
-        code = f"code {series.plugin.source_hash[:8]}" if labels[series.label, series.protocol, content] > 1 else ""
-        missing = "" if all(row.complete for row in by_track.values()) else "incomplete features"
-        marks = "".join(f" [{mark}]" for mark in (code, content, missing) if mark)
-        label = printable(series.label, _LABEL_LIMIT) + marks
-        lines.append(
-            Line(
-                label=label,
-                protocol=series.protocol,
-                source="run",
-                claimed=False,
-                runs={track: len(row.records) for track, row in by_track.items()},
-                cells={track: row.metrics for track, row in by_track.items()},
-            )
-        )
-        claimed = {track: row for track, row in by_track.items() if row.claims}
-        if claimed:
-            sources = dict.fromkeys(_papers(row) for row in claimed.values())
-            cells = {
-                track: {metric: Spread.of([value]) for metric, value in _claimed_values(row).items()}
-                for track, row in claimed.items()
-            }
-            lines.append(Line(label, series.protocol, ", ".join(sources), True, {}, cells))
-    return tuple(lines)
-
-
-def _line_order(item: tuple[tuple[Series, str], Mapping[Track, RerunRow]]) -> tuple[Any, ...]:
-    """By protocol; series on more tracks first, then the better mean HM."""
-    (series, content), by_track = item
-    hm = [row.metrics["HM"].mean for row in by_track.values()]
-    return series.protocol, series.protocol_version, -len(hm), -sum(hm) / len(hm), series.label, content
-
-
-def _claimed_values(row: RerunRow) -> Mapping[Metric, float]:
-    return {metric: row.deviations[metric][1].values[metric] for metric in PRINTED if metric in row.deviations}
-
-
-def _papers(row: RerunRow) -> str:
-    used = [row.deviations[metric][1].paper for metric in PRINTED if metric in row.deviations]
-    return "claimed, " + ", ".join(dict.fromkeys(used))
-
-
-def _number(spread: Spread | None, plus_minus: str) -> str:
-    if spread is None:
+def _number(mean: float | None, deviation: float | None) -> str:
+    if pd.isna(mean):
         return ""
-    return f"{spread.mean:.2f}" + ("" if spread.deviation is None else f"{plus_minus}{spread.deviation:.2f}")
+    return f"{mean:.2f}" + ("" if pd.isna(deviation) else f" ± {deviation:.2f}")
 
 
-def _heads(line: Line, tracks: Sequence[Track]) -> list[str]:
-    return [line.label, line.protocol, line.source, line.runs_on(tracks)]
+def _in_brackets(marks: pd.Series[str]) -> str:
+    return "".join(f" [{mark}]" for mark in dict.fromkeys("; ".join(marks).split("; ")) if mark)
 
 
-def _cells(line: Line, tracks: Sequence[Track], plus_minus: str) -> list[str]:
-    return [_number(line.cells.get(track, {}).get(metric), plus_minus) for track in tracks for metric in PRINTED]
+def _names(table: pd.DataFrame) -> list[str]:
+    return [name.replace("_", " ") for name in table.columns.get_level_values(1)]
 
 
-def _grid(sheet: Sheet, tracks: Sequence[Track], style: str, heads: Sequence[str]) -> str:
-    from tabulate import tabulate
-
-    rows = [
-        [*_heads(line, tracks), *_cells(line, tracks, " ± ")]
-        for line in sheet.lines
-        if any(track in line.cells for track in tracks)
-    ]
-    align = ["left", "left", "left", "right", *["right"] * len(heads)]
-    return tabulate(
-        rows,
-        headers=["method", "protocol", "source", "runs", *heads],
-        tablefmt=style,
-        colalign=align,
-        disable_numparse=True,
-    )
+def _grid(table: pd.DataFrame, heads: Sequence[str], style: str, left: int = 3) -> str:
+    align = ["left"] * left + ["right"] * (len(heads) - left)
+    return tabulate(table.to_numpy().tolist(), headers=heads, tablefmt=style, colalign=align, disable_numparse=True)
 
 
 def _text(sheet: Sheet) -> str:
     """All data sets side by side where the terminal is wide enough, else one below the other."""
-    above = [track.dataset if metric == PRINTED[0] else "" for track in sheet.tracks for metric in PRINTED]
-    heads = [f"{dataset}\n{metric}" for dataset, metric in zip(above, PRINTED * len(sheet.tracks), strict=True)]
-    wide = _grid(sheet, sheet.tracks, "simple", heads)
+    table, names = sheet.table, _names(sheet.table)
+    above = table.columns.get_level_values(0)
+    first = {dataset: list(above).index(dataset) for dataset in sheet.datasets}
+    heads = [f"{d if first[d] == at else ''}\n{names[at]}" if d else names[at] for at, d in enumerate(above)]
+    wide = _grid(table, heads, "simple")
     if max(map(len, wide.splitlines())) <= shutil.get_terminal_size((120, 24)).columns:
         return f"{sheet.title}\n\n{wide}"
-    blocks = [f"{track}\n{_grid(sheet, [track], 'simple', PRINTED)}" for track in sheet.tracks]
-    return "\n\n".join([sheet.title, *blocks])
+    blocks = [sheet.title]
+    for dataset in sheet.datasets:
+        here = table.loc[(table.loc[:, [dataset]] != "").any(axis=1), ["", dataset]]
+        blocks.append(f"{dataset}/{sheet.features}\n{_grid(here, _names(here), 'simple')}")
+    return "\n\n".join(blocks)
 
 
 def _markdown(sheet: Sheet) -> str:
-    heads = [f"{track.dataset} {metric}" for track in sheet.tracks for metric in PRINTED]
-    return f"**{sheet.title}**\n\n{_grid(_escaped(sheet, _markdown_text), sheet.tracks, 'pipe', heads)}"
+    places = sheet.table.columns.get_level_values(0)
+    heads = [f"{dataset} {name}".strip() for dataset, name in zip(places, _names(sheet.table), strict=True)]
+    return f"**{sheet.title}**\n\n{_grid(sheet.table.map(_markdown_text), heads, 'pipe')}"
 
 
 def _latex(sheet: Sheet) -> str:
     """A ``tabular`` for the ``booktabs`` package."""
-    sheet = _escaped(sheet, _latex_text)
-    groups = " & ".join(rf"\multicolumn{{4}}{{c}}{{{_latex_text(track.dataset)}}}" for track in sheet.tracks)
-    rules = " ".join(rf"\cmidrule(lr){{{5 + 4 * i}-{8 + 4 * i}}}" for i in range(len(sheet.tracks)))
-    heads = " & ".join(PRINTED * len(sheet.tracks))
-    rows = [[*_heads(line, sheet.tracks), *_cells(line, sheet.tracks, r" $\pm$ ")] for line in sheet.lines]
-    return "\n".join(
-        [
-            f"% {sheet.title}",
-            rf"\begin{{tabular}}{{lllr{'rrrr' * len(sheet.tracks)}}}",
-            r"\toprule",
-            rf" & & & & {groups} \\",
-            rules,
-            rf"method & protocol & source & runs & {heads} \\",
-            r"\midrule",
-            *(" & ".join(row) + r" \\" for row in rows),
-            r"\bottomrule",
-            r"\end{tabular}",
-        ]
-    )
+    table = sheet.table.reset_index(drop=True)
+    table.columns = pd.MultiIndex.from_arrays([table.columns.get_level_values(0), _names(table)])
+    width = len(table.columns) - len(HEADS)
+    each = width // len(sheet.datasets)
+    rules = [rf"\cmidrule(lr){{{at + 1}-{at + each}}}" for at in range(len(HEADS), len(HEADS) + width, each)]
+    styled = table.style.hide(axis="index").format(escape="latex").format_index(escape="latex", axis=1)
+    text = styled.to_latex(hrules=True, column_format="lllr" + "r" * width, multicol_align="c")
+    text = text.replace("\\\\\n", f"\\\\\n{' '.join(rules)}\n", 1).replace("±", r"$\pm$")
+    return f"% {sheet.title}\n{text}".rstrip("\n")
 
 
-_RENDER = {"text": _text, "markdown": _markdown, "latex": _latex}
-
-
-def _escaped(sheet: Sheet, escape: Callable[[str], str]) -> Sheet:
-    lines = tuple(
-        replace(line, label=escape(line.label), protocol=escape(line.protocol), source=escape(line.source))
-        for line in sheet.lines
-    )
-    return replace(sheet, lines=lines)
+_RENDER: Mapping[Format, Callable[[Sheet], str]] = {"text": _text, "markdown": _markdown, "latex": _latex}
 
 
 def _markdown_text(text: str) -> str:
     return "".join(f"\\{c}" if c in "\\`*_|<>[]" else c for c in text)
-
-
-def _latex_text(text: str) -> str:
-    return "".join(_LATEX.get(c, c) for c in text)
-
-
-def csv_text(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Flat rows with equal keys as CSV with a header; empty for no rows. Nothing in it runs in a spreadsheet."""
-    stream = io.StringIO()
-    if rows:
-        writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows({key: _plain_cell(value) for key, value in row.items()} for row in rows)
-    return stream.getvalue()
-
-
-def _plain_cell(value: Any) -> Any:
-    """Text that a spreadsheet would take for a formula gets an apostrophe in front."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value

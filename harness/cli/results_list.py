@@ -18,6 +18,7 @@ from avbench.harness.cli.selection import (
     warn_unreadable,
 )
 from avbench.harness.evaluation.evidence import TEST
+from avbench.harness.plugins.presets import changes_in_words
 from avbench.harness.printable import printable
 from avbench.harness.records.record import RunRecord
 from avbench.harness.records.results import ResultsFolder
@@ -38,10 +39,13 @@ def list_results(
     status: str | None,
     as_json: bool,
 ) -> None:
-    """One row per run. Files that are no valid records are named and cost nothing else."""
+    """One row per run, with its variant and the options that differ from the presets, and the HM on validation.
+
+    Files that are no valid records are named and cost nothing else."""
     contents = read_folder(folder)
     chosen = select(contents.records, method=method, dataset=dataset, features=features, protocol=protocol)
-    rows = [row for row in map(summary, chosen) if status in (None, row["status"])]
+    rows = [{**summary(record), "changes": changes_in_words(record)} for record in chosen]
+    rows = [row for row in rows if status in (None, row["status"])]
     if as_json:
         unreadable = [{"path": str(u.path), "reason": u.reason} for u in contents.unreadable]
         click.echo(json.dumps({"runs": rows, "unreadable": unreadable}, indent=1))
@@ -53,16 +57,17 @@ def list_results(
         [
             row["identity"][:8],
             row["method"],
+            printable(", ".join(filter(None, (row["variant"], row["changes"], row["numerics"]))), 40),
             f"{row['dataset']}/{row['features']}",
             row["protocol"],
             row["seed"],
-            *([f"{row[m]:.2f}" for m in METRICS] if row["status"] == "finished" else [""] * len(METRICS)),
+            *("" if row[name] is None else f"{row[name]:.2f}" for name in ("val_HM", *METRICS)),
             f"{row['seconds']:.0f}",
             "" if row["status"] == "finished" else printable(f"failed: {row['failure']}", 60),
         ]
         for row in rows
     ]
-    heads = ["run", "method", "track", "protocol", "seed", *METRICS, "seconds", ""]
+    heads = ["run", "method", "options", "track", "protocol", "seed", "val HM", *METRICS, "seconds", ""]
     click.echo(tabulate(table, headers=heads, disable_numparse=True, colalign=_aligned(heads)))
 
 
@@ -160,5 +165,5 @@ def _show_recall(recall: Sequence[dict[str, Any]]) -> None:
 
 
 def _aligned(heads: Sequence[str]) -> list[str]:
-    left = ("run", "method", "track", "protocol", "class", "side", "")
+    left = ("run", "method", "options", "track", "protocol", "class", "side", "")
     return ["left" if head in left else "right" for head in heads]

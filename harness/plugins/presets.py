@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pydantic import JsonValue
 
 from avbench.harness.errors import UsageError
 from avbench.harness.plugins.registry import plugins
-from avbench.harness.records.record import RunRecord
+from avbench.harness.records.record import RunRecord, canonical_json
+
+Overrides = Callable[[RunRecord], Mapping[str, JsonValue] | None]
+"""The options of a run that differ from the presets of its track and protocol, but for those that the variant sets
+which the record names; None where the presets are unknown."""
 
 
 def changed_options(record: RunRecord) -> Mapping[str, JsonValue] | None:
@@ -26,6 +31,16 @@ def options_beyond_variant(record: RunRecord) -> Mapping[str, JsonValue] | None:
     known = plugins().variants_of(c.method)
     found = [v.options_on(c.track, c.protocol.name) for v in known if v.name == record.variant]
     return _differences(record, found[0] if found else {})
+
+
+def changes_in_words(record: RunRecord, overrides: Overrides = options_beyond_variant) -> str:
+    """``name=value`` text of what :func:`options_beyond_variant` finds: empty for the presets and for what the named
+    variant sets; a hash of all options where the presets are unknown."""
+    changed = overrides(record)
+    if changed is None:
+        options = canonical_json(record.configuration.options)
+        return f"options {hashlib.sha256(options.encode()).hexdigest()[:8]}"
+    return ", ".join(f"{name}={canonical_json(value)}" for name, value in sorted(changed.items()))
 
 
 def _differences(record: RunRecord, given: Mapping[str, Any]) -> Mapping[str, JsonValue] | None:

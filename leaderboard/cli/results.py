@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,6 +38,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Form of the table.",
 )
+@click.option("--validation", is_flag=True, help="Show the HM on validation too, of the epoch that stage 1 chose.")
 def table(
     folder: ResultsFolder,
     method: Sequence[str],
@@ -46,6 +46,7 @@ def table(
     features: Sequence[str],
     protocol: Sequence[str],
     form: str,
+    validation: bool,
 ) -> None:
     """One row per method and protocol: mean and deviation over seeds, printed numbers where they compare.
 
@@ -54,11 +55,12 @@ def table(
     from avbench.harness.plugins.presets import options_beyond_variant
     from avbench.leaderboard.boards import build_boards
     from avbench.leaderboard.claims import claims, trusted_features
-    from avbench.leaderboard.tables import FORMATS, render
+    from avbench.leaderboard.tables import FORMATS, compared, render
 
     chosen = sound(folder, method=method, dataset=dataset, features=features, protocol=protocol)
     boards = build_boards(chosen, claims(), options_beyond_variant, trusted_features())
-    click.echo(render(boards, next(known for known in FORMATS if known == form)), nl=form != "csv")
+    known = next(known for known in FORMATS if known == form)
+    click.echo(render(compared(boards), known, validation), nl=form != "csv")
 
 
 @click.command()
@@ -79,28 +81,13 @@ def compare(first: str, second: str, folder: ResultsFolder, as_json: bool) -> No
         raise UsageError(
             f"{first!r} and {second!r} have no finished runs on one track, protocol, split and content of features"
         )
-    if as_json:
-        click.echo(json.dumps(rows, indent=1))
-        return
-    from tabulate import tabulate
+    import pandas as pd
 
-    shown = [
-        [
-            f"{row['dataset']}/{row['features']}{' (simulated)' if row['simulated'] else ''}",
-            row["protocol"],
-            printable(row["first"], 40),
-            printable(row["second"], 40),
-            row["metric"],
-            *(f"{row[key]:.2f}" for key in ("first_mean", "second_mean")),
-            f"{row['difference']:+.2f}",
-            f"{row['low']:+.2f} to {row['high']:+.2f}",
-            f"{row['p']:.4f}",
-        ]
-        for row in rows
-    ]
-    heads = ["track", "protocol", "first", "second", "", "first", "second", "difference", "95% interval", "p"]
-    align = [*["left"] * 5, *["right"] * 5]
-    click.echo(tabulate(shown, headers=heads, disable_numparse=True, colalign=align))
+    from avbench.leaderboard.frame import json_text
+    from avbench.leaderboard.tables import differences_text
+
+    frame = pd.DataFrame(rows)
+    click.echo(json_text(frame) if as_json else differences_text(frame))
 
 
 @click.command()
@@ -116,16 +103,14 @@ def export(
     protocol: Sequence[str],
 ) -> None:
     """Write one flat row per finished run to OUT, a .csv or .json file. Runs that do not verify are left out."""
-    from avbench.harness.records.summary import summary
-    from avbench.leaderboard.tables import csv_text
+    from avbench.leaderboard.frame import csv_text, json_text, results_frame
 
     if out.suffix not in (".csv", ".json"):
         raise UsageError(f"{out}: name a .csv or a .json file")
     chosen = sound(folder, method=method, dataset=dataset, features=features, protocol=protocol)
-    rows = [summary(record) for record in chosen]
-    text = csv_text(rows) if out.suffix == ".csv" else json.dumps(rows, indent=1) + "\n"
-    write_bytes(out, text.encode())
-    click.echo(f"{out}: {len(rows)} runs")
+    frame = results_frame(chosen)
+    write_bytes(out, (csv_text(frame) if out.suffix == ".csv" else json_text(frame) + "\n").encode())
+    click.echo(f"{out}: {len(frame)} runs")
 
 
 def sound(folder: ResultsFolder, **wanted: Sequence[str]) -> list[RunRecord]:
@@ -187,8 +172,8 @@ def _differences(first: RerunRow, second: RerunRow, folder: ResultsFolder) -> li
             "features": c.features,
             "simulated": first.first.simulated,
             "protocol": c.protocol.name,
-            "first": first.series.label,
-            "second": second.series.label,
+            "first": first.label,
+            "second": second.label,
             "first_runs": len(first.records),
             "second_runs": len(second.records),
             "metric": metric,

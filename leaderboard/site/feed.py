@@ -38,7 +38,7 @@ def _entry(feed: Element, base: str, updated: str, board: RankedBoard, ranked: R
     row, hm = ranked.row, ranked.row.metrics["HM"]
     entry = SubElement(feed, "entry")
     _add(entry, "id", f"urn:avbench:row:{row.group}")
-    _add(entry, "title", f"{printable(row.series.label, 60)} on {board.board.track} ({board.board.protocol})")
+    _add(entry, "title", f"{printable(row.label, 60)} on {board.board.track} ({board.board.protocol})")
     _add(entry, "updated", updated)
     SubElement(entry, "link", href=f"{base}{links.board(board.board)}#{links.row_anchor(row)}")
     spread = f" \N{PLUS-MINUS SIGN} {hm.deviation:.2f}" if hm.deviation is not None else ""

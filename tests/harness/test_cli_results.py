@@ -73,6 +73,35 @@ def test_list_filters_and_shows_failures(call: Call, runs: list[RunRecord], tmp_
     assert {r["identity"] for r in json.loads(out)["runs"]} == {r.identity for r in runs[:3]}
 
 
+def test_list_shows_what_was_changed_and_the_validation(call: Call, tmp_path: Path) -> None:
+    preset = plugins().method("avca").method.Options.effective(UCF, "aligned").model_dump(mode="json")
+    made = [simulated_run("avca", UCF, options={**preset, "epochs": 2}, variant="mine")]
+    made.append(simulated_run("avca", UCF, seed=1, options=preset))
+    store(tmp_path, made)
+    _, out, _ = call("list")
+    lines = {line.split()[0]: line for line in out.splitlines()}
+    assert "avca      mine, epochs=2" in lines[made[0][0].identity[:8]]
+    for record, _ in made:
+        assert record.outcome is not None
+        best = record.outcome.validation[record.outcome.epochs - 1].HM
+        assert f" {best:.2f} " in lines[record.identity[:8]]
+    assert "val HM" in out.splitlines()[0]
+    _, out, _ = call("list", "--json")
+    assert {row["changes"] for row in json.loads(out)["runs"]} == {"epochs=2", ""}
+
+
+def test_the_validation_stands_in_a_table_that_asks_for_it(call: Call, runs: list[RunRecord], tmp_path: Path) -> None:
+    hms = [r.outcome.validation[r.outcome.epochs - 1].HM for r in runs[:3] if r.outcome]
+    for form in ("text", "markdown", "latex"):
+        _, without, _ = call("table", "--format", form)
+        _, out, _ = call("table", "--format", form, "--validation")
+        assert ("val HM" in without, "val HM" in out) == (False, True)
+        assert f"{sum(hms) / 3:.2f}" in out
+    call("export", str(tmp_path / "out.csv"))
+    rows = list(csv.DictReader((tmp_path / "out.csv").read_text("utf-8").splitlines()))
+    assert {row["val_HM"] for row in rows} >= {str(hm) for hm in hms}
+
+
 def test_misspelt_filters_get_a_suggestion(call: Call, runs: list[RunRecord]) -> None:
     code, _, err = call("list", "--method", "on")
     assert code == 2

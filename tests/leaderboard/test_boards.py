@@ -9,7 +9,7 @@ from simulated_results import OPTIONS, configuration_of, record_of, sha256, simu
 from avbench.harness.records.record import RunRecord
 from avbench.harness.tracks import Track
 from avbench.leaderboard.averages import average_boards
-from avbench.leaderboard.boards import Board, Spread, build_boards, reruns_of
+from avbench.leaderboard.boards import Board, build_boards, reruns_of
 from avbench.leaderboard.claims import claim_for, claims
 
 UCF = Track("ucf", "main")
@@ -39,18 +39,19 @@ def test_seeds_of_one_configuration_make_one_row() -> None:
     assert row.metrics["HM"].mean == pytest.approx(sum(hms) / 3)
     assert row.metrics["HM"].deviation == pytest.approx((sum((h - sum(hms) / 3) ** 2 for h in hms) / 2) ** 0.5)
     assert row.metrics["HM"].n == 3
-    assert row.seconds == {"cpu": Spread(91.0, 1.0, 3)}
+    assert row.seconds == {"cpu": 91.0}
 
 
 def test_one_run_has_no_deviation() -> None:
-    assert Spread.of([3.0]) == Spread(3.0, None, 1)
+    (row,) = boards_of(run("avca", UCF))["ucf/main", "aligned", False].rows
+    assert (row.metrics["HM"].deviation, row.metrics["HM"].n) == (None, 1)
 
 
 def test_anything_but_the_seed_makes_another_row() -> None:
     other = run("avca", UCF, "aligned", 0, options={**OPTIONS, "epochs": 2})
     board = boards_of(run("avca", UCF), run("avca", UCF, seed=1), other)["ucf/main", "aligned", False]
     assert sorted(len(row.records) for row in board.rows) == [1, 2]
-    assert {row.series.label for row in board.rows} == {"avca", "avca (epochs=2)"}
+    assert {row.label for row in board.rows} == {"avca", "avca (epochs=2)"}
 
 
 def test_printed_numbers_stand_beside_as_published_runs_of_real_features_only() -> None:
@@ -155,7 +156,7 @@ def test_reruns_beside_a_printed_row() -> None:
     boards = build_boards(records, claims(), beyond)
     ablation = next(c for c in claims() if c.variant == "modality=audio" and c.track == UCF)
     assert [row.records[0] for row in reruns_of(ablation, boards)] == [variant]
-    labels = {row.series.label for board in boards if board.protocol == "as-published" for row in board.rows}
+    labels = {row.label for board in boards if board.protocol == "as-published" for row in board.rows}
     assert labels == {"avca", "avca (modality=audio)", "avca (modality=audio, epochs=3)"}
     (row,) = reruns_of(claim_for("avca", UCF)[0], boards)
     assert row.first.configuration.protocol.name == "as-published"
@@ -173,7 +174,7 @@ def test_averages_need_every_track_and_one_protocol() -> None:
     found = {(a.features, a.protocol): a for a in average_boards(boards_of(*records).values())}
     both = found["main", "aligned"]
     assert both.tracks == (UCF, VGG)
-    averages = {a.series.method: a.metrics for a in both.averages}
+    averages = {a.method: a.metrics for a in both.averages}
     assert averages["cjme"] is None
     values = [r.outcome.metrics.HM for r in records[:2] if r.outcome]
     assert averages["avca"] is not None

@@ -21,7 +21,7 @@ from avbench.harness.plugins.site_page import SitePage
 from avbench.harness.records.results import ResultsFolder
 from avbench.harness.tracks import Track
 from avbench.leaderboard.claims import claims, papers
-from avbench.leaderboard.site import build_site
+from avbench.leaderboard.site import build_site, links
 from avbench.leaderboard.site.files import MANIFEST, hashes
 from avbench.leaderboard.site.model import Site
 from avbench.leaderboard.statistics import TEST_IN_WORDS
@@ -293,11 +293,42 @@ def test_downloads_hold_the_numbers(built: tuple[Path, Site]) -> None:
     rows = list(csv.DictReader(io.StringIO((out / "data/results.csv").read_text("utf-8"))))
     runs = [row for row in rows if row["source"] == "run"]
     assert len(runs) == sum(len(b.board.rows) for b in site.real)
-    ranks = list(csv.DictReader(io.StringIO((out / "data/standings.csv").read_text("utf-8"))))
-    assert len(ranks) == len(runs)
-    assert all(float(r["HM_low"]) <= float(r["HM_high"]) for r in ranks)
+    assert all(float(row["HM_low"]) <= float(row["HM_high"]) for row in runs)
+    assert sum(len(row["runs"].split()) for row in runs) == sum(len(r.records) for b in site.real for r in b.board.rows)
     assert r"\toprule" in (out / "data/results.tex").read_text("utf-8")
     assert (out / "data/papers.bib").read_text("utf-8").count("@") >= len(papers())
+
+
+def test_every_board_can_be_had_as_it_is_shown(built: tuple[Path, Site]) -> None:
+    out, site = built
+    assert any(not ranked.groups for ranked in site.real)
+    for ranked in site.boards:
+        stem = out / links.board_stem(ranked.board)
+        rows = list(csv.DictReader(io.StringIO(stem.with_suffix(".csv").read_text("utf-8"))))
+        reruns = [r for group in ranked.groups for r in group.rows]
+        assert len(rows) == len(reruns) + len(ranked.board.claimed)
+        for row, shown in zip(rows, reruns, strict=False):
+            assert (row["label"], int(row["rank"])) == (shown.row.label, shown.standing.rank)
+            assert float(row["HM_low"]) == shown.intervals["HM"].low
+            assert float(row["seconds"]) > 0
+            assert row["device"] == "cpu"
+            assert bool(row["HM_minus_claim"]) == ("HM" in shown.row.deviations)
+        for row, claimed in zip(rows[len(reruns) :], ranked.board.claimed, strict=True):
+            assert (row["label"], row["rank"], row["seconds"]) == (claimed.title, "", "")
+            assert row["source"].startswith("claimed, " + ", ".join(claimed.papers))
+            assert {m: float(row[m]) for m in claimed.values} == claimed.values
+            assert all(a.id in row["marks"] for found in claimed.anomalies.values() for a in found)
+        assert len(json.loads(stem.with_suffix(".json").read_text("utf-8"))) == len(rows)
+        tex = stem.with_suffix(".tex").read_text("utf-8")
+        body = tex.split(r"\midrule")[1].split(r"\bottomrule")[0].strip().splitlines()
+        assert len(body) == len(rows)
+        assert {line.replace(r"\&", "").count("&") for line in body} == {7}
+
+
+def test_our_own_data_is_guarded_too(built: tuple[Path, Site]) -> None:
+    rows = list(csv.DictReader(io.StringIO((built[0] / "data/claims.csv").read_text("utf-8"))))
+    assert "'+L_KD" in {row["row"] for row in rows}
+    assert [row["row"].removeprefix("'") for row in rows] == [claim.row for claim in claims()]
 
 
 def test_the_feed_is_dated_by_records(built: tuple[Path, Site]) -> None:

@@ -11,7 +11,7 @@ from avbench.harness.records.record import RunRecord
 from avbench.harness.tracks import Track
 from avbench.leaderboard.boards import Board, build_boards
 from avbench.leaderboard.claims import claims
-from avbench.leaderboard.tables import FORMATS, Format, render, sheets, summary_table
+from avbench.leaderboard.tables import FORMATS, HEADS, Format, compared, render, sheets, summary_table
 
 MAIN = TRACKS[:3]
 
@@ -36,28 +36,34 @@ def boards() -> tuple[Board, ...]:
 
 
 def test_lines_per_method_protocol_and_printed_numbers(boards: tuple[Board, ...]) -> None:
-    main, demo = sheets(boards)
-    assert [(line.label, line.protocol, line.source, line.runs_on(main.tracks)) for line in main.lines] == [
+    main, demo = sheets(compared(boards))
+    assert [tuple(line) for line in main.table[""][HEADS].to_numpy()] == [
         ("avca", "aligned", "run", "2"),
         ("cjme (epochs=2)", "aligned", "run", "1"),
         ("avca", "as-published", "run", "2"),
         ("avca", "as-published", "claimed, avca-2022", ""),
     ]
-    assert [t.dataset for t in main.tracks] == ["ucf", "activitynet", "vggsound"]
-    assert main.lines[3].cells[Track("ucf", "main")]["HM"].mean == 27.15
+    assert main.datasets == ("ucf", "activitynet", "vggsound")
+    assert main.table["ucf", "HM"].iloc[3] == "27.15"
     assert demo.simulated
-    assert not any(line.claimed for line in demo.lines)
+    assert list(demo.table["", "source"]) == ["run"]
+
+
+def test_runs_are_a_range_where_data_sets_differ() -> None:
+    records = [run("avca", MAIN[0], seed=s) for s in range(3)] + [run("avca", MAIN[1])]
+    (sheet,) = sheets(compared(build_boards(records, claims(), no_changes)))
+    assert list(sheet.table["", "runs"]) == ["1-3"]
 
 
 @pytest.mark.parametrize("form", ["text", "markdown", "latex"])
 def test_demo_is_labelled_in_every_format(boards: tuple[Board, ...], form: Format) -> None:
-    text = render(boards, form)
+    text = render(compared(boards), form)
     assert text.count("simulated: says nothing about real data") == 1
     assert "demo features" in text
 
 
 def test_deviation_only_where_there_are_several_runs(boards: tuple[Board, ...]) -> None:
-    text = render(boards, "markdown")
+    text = render(compared(boards), "markdown")
     rows = {line.split("|")[1].strip(): line for line in text.splitlines() if line.startswith("| ")}
     assert "±" in next(line for line in text.splitlines() if line.startswith("| avca") and "aligned" in line)
     assert "±" not in rows["cjme (epochs=2)"]
@@ -67,9 +73,9 @@ def test_text_is_wide_where_the_terminal_is_and_stacked_where_not(
     boards: tuple[Board, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "300")
-    wide = render(boards, "text")
+    wide = render(compared(boards), "text")
     monkeypatch.setenv("COLUMNS", "100")
-    narrow = render(boards, "text")
+    narrow = render(compared(boards), "text")
     assert "\nvggsound/main\n" in narrow
     assert "vggsound/main" not in wide
     assert max(map(len, narrow.splitlines())) <= 120 < max(map(len, wide.splitlines()))
@@ -77,16 +83,16 @@ def test_text_is_wide_where_the_terminal_is_and_stacked_where_not(
 
 def test_latex_is_balanced_and_escaped() -> None:
     record = run("a_b", MAIN[0], variant=r"50% & $x$ \input{x} ~^#_")
-    latex = render(build_boards([record], claims(), no_changes), "latex")
-    assert r"50\% \& \$x\$ \textbackslash{}input\{x\} \textasciitilde{}\textasciicircum{}\#\_" in latex
+    latex = render(compared(build_boards([record], claims(), no_changes)), "latex")
+    assert r"50\% \& \$x\$ \textbackslash input\{x\} \textasciitilde \textasciicircum \#\_" in latex
     assert latex.count(r"\begin{") == latex.count(r"\end{") == 1
     body = latex.split(r"\midrule")[1].split(r"\bottomrule")[0].strip().splitlines()
     assert [line.replace(r"\&", "").count("&") for line in body] == [7]
 
 
 def test_csv_and_json_hold_the_same_full_numbers(boards: tuple[Board, ...]) -> None:
-    from_json = json.loads(render(boards, "json"))
-    from_csv = list(csv.DictReader(io.StringIO(render(boards, "csv"))))
+    from_json = json.loads(render(compared(boards), "json"))
+    from_csv = list(csv.DictReader(io.StringIO(render(compared(boards), "csv"))))
     assert len(from_json) == len(from_csv) == 3 * 3 + 2
     for a, b in zip(from_json, from_csv, strict=True):
         assert {k: "" if v is None else str(v) for k, v in a.items()} == b
@@ -100,8 +106,8 @@ def test_two_versions_of_the_code_and_two_contents_of_features_are_told_apart() 
     two = c.model_copy(update={"plugin": c.plugin.model_copy(update={"source_hash": "f" * 64})})
     other_code = one.model_copy(update={"configuration": two, "identity": two.identity})
     other_data = run("avca", MAIN[0], feature_hash="e" * 64)
-    (sheet,) = sheets(build_boards([one, other_code, other_data], claims(), no_changes))
-    labels = [line.label for line in sheet.lines]
+    (sheet,) = sheets(compared(build_boards([one, other_code, other_data], claims(), no_changes)))
+    labels = list(sheet.table["", "method"])
     assert len(set(labels)) == 3
     assert any("code ffffffff" in label for label in labels)
     assert any("features eeeeeeee" in label for label in labels)
@@ -109,14 +115,16 @@ def test_two_versions_of_the_code_and_two_contents_of_features_are_told_apart() 
 
 def test_incomplete_features_are_marked_and_never_compared() -> None:
     record = run("avca", MAIN[0], "as-published", warnings=["3 clips are missing"])
-    (sheet,) = sheets(build_boards([record], claims(), no_changes))
-    assert [(line.label, line.claimed) for line in sheet.lines] == [("avca [incomplete features]", False)]
+    (sheet,) = sheets(compared(build_boards([record], claims(), no_changes)))
+    assert [tuple(line) for line in sheet.table[""][["method", "source"]].to_numpy()] == [
+        ("avca [incomplete features]", "run")
+    ]
 
 
 @pytest.mark.parametrize("form", FORMATS)
 def test_hostile_text_stays_text(form: Format) -> None:
     evil = '=cmd()|<script>alert("x")</script>\x1b[31m\n| a | b |'
-    text = render(build_boards([run("avca", MAIN[0], variant=evil)], claims(), no_changes), form)
+    text = render(compared(build_boards([run("avca", MAIN[0], variant=evil)], claims(), no_changes)), form)
     assert "\x1b" not in text
     if form == "markdown":
         assert "<script" not in text.replace(r"\<", "")
@@ -128,5 +136,5 @@ def test_hostile_text_stays_text(form: Format) -> None:
 
 def test_nothing_finished_says_so() -> None:
     assert summary_table([], claims(), no_changes) == "No finished run."
-    assert json.loads(render([], "json")) == []
-    assert render([], "csv") == ""
+    assert json.loads(render(compared([]), "json")) == []
+    assert render(compared([]), "csv") == ""

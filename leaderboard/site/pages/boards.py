@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from avbench.harness.evaluation.protocol import PROTOCOLS
 from avbench.leaderboard.claims import METRICS, papers, published_methods
+from avbench.leaderboard.frame import MARKS
 from avbench.leaderboard.site import links, plots
 from avbench.leaderboard.site.exports import board_files
 from avbench.leaderboard.site.model import RankedBoard, Site
@@ -22,7 +23,7 @@ def pages(site: Site) -> Iterator[Page | File]:
         plot = bar_plot(ranked)
         if plot:
             yield plot
-        yield from board_files(ranked.board)
+        yield from board_files(ranked)
         board = ranked.board
         title = f"{board.track}, {board.protocol}"
         siblings = [b for b in site.real if b.board.track == board.track]
@@ -38,6 +39,7 @@ def table_context(ranked: RankedBoard) -> dict[str, object]:
         "board": board,
         "links": links,
         "metrics": METRICS,
+        "marks": MARKS,
         "published": published_methods(),
         "papers": papers(),
         "level": LEVEL,
@@ -51,7 +53,7 @@ def table_context(ranked: RankedBoard) -> dict[str, object]:
 def bar_plot(ranked: RankedBoard) -> File | None:
     """HM of the best rows with intervals, and of printed rows; None where there is no row."""
     rows = [
-        plots.Bar(r.row.series.label, r.row.metrics["HM"].mean, r.intervals["HM"].low, r.intervals["HM"].high)
+        plots.Bar(r.row.label, r.row.metrics["HM"].mean, r.intervals["HM"].low, r.intervals["HM"].high)
         for group in ranked.groups[:1]
         for r in group.rows
     ]

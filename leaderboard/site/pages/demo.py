@@ -18,7 +18,7 @@ def pages(site: Site) -> Iterator[Page | File]:
     for ranked, table in zip(site.simulated, tables, strict=True):
         if isinstance(plot := table["plot"], File):
             yield plot
-        yield from board_files(ranked.board)
+        yield from board_files(ranked)
     averages = [board for board in site.averages if board.simulated]
     shared = {"links": links, "metrics": METRICS, "test_in_words": TEST_IN_WORDS}
     yield Page(links.DEMO, "demo.html", "Simulated features", {"tables": tables, "averages": averages, **shared})

@@ -1,0 +1,157 @@
+"""The one frame of results, its files, and when pandas loads."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from simulated_results import OPTIONS, TRACKS, configuration_of, reconfigured, record_of, simulated_run, store
+
+from avbench.harness.errors import UsageError
+from avbench.harness.records.record import RunRecord
+from avbench.harness.records.results import ResultsFolder
+from avbench.harness.records.summary import summary
+from avbench.harness.tracks import Track
+from avbench.leaderboard.frame import COLUMNS, csv_text, folder_frame, json_text, labels, results_frame, rows_frame
+
+UCF = TRACKS[0]
+
+
+def run(*arguments: object, **keywords: object) -> RunRecord:
+    return simulated_run(*arguments, clips=2, **keywords)[0]  # type: ignore[arg-type]
+
+
+def no_changes(record: RunRecord) -> dict[str, object]:
+    return {}
+
+
+def test_a_row_per_run_with_everything_a_record_says() -> None:
+    record = run("avca", UCF, warnings=["3 clips are missing"])
+    failed = record_of(configuration_of("avca", UCF, "aligned", 1))
+    frame = results_frame([record, failed])
+    assert list(frame.columns) == COLUMNS
+    assert set(summary(record)) < set(COLUMNS)
+    assert list(frame["status"]) == ["finished", "failed"]
+    first = frame.iloc[0]
+    assert record.outcome is not None
+    assert first["HM"] == record.outcome.metrics.HM
+    assert first["val_HM"] == max(epoch.HM for epoch in record.outcome.validation)
+    assert json.loads(first["options"]) == OPTIONS
+    assert (first["seconds"], first["device"], first["torch"]) == (90.0, "cpu", "2.13.0")
+    assert list(frame["marks"]) == ["incomplete features", ""]
+    assert frame["group"].nunique() == 1
+    assert pd.isna(frame["HM"].iloc[1])
+    exported = list(csv.DictReader(io.StringIO(csv_text(frame))))
+    assert [(row["epochs"], row["parameters"], row["HM"] != "") for row in exported] == [
+        ("3", "1693220", True),
+        ("", "", False),
+    ]
+    assert [row["epochs"] for row in json.loads(json_text(frame))] == [3, None]
+    assert frame["failure"].iloc[1] == "ValueError: scores are NaN"
+
+
+def test_a_history_shorter_than_the_chosen_epoch_costs_nothing() -> None:
+    record = run("avca", UCF)
+    assert record.outcome is not None
+    short = record.model_copy(update={"outcome": record.outcome.model_copy(update={"epochs": 99})})
+    assert pd.isna(results_frame([short])["val_HM"].iloc[0])
+
+
+def test_no_runs_make_an_empty_frame_with_all_columns() -> None:
+    frame = results_frame([])
+    assert list(frame.columns) == COLUMNS
+    assert frame.empty
+    assert rows_frame(frame).empty
+    assert csv_text(frame) == ""
+    assert json_text(frame) == "[]"
+
+
+def test_means_and_deviations_over_seeds_as_by_hand() -> None:
+    records = [run("avca", UCF, "aligned", seed) for seed in (2, 0, 1)]
+    (row,) = rows_frame(results_frame(records)).to_dict("records")
+    for metric in ("S", "U", "HM", "ZSL", "AUSUC"):
+        values = [getattr(r.outcome.metrics, metric) for r in records if r.outcome]
+        mean = sum(values) / 3
+        assert row[metric] == pytest.approx(mean, abs=1e-12)
+        assert row[f"{metric}_deviation"] == pytest.approx((sum((v - mean) ** 2 for v in values) / 2) ** 0.5)
+    assert (row["seeds"], row["seed"], row["seconds"]) == (3, 0, 91.0)
+
+
+def test_rows_nobody_could_tell_apart_have_labels_of_their_own() -> None:
+    long = {f"option_{n}": n for n in range(12)}
+    rates = [run("ale", UCF, options={**OPTIONS, "weight_decay": rate}) for rate in (0.1, 0.2, 0.3)]
+    code = reconfigured(rates[0], plugin=rates[0].configuration.plugin.model_copy(update={"source_hash": "f" * 64}))
+    rows = rows_frame(
+        results_frame([*rates, code], lambda r: {**long, "rate": r.configuration.options["weight_decay"]})
+    )
+    assert rows["label"].is_unique
+    assert all(len(label) < 100 for label in rows["label"])
+    assert sum("code ffffffff" in label for label in rows["label"]) == 1
+
+
+def test_the_same_series_has_the_same_label_on_every_track() -> None:
+    tracks = [UCF, TRACKS[1], Track("ucf", "cls")]
+    rows = rows_frame(results_frame([run("avca", track) for track in tracks], no_changes))
+    assert list(labels(rows)) == ["avca"] * 3
+
+
+def test_a_folder_is_read_and_what_is_no_record_is_named(tmp_path: Path) -> None:
+    store(tmp_path, [simulated_run("avca", UCF, clips=2)])
+    (tmp_path / "broken.json").write_text("{}")
+    with pytest.warns(UserWarning, match="left out: .*broken.json"):
+        frame = folder_frame(ResultsFolder(tmp_path))
+    assert list(frame["method"]) == ["avca"]
+    with pytest.raises(UsageError, match="no results in"):
+        folder_frame(ResultsFolder(tmp_path / "nothing"))
+
+
+@pytest.mark.parametrize("evil", ["=cmd()", "+1+1", "-2+3", "@SUM(A1)", " =1", "\u202e=1\x00", "\t=1", "＝1"])
+def test_no_cell_of_a_csv_runs_or_hides_anything(evil: str) -> None:
+    text = csv_text(pd.DataFrame([{"text": evil, "number": -1.5, "truth": True, "missing": None}]))
+    ((cell, *rest),) = list(csv.reader(io.StringIO(text)))[1:]
+    assert cell.isprintable()
+    assert not cell.lstrip().startswith(("=", "+", "-", "@", "＝"))
+    assert rest == ["-1.5", "True", ""]
+
+
+LISTINGS = ("--help", "methods list", "splits list", "data status", "plugins list", "results list")
+HELP = ("run --help", "results --help", "results table --help", "leaderboard build --help")
+
+
+@pytest.mark.parametrize("command", [*LISTINGS, *HELP])
+def test_help_and_listings_load_no_pandas(command: str, tmp_path: Path) -> None:
+    store(tmp_path / "results", [simulated_run("avca", UCF, clips=2)])
+    code = (
+        "import sys; from click.testing import CliRunner; from avbench.harness.cli import cli; "
+        f"result = CliRunner().invoke(cli, {command.split()!r}); assert result.exit_code == 0, result.output; "
+        "print(*{'pandas', 'torch', 'scipy'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
+
+
+def test_a_run_loads_pandas_for_its_table_and_not_before(tmp_path: Path) -> None:
+    """A finder that is asked first says how many records there were when pandas was asked for."""
+    code = """
+import sys
+from pathlib import Path
+from avbench.harness.cli import main
+
+class Watch:
+    def find_spec(self, name, *_):
+        if name == "pandas":
+            print("records before pandas:", len(list(Path("results").rglob("*.json"))))
+
+sys.meta_path.insert(0, Watch())
+main("run --method ale --dataset ucf --features demo -p epochs=1 -p batches_per_epoch=1 --device cpu".split())
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("records before pandas: 1") == 1
+    assert "demo features (simulated" in done.stdout.split("records before pandas: 1")[1]
