@@ -69,12 +69,12 @@ def decode(
 
     Raises :class:`BadVideoError` for what gives no picture at all; a video that breaks off is used as far as it goes.
     """
-    from av import AudioFrame
+    from av import AudioFrame, VideoStream
 
     account = Account()
     with opened(path) as container:
         pictures = container.streams.best("video")
-        if pictures is None:
+        if not isinstance(pictures, VideoStream):
             raise BadVideoError("has no video track")
         voices = container.streams.best("audio")
         for stream in (pictures, voices):

@@ -77,6 +77,7 @@ def extract(
     machine = machine or Machine()
     if wanted.track.features in RESERVED:
         raise UsageError(f"feature set name {wanted.track.features!r} is reserved; choose another one")
+    decoded_by = decoder()
     split = load_split(wanted.track.dataset, wanted.partition)
     groups = read_lists(wanted.lists, split)
     forgiven(differences(split, groups, wanted.lists), allow_missing=wanted.allow_missing, what=wanted.lists)
@@ -108,7 +109,7 @@ def extract(
             encoders=facts,
             labels=labels,
             missing_audio=wanted.missing_audio,
-            decoder=decoder(),
+            decoder=decoded_by,
             steps=_steps(shards, notes),
             videos=tuple(
                 BadVideo(id=n.id, dropped=n.dropped, reasons=n.reasons) for some in notes for n in some if n.reasons

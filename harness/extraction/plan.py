@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from avbench.harness.contract.encoder import Encoder, TrainedOn, Weights
+from avbench.harness.errors import UsageError
 from avbench.harness.extraction.layouts import Place
 from avbench.harness.extraction.messages import ClipTask, MissingAudio, ShardTask
 from avbench.harness.features.draft import ListedClips
@@ -67,8 +68,11 @@ def sources_of(encoders: Sequence[EncoderFacts], source_hashes: Sequence[str], m
 
 
 def decoder() -> str:
-    """The library that decodes, with FFmpeg's version in it."""
-    import av
+    """The library that decodes, with FFmpeg's version in it. Raises :class:`UsageError` where it is not installed."""
+    try:
+        import av
+    except ImportError:
+        raise UsageError("videos are decoded by PyAV: pip install 'avbench[videos]'") from None
 
     return f"PyAV {av.__version__}, FFmpeg {av.ffmpeg_version_info}"
 

@@ -8,6 +8,7 @@ import os
 import random
 import shutil
 import signal
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -185,6 +186,13 @@ def test_what_is_refused(
 ) -> None:
     assert reason in fails(capsys, code, *arguments(made_up, "--allow-missing", *change))
     assert not Store().tracks()
+
+
+def test_without_the_decoder_it_says_what_to_install(
+    made_up: Path, home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "av", None)
+    assert "pip install 'avbench[videos]'" in fails(capsys, 2, *arguments(made_up, "--allow-missing"))
 
 
 def test_one_encoder_of_each_modality(made_up: Path, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
