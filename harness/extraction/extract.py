@@ -4,25 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
-from avbench.harness.contract.encoder import Modality, TrainedOn
+from avbench.harness.contract.encoder import TrainedOn
 from avbench.harness.errors import DataError, UsageError
 from avbench.harness.extraction.choice import Chosen, choose
+from avbench.harness.extraction.finish import (
+    ShardDone,
+    averaged_groups,
+    refusal,
+    steps_of,
+    summary,
+    told_videos,
+)
 from avbench.harness.extraction.labels import label_vectors_of
 from avbench.harness.extraction.layouts import find_videos
 from avbench.harness.extraction.lists import read_lists
 from avbench.harness.extraction.messages import MissingAudio, Setup, ShardTask
 from avbench.harness.extraction.plan import PlannedShard, decoder, planned_shards, sources_of
 from avbench.harness.extraction.pool import work_off
-from avbench.harness.extraction.shards import ClipNotes, read_shard, shard_notes, shard_steps
+from avbench.harness.extraction.shards import ClipNotes, shard_notes
 from avbench.harness.features.arrays import RESERVED
 from avbench.harness.features.draft import (
-    ClipGroup,
     Draft,
     ListedClips,
     Report,
@@ -32,7 +35,7 @@ from avbench.harness.features.draft import (
     silent,
     unit_vectors_checked,
 )
-from avbench.harness.features.provenance import BadVideo, Extraction, Steps
+from avbench.harness.features.provenance import Extraction
 from avbench.harness.plugins.registry import Plugins
 from avbench.harness.tracks import Track
 from avbench.splits import load_split
@@ -79,21 +82,30 @@ def extract(
         raise UsageError(f"feature set name {wanted.track.features!r} is reserved; choose another one")
     decoded_by = decoder()
     split = load_split(wanted.track.dataset, wanted.partition)
-    groups = read_lists(wanted.lists, split)
-    forgiven(differences(split, groups, wanted.lists), allow_missing=wanted.allow_missing, what=wanted.lists)
-    places = find_videos(wanted.videos, split.dataset, groups)
-    _refuse_lacking(groups, places.found, wanted)
+    listed = read_lists(wanted.lists, split)
+    forgiven(differences(split, listed, wanted.lists), allow_missing=wanted.allow_missing, what=wanted.lists)
+    places = find_videos(wanted.videos, split.dataset, listed)
+    _refuse_lacking(listed, places.found, wanted)
     chosen = choose(wanted.encoders, wanted.weights, wanted.trained_on, machine.device, plugins)
     vectors, labels = label_vectors_of(chosen, split, wanted.text)
     unit_vectors_checked(vectors, split, "label vectors")
     facts = tuple(one.facts for one in chosen)
     sources = sources_of(facts, [one.source_hash for one in chosen], wanted.missing_audio)
-    shards = list(planned_shards(work, groups, places.found, sources))
+    shards = list(planned_shards(work, listed, places.found, sources))
     notes = _extracted(shards, _setup(chosen, machine, wanted), machine, report)
-    finished = _finished(shards, notes)
-    dropped = [note for some in notes for note in some if note.dropped]
+    done = [ShardDone(shard.clips, shard.task.path, some) for shard, some in zip(shards, notes, strict=True)]
+    dropped = [note for shard in done for note in shard.notes if note.dropped]
     if dropped and not wanted.allow_missing:
-        raise DataError(_refusal(dropped))
+        raise DataError(refusal(dropped))
+    extraction = Extraction(
+        encoders=facts,
+        labels=labels,
+        missing_audio=wanted.missing_audio,
+        decoder=decoded_by,
+        steps=steps_of(done),
+        videos=told_videos(done),
+    )
+    groups = averaged_groups(done)
     width = {one.facts.modality: one.facts.width for one in chosen}
     return Draft(
         track=wanted.track,
@@ -102,19 +114,10 @@ def extract(
         audio_dim=width["audio"],
         visual_dim=width["visual"],
         vectors=vectors,
-        groups=finished,
-        warnings=tuple(differences(split, finished, wanted.videos)),
-        notes=_summary(notes, places.links),
-        extraction=Extraction(
-            encoders=facts,
-            labels=labels,
-            missing_audio=wanted.missing_audio,
-            decoder=decoded_by,
-            steps=_steps(shards, notes),
-            videos=tuple(
-                BadVideo(id=n.id, dropped=n.dropped, reasons=n.reasons) for some in notes for n in some if n.reasons
-            ),
-        ),
+        groups=groups,
+        warnings=tuple(differences(split, groups, wanted.videos)),
+        notes=summary(done, places.links),
+        extraction=extraction,
     )
 
 
@@ -166,66 +169,3 @@ def _extracted(
             raise DataError(f"{shard.task.path}: was changed by something else; run the command again")
         found.append(now)
     return found
-
-
-def _finished(shards: Sequence[PlannedShard], notes: Sequence[Sequence[ClipNotes]]) -> tuple[ClipGroup, ...]:
-    """The clips that have features, with their means over time, by part and class."""
-    members: dict[tuple[str, int], list[tuple[PlannedShard, Sequence[ClipNotes]]]] = {}
-    for shard, some in zip(shards, notes, strict=True):
-        members.setdefault((shard.clips.part, shard.clips.owner.id), []).append((shard, some))
-    groups = []
-    for own in members.values():
-        ids = tuple(note.id for _, some in own for note in some if not note.dropped)
-        if ids:
-            first = own[0][0].clips
-            read = partial(_averages, [shard.task.path for shard, _ in own])
-            groups.append(ClipGroup(first.part, first.owner, ids, read))
-    return tuple(groups)
-
-
-def _averages(paths: Sequence[Path]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Audio (n, Da) and visual (n, Dv): means over the steps of each clip."""
-    clips = [clip for path in paths for clip in read_shard(path) if not clip.notes.dropped]
-    audio = np.stack([clip.audio.mean(axis=0, dtype=np.float64) for clip in clips])
-    visual = np.stack([clip.visual.mean(axis=0, dtype=np.float64) for clip in clips])
-    return audio.astype(np.float32), visual.astype(np.float32)
-
-
-def _steps(shards: Sequence[PlannedShard], notes: Sequence[Sequence[ClipNotes]]) -> dict[Modality, Steps]:
-    counted: dict[Modality, list[NDArray[np.int64]]] = {"audio": [], "visual": []}
-    for shard, some in zip(shards, notes, strict=True):
-        kept = np.array([not note.dropped for note in some])
-        for modality, steps in shard_steps(shard.task.path).items():
-            counted[modality].append(steps[kept])
-    found: dict[Modality, Steps] = {}
-    for modality, parts in counted.items():
-        every = np.concatenate(parts) if parts else np.empty(0, np.int64)
-        if len(every):
-            found[modality] = Steps(least=int(every.min()), median=float(np.median(every)), most=int(every.max()))
-    return found
-
-
-def _refusal(dropped: Sequence[ClipNotes]) -> str:
-    shown = "".join(f"\n  {note.id}: {'; '.join(note.reasons)}" for note in dropped[:20])
-    more = f"\n  ... and {len(dropped) - 20:,} more" if len(dropped) > 20 else ""
-    return (
-        f"{len(dropped):,} videos give no features:{shown}{more}\n"
-        "Nothing was stored, but what was extracted is kept. Replace these videos, or give --allow-missing to go on "
-        "without them, and run the command again."
-    )
-
-
-def _summary(notes: Sequence[Sequence[ClipNotes]], links: int) -> tuple[str, ...]:
-    """How many videos were dropped, and how many were used though something was wrong."""
-    every = [note for some in notes for note in some]
-    lines = []
-    for text, found in (
-        ("dropped", [n for n in every if n.dropped]),
-        ("used with a remark", [n for n in every if n.reasons and not n.dropped]),
-    ):
-        if found:
-            examples = sample([f"{n.id}: {n.reasons[0]}" for n in found], 3)
-            lines.append(f"{len(found):,} of {len(every):,} videos {text} ({examples})")
-    if links:
-        lines.append(f"{links:,} links in the folder passed over; links are not followed")
-    return tuple(lines)
