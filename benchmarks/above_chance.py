@@ -14,12 +14,12 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from statsmodels.stats.multitest import multipletests
 from tabulate import tabulate
 
 from avbench.harness.evaluation.evidence import TEST
 from avbench.harness.records.record import RunRecord
 from avbench.harness.records.results import ResultsFolder
-from avbench.leaderboard.statistics import holm
 
 SHUFFLES = 9_999
 LEVEL = 0.05
@@ -61,7 +61,7 @@ def main() -> None:
             rows.append({"run": run, "metric": metric, "observed": observed, "chance": 100 / classes, "p": p})
     if not rows:
         raise SystemExit(f"no finished run under {arguments.results}")
-    for line, corrected in zip(rows, holm([float(r["p"]) for r in rows]), strict=True):
+    for line, corrected in zip(rows, multipletests([float(r["p"]) for r in rows], method="holm")[1], strict=True):
         line["p (Holm)"] = float(corrected)
     print(json.dumps(rows, indent=1) if arguments.json else tabulate(rows, headers="keys", floatfmt=".4g"))
     below = [f"{r['run']} {r['metric']}" for r in rows if float(r["p (Holm)"]) > LEVEL]

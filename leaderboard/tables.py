@@ -90,13 +90,14 @@ def differences_text(rows: pd.DataFrame) -> str:
     track = rows["dataset"] + "/" + rows["features"]
     means = rows[["first_mean", "second_mean"]].map("{:.2f}".format)
     points = rows[["difference", "low", "high"]].map("{:+.2f}".format)
+    tested = rows["p"].notna()
     shown = {
         "track": track.where(~rows["simulated"], track + " (simulated)"),
         **rows[["protocol", "first", "second", "metric"]],
         **means,
         "difference": points["difference"],
-        "interval": points["low"] + " to " + points["high"],
-        "p": rows["p"].map("{:.4f}".format),
+        "interval": (points["low"] + " to " + points["high"]).where(tested, "too few seeds"),
+        "p": rows["p"].map("{:.4f}".format).where(tested, ""),
     }
     heads = ["track", "protocol", "first", "second", "", "first", "second", "difference", "95% interval", "p"]
     return _grid(pd.DataFrame(shown), heads, "simple", left=5)

@@ -17,7 +17,6 @@ from avbench.harness.cli.selection import (
     select,
     warn_unreadable,
 )
-from avbench.harness.evaluation.evidence import TEST
 from avbench.harness.plugins.presets import changes_in_words
 from avbench.harness.printable import printable
 from avbench.harness.records.record import RunRecord
@@ -111,6 +110,7 @@ def show(identity: str, folder: ResultsFolder, as_json: bool) -> None:
 
 def class_recall(record: RunRecord, folder: ResultsFolder) -> list[dict[str, Any]]:
     """Recall of every test class at the run's offset, by class id."""
+    from avbench.harness.evaluation.evidence import TEST
     from avbench.harness.evaluation.metrics import per_class_recall
     from avbench.harness.records.verification import find_split
 

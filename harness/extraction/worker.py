@@ -36,6 +36,9 @@ def main() -> None:
             pass
         except AvbenchError as error:
             print(News(kind="error", text=str(error), exit_code=error.exit_code).model_dump_json(), file=replies)
+        except OSError as error:  # a full disk
+            text = f"a worker cannot go on: {error}; what was extracted is kept"
+            print(News(kind="error", text=text, exit_code=DataError.exit_code).model_dump_json(), file=replies)
         except Exception as error:
             text = f"an encoder failed: {type(error).__name__}: {error}"
             print(News(kind="error", text=text, exit_code=5).model_dump_json(), file=replies)
@@ -101,17 +104,21 @@ def _silent(clip: ClipTask, found: VideoFeatures, reasons: tuple[str, ...], widt
 
 
 def _limit_memory(allowance: int) -> None:
-    """Let the address space grow by so much and no more, where the system can say how large it is (Linux)."""
+    """Let private memory grow by so much and no more, where the system can say how much there is (Linux).
+
+    Reserved addresses are not counted, of which a GPU's driver has plenty, nor are weights mapped from a file.
+    """
     import resource
 
     try:
-        pages = int(Path("/proc/self/statm").read_text("ascii").split()[0])
-    except OSError:
+        lines = Path("/proc/self/status").read_text("ascii").splitlines()
+        now = next(int(line.split()[1]) for line in lines if line.startswith("VmData:")) * 1024
+    except (OSError, StopIteration):
         return
-    limit = pages * resource.getpagesize() + allowance
-    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    limit = now + allowance
     if hard == resource.RLIM_INFINITY or limit < hard:
-        resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
 
 
 if __name__ == "__main__":

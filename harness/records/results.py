@@ -6,15 +6,17 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
-import safetensors.numpy
+from typing import TYPE_CHECKING
 
 from avbench.harness.atomic import write_bytes
 from avbench.harness.errors import RecordError
-from avbench.harness.evaluation.evidence import Evidence
 from avbench.harness.records.record import Configuration, RunRecord, read_record
 from avbench.harness.untrusted import read_limited
+
+if TYPE_CHECKING:  # a listing reads no evidence and needs no NumPy
+    import numpy as np
+
+    from avbench.harness.evaluation.evidence import Evidence
 
 MAX_EVIDENCE_BYTES = 64 * 2**20
 
@@ -90,6 +92,9 @@ def evidence_path(record_path: Path) -> Path:
 
 def pack_evidence(tables: Mapping[str, Evidence]) -> bytes:
     """Evidence tables as one safetensors file; equal tables give equal bytes."""
+    import numpy as np
+    import safetensors.numpy
+
     arrays = {
         f"{name}.{key}": np.ascontiguousarray(array)
         for name, table in sorted(tables.items())
@@ -100,6 +105,10 @@ def pack_evidence(tables: Mapping[str, Evidence]) -> bytes:
 
 def unpack_evidence(content: bytes, where: str) -> dict[str, Evidence]:
     """The inverse of :func:`pack_evidence`; raises :class:`RecordError` on anything else."""
+    import safetensors.numpy
+
+    from avbench.harness.evaluation.evidence import Evidence
+
     try:
         arrays = safetensors.numpy.load(content)
         tables: dict[str, dict[str, np.ndarray]] = {}

@@ -71,8 +71,9 @@ def table(
 def compare(first: str, second: str, folder: ResultsFolder, as_json: bool) -> None:
     """Differences from FIRST to SECOND on every track and protocol that both were run on.
 
-    Each is a method's name or the start of a run's identity. Intervals come from drawing classes anew, p-values from
-    a paired permutation test over classes; both are for this comparison alone, without correction for others.
+    Each is a method's name or the start of a run's identity. What is compared is the mean over seeds. Intervals and
+    p-values come from drawing classes and seeds anew, and need three seeds on either side; an interval excludes 0
+    exactly where p is below 0.05. Both are for this comparison alone, without correction for others.
     """
     contents = read_folder(folder)
     sides = [sound_of(_resolve(contents.records, name), folder) for name in (first, second)]
@@ -180,8 +181,8 @@ def _differences(first: RerunRow, second: RerunRow, folder: ResultsFolder) -> li
             "first_mean": first.metrics[metric].mean,
             "second_mean": second.metrics[metric].mean,
             "difference": found.points,
-            "low": found.interval.low,
-            "high": found.interval.high,
+            "low": found.interval and found.interval.low,
+            "high": found.interval and found.interval.high,
             "p": found.p,
         }
         for metric, found in compare_recalls(*sides).items()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from importlib import resources
 from typing import Any
 
@@ -17,7 +17,6 @@ from avbench.leaderboard.ranking import RankedRow
 from avbench.leaderboard.site import links
 from avbench.leaderboard.site.model import RankedBoard, Site
 from avbench.leaderboard.site.page import File
-from avbench.leaderboard.statistics import Standing
 from avbench.leaderboard.tables import Format, frame_of, place_of, render, run_line
 
 SUFFIXES: dict[str, Format] = {".csv": "csv", ".json": "json", ".tex": "latex"}
@@ -44,7 +43,7 @@ FILES = {
 }
 """File of the site -> what it holds."""
 COLUMNS = [
-    *BOARD, *(field.name for field in fields(Standing)), "method", "label", "changes", "source", "marks",
+    *BOARD, "best_rank", "worst_rank", "largest_p", "method", "label", "changes", "source", "marks",
     *(f"{metric}{what}" for metric in METRICS for what in ("", "_deviation")), "HM_minus_claim",
     *(f"{metric}_{end}" for metric in PRINTED for end in ("low", "high")), "val_HM", "val_HM_deviation", "seeds",
     "seconds", "device", "parameters", "uses_unseen_names", "inputs", "generative", "distribution", "version",
@@ -92,7 +91,9 @@ def _run_line(ranked: RankedRow, verified: bool) -> dict[str, Any]:
     ends = {f"{m}_{end}": value for m, interval in ranked.intervals.items() for end, value in asdict(interval).items()}
     return {
         **run_line(row, verified),
-        **asdict(ranked.standing),
+        "best_rank": ranked.standing.best,
+        "worst_rank": ranked.standing.worst,
+        "largest_p": ranked.standing.p,
         **ends,
         "HM_minus_claim": row.deviations["HM"][0] if "HM" in row.deviations else None,
         "runs": " ".join(record.identity for record in row.records),

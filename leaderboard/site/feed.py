@@ -42,7 +42,7 @@ def _entry(feed: Element, base: str, updated: str, board: RankedBoard, ranked: R
     _add(entry, "updated", updated)
     SubElement(entry, "link", href=f"{base}{links.board(board.board)}#{links.row_anchor(row)}")
     spread = f" \N{PLUS-MINUS SIGN} {hm.deviation:.2f}" if hm.deviation is not None else ""
-    _add(entry, "summary", f"HM {hm.mean:.2f}{spread} over {hm.n} seeds, rank {ranked.standing.rank}")
+    _add(entry, "summary", f"HM {hm.mean:.2f}{spread} over {hm.n} seeds, rank {ranked.standing}")
 
 
 def _updated(ranked: RankedRow) -> str:

@@ -38,16 +38,10 @@ class RankedBoard:
     board: Board
     groups: tuple[RankedGroup, ...]
 
-    @cached_property
-    def leaders(self) -> tuple[RankedRow, ...]:
-        """The rows that share the first rank of the first feature group; empty where nothing was run."""
-        return tuple(r for r in self.groups[0].rows if r.standing.rank == 1) if self.groups else ()
-
-    @cached_property
-    def runner_up(self) -> RankedRow | None:
-        """The first row below the leaders."""
-        below = [r for r in self.groups[0].rows if r.standing.rank > 1] if self.groups else []
-        return below[0] if below else None
+    @property
+    def leader(self) -> RankedRow | None:
+        """The row with the best HM of the first feature group; None where nothing was run."""
+        return self.groups[0].rows[0] if self.groups else None
 
     @cached_property
     def anomalies(self) -> tuple[Anomaly, ...]:

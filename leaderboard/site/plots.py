@@ -13,6 +13,7 @@ import numpy as np
 
 from avbench.harness.evaluation.accuracy import Doubles, harmonic_mean
 from avbench.harness.printable import printable
+from avbench.leaderboard.statistics import Interval
 
 MAX_POINTS = 240
 """Points of a line: more cannot be seen."""
@@ -23,12 +24,12 @@ _CLASSES = {_INK: "ink", _MUTED: "muted", _RULE: "rule", _ACCENT: "accent", _CLA
 
 @dataclass(frozen=True)
 class Bar:
-    """One row of an interval plot, in percent. ``low``, ``high``: None for a number that somebody printed."""
+    """One row of an interval plot, in percent. ``claimed``: somebody printed it."""
 
     label: str
     value: float
-    low: float | None = None
-    high: float | None = None
+    interval: Interval | None = None
+    claimed: bool = False
 
 
 def seen_unseen(seen: Doubles, unseen: Doubles, chosen: tuple[float, float], label: str) -> str:
@@ -75,22 +76,24 @@ def history(values: Sequence[float], chosen: int, label: str) -> str:
 
 
 def bars(rows: Sequence[Bar], axis: str, label: str) -> str:
-    """One line per row: a dot with its interval, or a hollow diamond for a printed number. Values in percent."""
+    """One line per row: a dot with its interval, if any, or a hollow diamond for a printed number. In percent."""
     longest = max(len(printable(row.label, 44)) for row in rows)
     left, line = 20 + 6.6 * longest, 22
-    top = _ceiling(max(row.value if row.high is None else row.high for row in rows))
+    top = _ceiling(max(row.interval.high if row.interval else row.value for row in rows))
     frame = _Frame(left + 400, 60 + line * len(rows), (0, top), (0, 1), left=left, top=12)
     parts = frame.axes(axis, None)
     for number, row in enumerate(rows):
         y = 12 + line * (number + 0.5)
         parts.append(_text(left - 10, y + 4, printable(row.label, 44), _INK, anchor="end"))
         x = frame.x(row.value)
-        if row.low is None or row.high is None:
+        if row.claimed:
             points = f"{x - 5:.1f},{y:.1f} {x:.1f},{y - 5:.1f} {x + 5:.1f},{y:.1f} {x:.1f},{y + 5:.1f}"
             parts.append(f'<polygon points="{points}" fill="none" {_stroke(_CLAIM, 1.5)}/>')
         else:
-            ends = f'x1="{frame.x(row.low):.1f}" x2="{frame.x(row.high):.1f}" y1="{y:.1f}" y2="{y:.1f}"'
-            parts.append(f"<line {ends} {_stroke(_ACCENT, 2)}/>")
+            if row.interval:
+                low, high = frame.x(row.interval.low), frame.x(row.interval.high)
+                ends = f'x1="{low:.1f}" x2="{high:.1f}" y1="{y:.1f}" y2="{y:.1f}"'
+                parts.append(f"<line {ends} {_stroke(_ACCENT, 2)}/>")
             parts.append(_dot(x, y, _ACCENT, 4))
     return _svg(frame.width, frame.height, label, parts)
 

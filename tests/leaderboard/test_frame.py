@@ -126,7 +126,7 @@ HELP = ("run --help", "results --help", "results table --help", "leaderboard bui
 
 @pytest.mark.parametrize("command", [*LISTINGS, *HELP])
 def test_help_and_listings_load_no_pandas(command: str, tmp_path: Path) -> None:
-    store(tmp_path / "results", [simulated_run("avca", UCF, clips=2)])
+    store(tmp_path / "results", [simulated_run("avca", UCF, clips=2)])  # 'results list' has something to list
     code = (
         "import sys; from click.testing import CliRunner; from avbench.harness.cli import cli; "
         f"result = CliRunner().invoke(cli, {command.split()!r}); assert result.exit_code == 0, result.output; "

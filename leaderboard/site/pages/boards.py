@@ -11,7 +11,7 @@ from avbench.leaderboard.site import links, plots
 from avbench.leaderboard.site.exports import board_files
 from avbench.leaderboard.site.model import RankedBoard, Site
 from avbench.leaderboard.site.page import File, Page
-from avbench.leaderboard.statistics import LEVEL, TEST_IN_WORDS
+from avbench.leaderboard.statistics import FEWEST_SEEDS, LEVEL, TEST_IN_WORDS
 from avbench.splits import DATASETS
 
 MAX_BARS = 30
@@ -43,6 +43,7 @@ def table_context(ranked: RankedBoard) -> dict[str, object]:
         "published": published_methods(),
         "papers": papers(),
         "level": LEVEL,
+        "fewest_seeds": FEWEST_SEEDS,
         "test_in_words": TEST_IN_WORDS,
         "protocol": PROTOCOLS.get(board.protocol),
         "plot": bar_plot(ranked),
@@ -53,7 +54,7 @@ def table_context(ranked: RankedBoard) -> dict[str, object]:
 def bar_plot(ranked: RankedBoard) -> File | None:
     """HM of the best rows with intervals, and of printed rows; None where there is no row."""
     rows = [
-        plots.Bar(r.row.label, r.row.metrics["HM"].mean, r.intervals["HM"].low, r.intervals["HM"].high)
+        plots.Bar(r.row.label, r.row.metrics["HM"].mean, r.intervals.get("HM"))
         for group in ranked.groups[:1]
         for r in group.rows
     ]
@@ -61,7 +62,7 @@ def bar_plot(ranked: RankedBoard) -> File | None:
         if "HM" in claimed.values:
             marks = ", ".join(dict.fromkeys(a.id for a in claimed.anomalies.get("HM", ())))
             label = f"{claimed.title}, claimed{f' [{marks}]' if marks else ''}"
-            rows.append(plots.Bar(label, claimed.values["HM"]))
+            rows.append(plots.Bar(label, claimed.values["HM"], claimed=True))
     if not rows:
         return None
     shown = sorted(rows, key=lambda bar: -bar.value)[:MAX_BARS]

@@ -11,7 +11,7 @@ from avbench.leaderboard.claims import anomalies, claims, papers
 from avbench.leaderboard.site import links
 from avbench.leaderboard.site.model import RankedBoard, Site
 from avbench.leaderboard.site.page import Page
-from avbench.leaderboard.statistics import LEVEL
+from avbench.leaderboard.statistics import FEWEST_SEEDS, LEVEL
 
 
 @dataclass(frozen=True)
@@ -26,12 +26,19 @@ class Lead:
     @property
     def verdict(self) -> str:
         """Whether the lead is real, in words."""
-        if not self.board.leaders:
+        leader = self.board.leader
+        if leader is None:
             return "nothing re-run yet"
-        rivals = len(self.board.leaders) - 1
-        if rivals:
-            return f"no: {rivals} more cannot be told apart from it"
-        return "yes" if self.board.runner_up else "only one row"
+        rows = self.board.groups[0].rows
+        if len(rows) == 1:
+            return "only one row"
+        if leader.standing.alone:
+            return "yes"
+        if not leader.standing.enough:
+            return f"no: it has fewer than {FEWEST_SEEDS} seeds"
+        few = sum(not row.standing.enough for row in rows)
+        why = f", {few} of them with fewer than {FEWEST_SEEDS} seeds" if few else ""
+        return f"no: {leader.standing.worst - 1} more cannot be told apart from it{why}"
 
 
 def pages(site: Site) -> Iterator[Page]:
