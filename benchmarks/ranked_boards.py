@@ -35,7 +35,7 @@ from scipy.stats import t as student
 from statsmodels.stats.multitest import multipletests
 from tabulate import tabulate
 
-from avbench.harness.accuracy import harmonic_mean
+from avbench.harness.evaluation.accuracy import harmonic_mean
 from avbench.leaderboard.statistics import ALPHA, Recalls, Redrawn, difference, interval, step_down
 
 Doubles = NDArray[np.float64]

@@ -16,6 +16,7 @@ from avbench.harness.printable import printable
 from avbench.harness.records.record import RunRecord, canonical_json
 from avbench.harness.records.results import ResultsFolder, Unreadable
 from avbench.harness.records.summary import METRICS, VALIDATION, summary
+from avbench.leaderboard.statistics import FEWEST_SEEDS
 
 BOARD = ["simulated", "dataset", "features", "protocol", "protocol_version"]
 """What rows of one board share."""
@@ -42,7 +43,11 @@ COLUMNS = [
 ]  # fmt: skip
 """Of :func:`results_frame`."""
 INCOMPLETE = "incomplete features"
-MARKS = {INCOMPLETE: "clips or classes were missing when the features were imported"}
+FEW_SEEDS = f"fewer than {FEWEST_SEEDS} seeds"
+MARKS = {
+    INCOMPLETE: "clips or classes were missing when the features were imported",
+    FEW_SEEDS: "it cannot be told apart from any other row",
+}
 """What a reader must know beside a number, in short and at length."""
 LABEL_LIMIT = 60
 _TYPES = {**dict.fromkeys((*METRICS, *VALIDATION, "offset"), "float64"), "epochs": "Int64", "parameters": "Int64"}
@@ -89,7 +94,7 @@ def group_of(record: RunRecord) -> str:
 
 
 def marks(record: RunRecord) -> list[str]:
-    """Those of :data:`MARKS` that a run bears."""
+    """Those of :data:`MARKS` that a run bears by itself."""
     return [INCOMPLETE] if record.warnings else []
 
 
@@ -111,6 +116,8 @@ def rows_frame(runs: pd.DataFrame) -> pd.DataFrame:
     parts = [by_row[means].mean(), by_row[means].std().add_suffix("_deviation"), by_row.size().rename("seeds")]
     parts += [by_row["parameters"].max(), by_row["marks"].agg(_joined), by_row["device"].agg(_joined)]
     rows = rows.join(parts).reset_index()
+    few = rows["marks"].map(lambda found: "; ".join(filter(None, (found, FEW_SEEDS))))
+    rows["marks"] = rows["marks"].where(rows["seeds"] >= FEWEST_SEEDS, few)
     rows["label"] = labels(rows)
     return rows
 

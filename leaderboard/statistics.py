@@ -55,7 +55,7 @@ _SIDES: Mapping[Metric, tuple[str, ...]] = {
 
 TEST_IN_WORDS = (
     "What is compared is what is shown: the mean over seeds of HM. All pairs of rows are tested by a studentised "
-    "bootstrap that draws classes anew, seen and unseen apart and the same for all rows, and each row's seeds; "
+    "bootstrap that draws classes anew, seen and unseen apart and the same for all rows, and the seeds of each row; "
     f"{DRAWS:,} draws. The p-values are corrected for all pairs of the board (step-down of Romano and Wolf), so that "
     "a wrong difference is found anywhere on a board with a chance of 5 %. The rank of a row is an interval: from one "
     "more than the number of rows that are found better to the number of rows that are not found worse. A row with "

@@ -14,7 +14,7 @@ from avbench.harness.plugins.presets import Overrides
 from avbench.harness.records.record import RunRecord
 from avbench.leaderboard.boards import Board, RerunRow, build_boards
 from avbench.leaderboard.claims import METRICS, PRINTED, Claim
-from avbench.leaderboard.frame import BOARD, csv_text, json_text
+from avbench.leaderboard.frame import BOARD, FEW_SEEDS, csv_text, json_text
 from avbench.splits import DATASETS
 
 Format = Literal["text", "markdown", "latex", "csv", "json"]
@@ -89,7 +89,7 @@ def differences_text(rows: pd.DataFrame) -> str:
     """The rows of ``results compare`` as text."""
     track = rows["dataset"] + "/" + rows["features"]
     means = rows[["first_mean", "second_mean"]].map("{:.2f}".format)
-    points = rows[["difference", "low", "high"]].map("{:+.2f}".format)
+    points = rows[["difference", "low", "high"]].map("{:+.2f}".format, na_action="ignore")
     tested = rows["p"].notna()
     shown = {
         "track": track.where(~rows["simulated"], track + " (simulated)"),
@@ -97,7 +97,7 @@ def differences_text(rows: pd.DataFrame) -> str:
         **means,
         "difference": points["difference"],
         "interval": (points["low"] + " to " + points["high"]).where(tested, "too few seeds"),
-        "p": rows["p"].map("{:.4f}".format).where(tested, ""),
+        "p": rows["p"].map("{:.4f}".format, na_action="ignore").where(tested, ""),
     }
     heads = ["track", "protocol", "first", "second", "", "first", "second", "difference", "95% interval", "p"]
     return _grid(pd.DataFrame(shown), heads, "simple", left=5)
@@ -163,7 +163,8 @@ def _number(mean: float | None, deviation: float | None) -> str:
 
 
 def _in_brackets(marks: pd.Series[str]) -> str:
-    return "".join(f" [{mark}]" for mark in dict.fromkeys("; ".join(marks).split("; ")) if mark)
+    found = dict.fromkeys("; ".join(marks).split("; "))
+    return "".join(f" [{mark}]" for mark in found if mark and mark != FEW_SEEDS)  # the runs are counted beside it
 
 
 def _names(table: pd.DataFrame) -> list[str]:

@@ -27,7 +27,7 @@ def preset_runs() -> Iterator[tuple[RunRecord, bytes]]:
             (Track("ucf", "demo"), "aligned"),
         ):
             presets = plugins().methods[method].method.Options.effective(track, protocol)
-            for seed in range(2):
+            for seed in range(3):
                 yield simulated_run(
                     method,
                     track,

@@ -189,17 +189,24 @@ def test_a_named_variant_accounts_for_its_own_options_only() -> None:
     assert beyond({"epochs": 2}, "unheard-of") == {"epochs": 2}
 
 
-def test_compare_methods_and_runs(call: Call, runs: list[RunRecord]) -> None:
+def test_compare_methods_and_runs(call: Call, runs: list[RunRecord], tmp_path: Path) -> None:
     _, out, _ = call("compare", "one", "two", "--json")
     rows = json.loads(out)
     assert [row["metric"] for row in rows] == ["S", "U", "HM", "ZSL"]
-    hm = rows[2]
-    assert (hm["first_runs"], hm["second_runs"]) == (3, 2)
-    assert hm["difference"] < 0
+    assert (rows[2]["first_runs"], rows[2]["second_runs"]) == (3, 2)
+    assert (rows[2]["low"], rows[2]["high"], rows[2]["p"]) == (None, None, None)
+    store(tmp_path, [simulated_run("two", UCF, "aligned", 2, 0.2, options={**OPTIONS, "epochs": 5})])
+    _, out, _ = call("compare", "one", "two", "--json")
+    hm = json.loads(out)[2]
+    assert hm["difference"] == pytest.approx(hm["second_mean"] - hm["first_mean"])
+    assert hm["low"] < hm["difference"] < hm["high"] < 0
     assert hm["p"] < 0.01
+    assert hm["low"] < hm["difference"] < hm["high"] < 0
     code, out, _ = call("compare", runs[0].identity[:10], runs[1].identity[:10])
     assert code == 0
     assert len(out.splitlines()) == 2 + 4
+    assert "too few seeds" in out
+    assert out.count("too few seeds") == 4
     code, _, err = call("compare", "one", "three")
     assert code == 2
     assert "unknown method 'three'" in err

@@ -172,6 +172,17 @@ def test_marked_cells_give_the_reason(built: tuple[Path, Site], documents: dict[
     assert TEST_IN_WORDS in text
 
 
+def test_a_row_with_fewer_than_three_seeds_says_so(built: tuple[Path, Site], documents: dict[str, Document]) -> None:
+    rows = table_rows(documents["boards/ucf/main/aligned-v1.html"])
+    few = next(row for row in rows if "| stranger (wide," in row)
+    assert few.startswith("1–4 | ")
+    assert " fewer than 3 seeds | " in few
+    assert sum("fewer than 3 seeds" in row for row in rows) == 2
+    home = table_rows(documents["index.html"])
+    lead = next(row for row in home if row.startswith("ucf/main | aligned"))
+    assert "cannot be told apart from it, 1 of them with fewer than 3 seeds" in lead
+
+
 def test_other_contents_of_features_are_other_groups(documents: dict[str, Document]) -> None:
     rows = table_rows(documents["boards/ucf/main/aligned-v1.html"])
     groups = [row for row in rows if row.startswith("Re-run")]
@@ -293,7 +304,9 @@ def test_downloads_hold_the_numbers(built: tuple[Path, Site]) -> None:
     rows = list(csv.DictReader(io.StringIO((out / "data/results.csv").read_text("utf-8"))))
     runs = [row for row in rows if row["source"] == "run"]
     assert len(runs) == sum(len(b.board.rows) for b in site.real)
-    assert all(float(row["HM_low"]) <= float(row["HM_high"]) for row in runs)
+    assert all(float(r["HM_low"]) < float(r["HM_high"]) for r in runs if int(r["seeds"]) >= 3)
+    assert {r["method"] for r in runs if r["HM_low"] == ""} == {"stranger"}
+    assert all(int(r["best_rank"]) <= int(r["worst_rank"]) for r in runs)
     assert sum(len(row["runs"].split()) for row in runs) == sum(len(r.records) for b in site.real for r in b.board.rows)
     assert r"\toprule" in (out / "data/results.tex").read_text("utf-8")
     assert (out / "data/papers.bib").read_text("utf-8").count("@") >= len(papers())
@@ -308,13 +321,15 @@ def test_every_board_can_be_had_as_it_is_shown(built: tuple[Path, Site]) -> None
         reruns = [r for group in ranked.groups for r in group.rows]
         assert len(rows) == len(reruns) + len(ranked.board.claimed)
         for row, shown in zip(rows, reruns, strict=False):
-            assert (row["label"], int(row["rank"])) == (shown.row.label, shown.standing.rank)
-            assert float(row["HM_low"]) == shown.intervals["HM"].low
+            assert row["label"] == shown.row.label
+            assert (int(row["best_rank"]), int(row["worst_rank"])) == (shown.standing.best, shown.standing.worst)
+            interval = shown.intervals.get("HM")
+            assert row["HM_low"] == (str(interval.low) if interval else "")
             assert float(row["seconds"]) > 0
             assert row["device"] == "cpu"
             assert bool(row["HM_minus_claim"]) == ("HM" in shown.row.deviations)
         for row, claimed in zip(rows[len(reruns) :], ranked.board.claimed, strict=True):
-            assert (row["label"], row["rank"], row["seconds"]) == (claimed.title, "", "")
+            assert (row["label"], row["best_rank"], row["seconds"]) == (claimed.title, "", "")
             assert row["source"].startswith("claimed, " + ", ".join(claimed.papers))
             assert {m: float(row[m]) for m in claimed.values} == claimed.values
             assert all(a.id in row["marks"] for found in claimed.anomalies.values() for a in found)
