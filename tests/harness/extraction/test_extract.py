@@ -245,7 +245,8 @@ def test_only_what_changed_is_done_again(
 
 
 def stored(home: Path) -> dict[str, bytes]:
-    return {p.name: p.read_bytes() for p in (home / "features" / "ucf").iterdir()}
+    """The files of the track; what a killed store leaves behind is none of them, and swept by the store."""
+    return {p.name: p.read_bytes() for p in (home / "features" / "ucf").glob("mine.*")}
 
 
 def extracting(words: list[str], home: Path) -> int:
@@ -268,46 +269,52 @@ def extracting(words: list[str], home: Path) -> int:
         os._exit(code)
 
 
-def ended(pid: int, seconds: float | None) -> int | None:
-    """The exit code; None where the process was killed when the time was over."""
-    limit = time.monotonic() + (120 if seconds is None else seconds)
-    while time.monotonic() < limit:
+def shards(home: Path) -> int:
+    return len(list(home.glob("extraction/ucf/mine/[0-9]*.safetensors")))
+
+
+def killed(pid: int, home: Path, after: int, delay: float) -> bool:
+    """Kill the process ``delay`` seconds after there are that many shards. False where it has ended well before."""
+    limit, reached = time.monotonic() + 120, None
+    while reached is None or time.monotonic() < reached + delay:
+        assert time.monotonic() < limit
         found, status = os.waitpid(pid, os.WNOHANG)
         if found:
-            return os.waitstatus_to_exitcode(status)
-        time.sleep(0.01)
+            assert os.waitstatus_to_exitcode(status) == 0
+            return False
+        if reached is None and shards(home) >= after:
+            reached = time.monotonic()
+        time.sleep(0.005)
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
-    return None
+    return True
 
 
 @pytest.mark.slow
 def test_fifty_kills_change_no_byte(made_up: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Killed at random points, and gone on with until it is done; then once more from the start, until 50 kills."""
+    """Killed at random points and gone on with until it is done; then once more from the start, until 50 kills."""
     from avbench.harness.extraction import plan
 
-    monkeypatch.setattr(plan, "CLIPS_OF_A_SHARD", 1)  # 123 shards: most kills fall into the middle
-    words = arguments(made_up, "--allow-missing")
+    monkeypatch.setattr(plan, "CLIPS_OF_A_SHARD", 1)
+    every = 123
+    words = arguments(made_up, "--allow-missing", "--jobs", "1")
     undisturbed = tmp_path / "undisturbed"
-    begin = time.monotonic()
-    assert ended(extracting(words, undisturbed), None) == 0
-    whole = time.monotonic() - begin
+    assert not killed(extracting(words, undisturbed), undisturbed, every + 1, 0)
     expected = stored(undisturbed)
     chance, kills, rounds = random.Random(0), 0, 0
-    shards: set[int] = set()
+    points: set[int] = set()
     while kills < 50:
         home = tmp_path / f"home-{rounds}"
         rounds += 1
         while True:
-            code = ended(extracting(words, home), chance.uniform(0.1, 0.6) * whole if kills < 50 else None)
-            if code is not None:
-                assert code == 0
+            after = min(every, shards(home) + chance.randint(0, 12)) if kills < 50 else every + 1
+            if not killed(extracting(words, home), home, after, chance.uniform(0, 0.1)):
                 break
             kills += 1
-            shards.add(len(list(home.glob("extraction/ucf/mine/[0-9]*.safetensors"))))
+            points.add(shards(home))
         assert stored(home) == expected
         assert not list(home.glob("extraction/ucf/*"))
-    assert len(shards) >= 10, "the kills hit many different points"
+    assert len(points) >= 20, "the kills hit many different points"
 
 
 def test_a_kill_while_storing_leaves_the_shards(made_up: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
