@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from statistics import fmean
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
@@ -202,13 +203,14 @@ def build_boards(
     claims: Sequence[Claim],
     overrides: Overrides,
     trusted: frozenset[tuple[Track, str]] = frozenset(),
+    marks: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> tuple[Board, ...]:
     """All boards that have a row, real tracks first. Failed runs have no row.
 
-    ``trusted``: tracks with the content hash of their genuine features.
+    ``trusted``: tracks with the content hash of their genuine features. ``marks``: of the gate, by identity.
     """
     everything = list(records)
-    runs = results_frame(everything, overrides)
+    runs = results_frame(everything, overrides, marks)
     rows = rows_frame(runs)
     members = finished_by_row(runs).groups
     printed: dict[Track, list[Claim]] = defaultdict(list)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
@@ -55,12 +56,17 @@ _TYPES = {**dict.fromkeys((*METRICS, *VALIDATION, "offset"), "float64"), "epochs
 _FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
 
 
-def results_frame(records: Iterable[RunRecord], overrides: Overrides = options_beyond_variant) -> pd.DataFrame:
+def results_frame(
+    records: Iterable[RunRecord],
+    overrides: Overrides = options_beyond_variant,
+    gate_marks: Mapping[str, Sequence[str]] = MappingProxyType({}),
+) -> pd.DataFrame:
     """One row per run, failed ones included, with the columns :data:`COLUMNS`.
 
     Accuracies are percent, times seconds. ``val_S``, ``val_U``, ``val_HM``: of the epoch that stage 1 chose.
     ``changes``: options that differ from the presets beyond ``variant``, as text; ``options``: all, as JSON.
-    ``group``: equal for runs that differ in the seed alone. ``marks``: see :data:`MARKS`, joined by semicolons.
+    ``group``: equal for runs that differ in the seed alone. ``marks``: see :data:`MARKS`, and those of the gate
+    (``gate_marks``, by identity), joined by semicolons.
     """
     words: dict[tuple[str, str | None], str] = {}
     rows = []
@@ -68,7 +74,8 @@ def results_frame(records: Iterable[RunRecord], overrides: Overrides = options_b
         key = group_of(record), record.variant
         if key not in words:
             words[key] = changes_in_words(record, overrides)
-        rows.append({**summary(record), "changes": words[key], "group": key[0], "marks": "; ".join(marks(record))})
+        told = [*marks(record), *gate_marks.get(record.identity, ())]
+        rows.append({**summary(record), "changes": words[key], "group": key[0], "marks": "; ".join(told)})
     return pd.DataFrame(rows, columns=COLUMNS).astype(_TYPES)
 
 

@@ -1,27 +1,27 @@
 """Which differences are real: intervals, tests and rank intervals over classes and seeds.
 
 Everything speaks of one number, the one that boards show: the mean over seeds of a metric. It would be another number
-on other classes of the same kind, and with other seeds. So a draw takes as many classes anew, seen and unseen apart and
-the same ones for all rows (classes are hard for every method), and as many of each row's seeds. What a statement rests
-on is the studentised deviation of the draws from the data: (number of the draw - number of the data) / its standard
-error in the draw. With nine unseen classes this widens intervals where a plain bootstrap is too sure.
+on other classes of the same kind, and with other seeds. Its squared standard error is the sum of what the classes
+contribute, seen and unseen apart, and what the seeds contribute:
 
-The choice was made by simulation, see ``benchmarks/statistics.py``. Everything is drawn from fixed seeds: the same
-records give the same bytes.
+- classes by the jackknife: a class is left out, of all seeds, and the number taken anew. Two rows are on the same
+  classes, so their difference is taken class by class: what makes a class hard for both does not count;
+- seeds by their variance.
 
-Sources: Efron and Tibshirani (1993), An Introduction to the Bootstrap, section 12.5 (bootstrap-t); Romano and Wolf
-(2016), Efficient computation of adjusted p-values for resampling-based stepdown multiple testing; Mogstad, Romano,
-Shaikh and Wilhelm (2024), Inference for Ranks (rank intervals from all pairs); Owen (2007), The pigeonhole bootstrap
-(two crossed factors are resampled independently).
+Noise of a class in a single run is in both: a little too careful. The ratio to the standard error is referred to t with
+Satterthwaite's degrees of freedom, but at most those of the fewest classes: with nine unseen classes the standard error
+is itself uncertain. The choice was made by simulation, see ``benchmarks/statistics.py``.
+
+Sources: Efron and Stein (1981), The jackknife estimate of variance; Satterthwaite (1946), An approximate distribution
+of estimates of variance components; Holm (1979), A simple sequentially rejective multiple test procedure; Mogstad,
+Romano, Shaikh and Wilhelm (2024), Inference for ranks (intervals from all pairs); Owen (2007), The pigeonhole bootstrap
+(contributions of two crossed factors add up to a careful variance).
 """
 
 from __future__ import annotations
 
-import hashlib
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +31,6 @@ from avbench.harness.evaluation.evidence import Evidence
 from avbench.leaderboard.claims import PRINTED, Metric
 
 Doubles = NDArray[np.float64]
-Places = NDArray[np.intp]
 
 LEVEL = 0.95
 """Of intervals."""
@@ -39,11 +38,7 @@ ALPHA = 0.05
 """Family-wise level of the tests of one board."""
 FEWEST_SEEDS = 3
 """A row with fewer cannot be told apart from anything: what the seeds contribute is not known."""
-DRAWS = 1_999
-SEED = 20_220_308
 
-_CELLS = 2**22
-"""Draws times pairs that are held at once."""
 _ROUNDING = 1e-9
 """Points below which a difference is rounding."""
 _SIDES: Mapping[Metric, tuple[str, ...]] = {
@@ -54,12 +49,13 @@ _SIDES: Mapping[Metric, tuple[str, ...]] = {
 }
 
 TEST_IN_WORDS = (
-    "What is compared is what is shown: the mean over seeds of HM. All pairs of rows are tested by a studentised "
-    "bootstrap that draws classes anew, seen and unseen apart and the same for all rows, and the seeds of each row; "
-    f"{DRAWS:,} draws. The p-values are corrected for all pairs of the board (step-down of Romano and Wolf), so that "
-    "a wrong difference is found anywhere on a board with a chance of 5 %. The rank of a row is an interval: from one "
-    "more than the number of rows that are found better to the number of rows that are not found worse. A row with "
-    f"fewer than {FEWEST_SEEDS} seeds cannot be told apart from any other."
+    "What is compared is what is shown: the mean over seeds of HM. The standard error of a difference covers other "
+    "classes of the same kind (jackknife, seen and unseen classes apart, paired by class) and other seeds. All pairs "
+    "of rows are tested by t, with at most as many degrees of freedom as there are unseen classes less one, and the "
+    "p-values are corrected for all pairs of the board (Holm), so that a wrong difference is found anywhere on a board "
+    "with a chance of at most 5 %. The rank of a row is an interval: from one more than the number of rows that are "
+    "found better to the number of rows that are not found worse. A row with fewer than "
+    f"{FEWEST_SEEDS} seeds cannot be told apart from any other."
 )
 """What the tests do, for readers."""
 
@@ -151,11 +147,11 @@ class Standing:
 def intervals(recalls: Recalls) -> Mapping[Metric, Interval]:
     """Of S, U, HM and ZSL, around their means over seeds; empty with fewer than :data:`FEWEST_SEEDS` seeds.
 
-    The bootstrap-t interval is symmetric on the scale of log-odds, so it stays between 0 and 100.
+    The interval is symmetric on the scale of log-odds, so it stays between 0 and 100.
     """
     if not recalls.enough:
         return {}
-    return {metric: interval(Redrawn.of([recalls], metric), 0) for metric in PRINTED}
+    return {metric: interval(Estimates.of([recalls], metric), 0) for metric in PRINTED}
 
 
 def compare(first: Recalls, second: Recalls) -> Mapping[Metric, Difference]:
@@ -163,11 +159,14 @@ def compare(first: Recalls, second: Recalls) -> Mapping[Metric, Difference]:
 
     Raises ``ValueError`` for rows on different numbers of classes.
     """
-    enough = first.enough and second.enough
-    redrawn = {metric: Redrawn.of([first, second], metric, DRAWS if enough else 0) for metric in PRINTED}
-    if enough:
-        return {metric: difference(found, 0, 1) for metric, found in redrawn.items()}
-    return {metric: Difference(float(r.value[0, 1] - r.value[0, 0]), None, None) for metric, r in redrawn.items()}
+    found = {}
+    for metric in PRINTED:
+        estimates = Estimates.of([first, second], metric)
+        if first.enough and second.enough:
+            found[metric] = difference(estimates, 0, 1)
+        else:
+            found[metric] = Difference(float(estimates.value[1] - estimates.value[0]), None, None)
+    return found
 
 
 def standings(rows: Sequence[Recalls]) -> list[Standing]:
@@ -176,17 +175,14 @@ def standings(rows: Sequence[Recalls]) -> list[Standing]:
     All rows are on the same classes; ``ValueError`` where their numbers differ.
     """
     tested = [place for place, row in enumerate(rows) if row.enough]
-    better = np.zeros((len(rows), len(rows)), bool)
-    """better[i, j]: row i is found better than row j."""
     p = np.full((len(rows), len(rows)), np.nan)
+    better = np.zeros(p.shape, bool)
+    """better[i, j]: row i is found better than row j."""
     if len(tested) > 1:
-        redrawn = Redrawn.of([rows[place] for place in tested], "HM")
-        first, second = np.triu_indices(len(tested), 1)
-        corrected = step_down(redrawn, first, second)
-        points = redrawn.value[0, first] - redrawn.value[0, second]
-        i, j = (np.array(tested)[side] for side in (first, second))
-        p[i, j] = p[j, i] = corrected
-        better[i, j], better[j, i] = ((corrected < ALPHA) & (sign * points > 0) for sign in (1, -1))
+        estimates = Estimates.of([rows[place] for place in tested], "HM")
+        inner = np.ix_(tested, tested)
+        p[inner] = corrected(estimates.p_values())
+        better[inner] = (p[inner] < ALPHA) & (estimates.value[:, None] > estimates.value[None, :])
     np.fill_diagonal(p, 0)
     return [
         Standing(
@@ -200,149 +196,129 @@ def standings(rows: Sequence[Recalls]) -> list[Standing]:
 
 
 @dataclass(frozen=True, eq=False)
-class Redrawn:
-    """A metric of K rows in D draws of classes and seeds. Draw 0 is the data as it is.
-
-    Squared standard errors add what classes and what seeds contribute. Noise of a class in a single run is in both and
-    counted twice: a little too careful, but always positive (Owen 2007).
-    """
+class Estimates:
+    """A metric of K rows on the same classes, with the squared standard errors of all differences."""
 
     value: Doubles
-    """(D, K) the mean over seeds."""
+    """(K,) the mean over seeds."""
     seeds: Doubles
-    """(D, K) squared standard error that the seeds contribute."""
-    slopes: tuple[Doubles, ...]
-    """Per side, (D, K): how much the value moves with the mean recall of that side."""
-    recalls: tuple[Doubles, ...]
-    """Per side, (K, classes): means over seeds of the data, less their mean over classes."""
-    shares: tuple[Doubles, ...]
-    """Per side, (D, classes): the share of each class in a draw."""
+    """(K,) the part of the seeds in the squared standard error of each row; 0 for a single seed."""
+    runs: Doubles
+    """(K,) numbers of seeds."""
+    classes: tuple[Doubles, ...]
+    """Per side, (K, K): the part of its classes in the covariance of the rows."""
+    degrees: tuple[int, ...]
+    """Per side, its classes less one."""
 
     @classmethod
-    def of(cls, rows: Sequence[Recalls], metric: Metric, draws: int = DRAWS) -> Redrawn:
-        """``draws`` draws beside the data. Raises ``ValueError`` for rows on different numbers of classes."""
+    def of(cls, rows: Sequence[Recalls], metric: Metric) -> Estimates:
+        """Raises ``ValueError`` for rows on different numbers of classes."""
         if len({row.classes for row in rows}) > 1:
             raise ValueError("the rows are on different classes")
-        sides = _SIDES[metric]
-        shares = tuple(_shares(getattr(rows[0], side).shape[1], draws, side == "seen") for side in sides)
-        found = [_redraw([getattr(row, side) for side in sides], shares) for row in rows]
-        value, seeds, *slopes = (np.stack(part, axis=1) for part in zip(*found, strict=True))
-        means = [np.stack([getattr(row, side).mean(axis=0) for row in rows]) for side in sides]
-        recalls = tuple(mean - mean.mean(axis=1, keepdims=True) for mean in means)
-        return cls(value, seeds, tuple(slopes), recalls, shares)
+        values = [_metric(metric, [side.mean(axis=1) for side in _sides(row, metric)]) for row in rows]
+        spread = [found.var(ddof=1) / len(found) if len(found) > 1 else 0.0 for found in values]
+        influences = [np.stack(side) for side in zip(*(_influences(row, metric) for row in rows), strict=True)]
+        degrees = tuple(side.shape[1] - 1 for side in influences)
+        return cls(
+            value=np.array([found.mean() for found in values]),
+            seeds=np.array(spread),
+            runs=np.array([len(found) for found in values], np.float64),
+            classes=tuple(
+                side @ side.T / max(number * (number + 1), 1) for side, number in zip(influences, degrees, strict=True)
+            ),
+            degrees=degrees,
+        )
 
-    @cached_property
-    def errors(self) -> Doubles:
-        """(D, K) squared standard errors of the rows."""
-        total = self.seeds.copy()
-        for shares, recalls, slopes in zip(self.shares, self.recalls, self.slopes, strict=True):
-            total += slopes**2 * (shares @ (recalls**2).T - (shares @ recalls.T) ** 2) / (recalls.shape[1] - 1)
-        return total
+    def rows(self) -> tuple[Doubles, Doubles]:
+        """(K,) squared standard errors of the rows, and their degrees of freedom."""
+        return self._sum([np.diagonal(side) for side in self.classes], [self.seeds], [self.runs])
 
-    def pairs(self, first: Places, second: Places, part: slice) -> tuple[Doubles, Doubles]:
-        """(d, P) differences, second row minus first, and their squared standard errors, in a part of the draws."""
-        points = self.value[part, second] - self.value[part, first]
-        own = self.errors[part]
-        variance = own[:, first] + own[:, second]
-        for shares, recalls, slopes in zip(self.shares, self.recalls, self.slopes, strict=True):
-            mean = shares[part] @ recalls.T
-            common = shares[part] @ (recalls[first] * recalls[second]).T - mean[:, first] * mean[:, second]
-            variance -= 2 * slopes[part, first] * slopes[part, second] * common / (recalls.shape[1] - 1)
-        return points, variance
+    def pairs(self) -> tuple[Doubles, Doubles]:
+        """(K, K) squared standard errors of the differences of rows, and their degrees of freedom."""
+        own = [np.diagonal(side) for side in self.classes]
+        classes = [
+            np.maximum(variance[:, None] + variance[None, :] - 2 * side, 0)
+            for variance, side in zip(own, self.classes, strict=True)
+        ]
+        shape = self.classes[0].shape
+        seeds, runs = ([np.broadcast_to(x[:, None], shape), np.broadcast_to(x, shape)] for x in (self.seeds, self.runs))
+        return self._sum(classes, seeds, runs)
+
+    def p_values(self) -> Doubles:
+        """(K, K) two-sided p-values of the differences of rows, each by itself."""
+        from scipy.stats import t
+
+        variance, degrees = self.pairs()
+        points = np.abs(self.value[:, None] - self.value[None, :])
+        with np.errstate(divide="ignore", invalid="ignore"):
+            found: Doubles = 2 * t.sf(points / np.sqrt(variance), degrees)
+        return np.where(points < _ROUNDING, 1.0, found)
+
+    def _sum(
+        self, classes: Sequence[Doubles], seeds: Sequence[Doubles], runs: Sequence[Doubles]
+    ) -> tuple[Doubles, Doubles]:
+        parts = [*zip(classes, self.degrees, strict=True), *((s, r - 1) for s, r in zip(seeds, runs, strict=True))]
+        variance = np.sum([part for part, _ in parts], axis=0)
+        spread = np.sum([part**2 / np.maximum(number, 1) for part, number in parts], axis=0)
+        degrees = variance**2 / np.where(spread > 0, spread, 1)
+        return variance, np.clip(degrees, 1, min(self.degrees))
 
 
-def step_down(redrawn: Redrawn, first: Places, second: Places) -> Doubles:
-    """(P,) two-sided p-values of pairs of rows, corrected for all of them (Romano and Wolf 2016, algorithm 4.2)."""
-    points, variance = redrawn.pairs(first, second, slice(0, 1))
-    observed = _ratios(points, variance)[0]
-    order = np.argsort(observed, kind="stable")
-    reached = np.zeros(len(first))
-    step = max(1, _CELLS // len(first))
-    for start in range(1, len(redrawn.value), step):
-        drawn, variance = redrawn.pairs(first, second, slice(start, start + step))
-        largest = np.maximum.accumulate(_ratios(drawn - points, variance)[:, order], axis=1)
-        reached += (largest >= observed[order]).sum(axis=0)
-    corrected = np.empty(len(first))
-    corrected[order[::-1]] = np.maximum.accumulate((1 + reached[::-1]) / len(redrawn.value))
-    return corrected
-
-
-def difference(redrawn: Redrawn, first: int, second: int) -> Difference:
+def difference(estimates: Estimates, first: int, second: int) -> Difference:
     """Of the second row to the first; both have seeds enough."""
-    points, variance = (part[:, 0] for part in redrawn.pairs(np.array([first]), np.array([second]), slice(None)))
-    drawn = _ratios(points[1:] - points[0], variance[1:])
-    p = (1 + int((drawn >= _ratios(points[:1], variance[:1])).sum())) / len(points)
-    half = _half_width(drawn, variance[0])
-    return Difference(float(points[0]), Interval(max(points[0] - half, -100.0), min(points[0] + half, 100.0)), p)
+    points = float(estimates.value[second] - estimates.value[first])
+    half = float(_half_widths(*estimates.pairs())[first, second])
+    return Difference(points, Interval(points - half, points + half), float(estimates.p_values()[first, second]))
 
 
-def interval(redrawn: Redrawn, row: int) -> Interval:
+def interval(estimates: Estimates, row: int) -> Interval:
     """Of one row with seeds enough, symmetric in log-odds."""
     from scipy.special import expit, logit
 
-    value, variance = redrawn.value[:, row] / 100, redrawn.errors[:, row]
-    if value[0] <= 0 or value[0] >= 1:
-        return Interval(float(100 * value[0]), float(100 * value[0]))
-    inside = (value > 0) & (value < 1)
-    # A draw at an end says nothing about how far away the truth may be.
-    odds = logit(np.where(inside, value, 0.5))
-    variance = variance / (100 * np.where(inside, value * (1 - value), 1)) ** 2
-    drawn = np.where(inside, _ratios(odds - odds[0], variance), np.inf)[1:]
-    half = _half_width(drawn, variance[0])
-    return Interval(float(100 * expit(odds[0] - half)), float(100 * expit(odds[0] + half)))
+    share = estimates.value[row] / 100
+    if share <= 0 or share >= 1:
+        return Interval(float(100 * share), float(100 * share))
+    half = _half_widths(*estimates.rows())[row] / (100 * share * (1 - share))
+    low, high = 100 * expit(logit(share) + half * np.array([-1, 1]))
+    return Interval(float(low), float(high))
 
 
-def _half_width(drawn: Doubles, variance: float) -> float:
-    """Of an interval: what an observed ratio must exceed so that its p is below 1 - LEVEL, times the standard error."""
-    if variance <= 0:
-        return 0.0
-    most = math.ceil((1 - LEVEL) * (1 + len(drawn)) - 1e-9) - 1  # p = (1 + ratios drawn that reach it) / (1 + all)
-    return float(np.sort(drawn)[-most]) * math.sqrt(variance)
+def corrected(p_values: Doubles) -> Doubles:
+    """(K, K) p-values of all pairs of rows, corrected for their number by Holm's step-down (1979)."""
+    # Not statsmodels.stats.multitest: it collects garbage at each call, which takes longer than the whole board.
+    first, second = np.triu_indices(len(p_values), 1)
+    order = np.argsort(p_values[first, second], kind="stable")
+    first, second = first[order], second[order]
+    found = np.ones_like(p_values)
+    stepped = np.maximum.accumulate(np.arange(len(order), 0, -1) * p_values[first, second])
+    found[first, second] = found[second, first] = np.minimum(stepped, 1)
+    return found
 
 
-def _ratios(points: Doubles, variance: Doubles) -> Doubles:
-    """Absolute points over standard errors. Rounding is no difference; one without any variance is infinite."""
-    size = np.where(np.abs(points) < _ROUNDING, 0.0, np.abs(points))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(size > 0, size / np.sqrt(np.maximum(variance, 0)), 0.0)
+def _half_widths(variance: Doubles, degrees: Doubles) -> Doubles:
+    from scipy.stats import t
+
+    widths: Doubles = t.ppf((1 + LEVEL) / 2, degrees) * np.sqrt(variance)
+    return widths
 
 
-def _redraw(sides: Sequence[Doubles], shares: Sequence[Doubles]) -> tuple[Doubles, ...]:
-    """Of one row with (R, classes) recalls per side: value, squared standard error from seeds, slopes; each (D,)."""
-    runs = len(sides[0])
-    counts = _seeds(sides, len(shares[0]))
-    values, slopes = _metric([share @ side.T for share, side in zip(shares, sides, strict=True)])
-    value = (counts * values).sum(axis=1) / runs
-    error = (counts * (values - value[:, None]) ** 2).sum(axis=1) / (runs * max(runs - 1, 1))
-    return value, error, *((counts * slope).sum(axis=1) / runs for slope in slopes)
+def _sides(row: Recalls, metric: Metric) -> list[Doubles]:
+    return [getattr(row, side) for side in _SIDES[metric]]
 
 
-def _metric(accuracies: Sequence[Doubles]) -> tuple[Doubles, list[Doubles]]:
-    """The metric from mean accuracies of one or two sides, and its slopes in them."""
-    if len(accuracies) == 1:
-        return accuracies[0], [np.ones_like(accuracies[0])]
-    s, u = accuracies
-    total = np.where(s + u > 0, s + u, 1)
-    # At 0, where the harmonic mean has no slope, that along s = u.
-    shares = [np.where(s + u > 0, other / total, 0.5) for other in (u, s)]
-    return harmonic_mean(s, u), [2 * share**2 for share in shares]
+def _metric(metric: Metric, accuracies: Sequence[Doubles]) -> Doubles:
+    return harmonic_mean(accuracies[0], accuracies[1]) if metric == "HM" else accuracies[0]
 
 
-@lru_cache(maxsize=16)
-def _shares(classes: int, draws: int, seen: bool) -> Doubles:
-    """(1 + draws, classes) share of each class in the data and in draws of as many classes with replacement."""
-    random = np.random.default_rng([SEED, classes, seen])
-    drawn = random.multinomial(classes, np.full(classes, 1 / classes), draws)
-    return np.concatenate([np.ones((1, classes)), drawn]) / classes
-
-
-def _seeds(sides: Sequence[Doubles], size: int) -> NDArray[np.int64]:
-    """(size, R) how often each seed of a row is in the data, once, and in the draws.
-
-    The draws follow from the row's own recalls, so that they are the same on every board and in either order.
-    """
-    content = hashlib.sha256(b"".join(np.ascontiguousarray(side).tobytes() for side in sides)).digest()
-    random = np.random.default_rng([SEED, *content])
-    runs = len(sides[0])
-    drawn = random.multinomial(runs, np.full(runs, 1 / runs), size - 1)
-    return np.concatenate([np.ones((1, runs), np.int64), drawn])
+def _influences(row: Recalls, metric: Metric) -> list[Doubles]:
+    """Per side, (classes,): what each class adds to the mean over seeds, by leaving it out; 0 for a single class."""
+    sides = _sides(row, metric)
+    means = [side.mean(axis=1, keepdims=True) for side in sides]
+    found = []
+    for place, side in enumerate(sides):
+        rest = side.shape[1] - 1
+        without = (side.sum(axis=1, keepdims=True) - side) / max(rest, 1)
+        accuracies = [without if other == place else mean + 0 * side for other, mean in enumerate(means)]
+        values = _metric(metric, accuracies).mean(axis=0)
+        found.append(rest * (values.mean() - values))
+    return found

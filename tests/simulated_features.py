@@ -18,8 +18,12 @@ from avbench.harness.tracks import Track
 from avbench.splits import PARTS, load_split
 
 
-def simulated_features(dataset: str = "ucf", clips: int = 3, noise: float = 0.5, seed: int = 0) -> FeatureSet:
-    """``clips`` clips per class and part of the main split; features: a linear map of the label vector plus noise."""
+def simulated_features(
+    dataset: str = "ucf", clips: int = 3, noise: float = 0.5, seed: int = 0, width: int = 12
+) -> FeatureSet:
+    """``clips`` clips per class and part of the main split; features: a linear map of the label vector plus noise.
+
+    ``width``: of audio and of visual features."""
     split = load_split(dataset, "main")
     generator = torch.Generator().manual_seed(seed)
     vectors = torch.nn.functional.normalize(torch.randn(len(split.classes), 16, generator=generator), dim=1)
@@ -30,7 +34,7 @@ def simulated_features(dataset: str = "ucf", clips: int = 3, noise: float = 0.5,
         start += len(members)
         ids += members
     class_id = torch.tensor(ids)
-    maps = torch.randn(2, 16, 12, generator=generator)
+    maps = torch.randn(2, 16, width, generator=generator)
     audio, visual = (vectors[class_id] @ maps).unbind(0)
     audio = audio + 2 * noise * torch.randn(audio.shape, generator=generator)
     visual = visual + noise * torch.randn(visual.shape, generator=generator)
@@ -38,8 +42,8 @@ def simulated_features(dataset: str = "ucf", clips: int = 3, noise: float = 0.5,
         dataset=dataset,
         features="simulated",
         partition="main",
-        audio_dim=12,
-        visual_dim=12,
+        audio_dim=width,
+        visual_dim=width,
         text_dim=16,
         counts={part: rows[part].stop - rows[part].start for part in PARTS},
         content_hash=f"{seed:064x}",

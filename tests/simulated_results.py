@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from avbench.harness.evaluation.evidence import TEST, VALIDATION, Evidence
 from avbench.harness.evaluation.metrics import evaluate
 from avbench.harness.evaluation.protocol import PROTOCOLS
+from avbench.harness.plugins.declared import capabilities_of
+from avbench.harness.plugins.registry import plugins
 from avbench.harness.records.record import (
     Capabilities,
     Configuration,
@@ -28,7 +30,7 @@ from avbench.harness.records.record import (
     RunRecord,
     ValidationEpoch,
 )
-from avbench.harness.records.results import ResultsFolder, evidence_path, pack_evidence
+from avbench.harness.records.results import ResultsFolder, pack_evidence
 from avbench.harness.tracks import Track
 from avbench.splits import Split, load_split
 
@@ -100,7 +102,11 @@ def configuration_of(
 ) -> Configuration:
     return Configuration(
         method=method,
-        plugin=Plugin(distribution="avbench", version="0.1.0", source_hash=sha256(method)),
+        plugin=Plugin(
+            distribution="avbench" if method in plugins().methods else f"package-of-{method}",
+            version="0.1.0",
+            source_hash=sha256(method),
+        ),
         options=dict(options),
         dataset=track.dataset,
         features=track.features,
@@ -119,7 +125,7 @@ def record_of(configuration: Configuration, **fields: Any) -> RunRecord:
         configuration=configuration,
         **{
             "simulated": configuration.track.simulated,
-            "capabilities": Capabilities(inputs="averaged", uses_unseen_names=False, generative=False),
+            "capabilities": _capabilities(configuration.method),
             "environment": Environment(
                 avbench="0.1.0", python="3.11.9", torch="2.13.0", platform="Linux", device="cpu", threads=2
             ),
@@ -136,6 +142,13 @@ def record_of(configuration: Configuration, **fields: Any) -> RunRecord:
     )
 
 
+def _capabilities(method: str) -> Capabilities:
+    """Those of the installed method of that name, else the plainest."""
+    registered = plugins().methods.get(method)
+    plain = Capabilities(inputs="averaged", uses_unseen_names=False, generative=False)
+    return capabilities_of(registered) if registered else plain
+
+
 def store(root: Path, runs: Iterator[tuple[RunRecord, bytes]] | Sequence[tuple[RunRecord, bytes]]) -> ResultsFolder:
     """Write runs as :meth:`ResultsFolder.save` does, without its wait for the disk."""
     folder = ResultsFolder(root)
@@ -143,7 +156,7 @@ def store(root: Path, runs: Iterator[tuple[RunRecord, bytes]] | Sequence[tuple[R
         path = folder.path(record.configuration)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(record.to_json(), "utf-8")
-        evidence_path(path).write_bytes(evidence)
+        folder.evidence_path(record).write_bytes(evidence)
     return folder
 
 
@@ -174,8 +187,10 @@ def _evidence(
     random: np.random.Generator, track: Track, parts: tuple[str, str], skill: float, clips: int | None
 ) -> Evidence:
     split = split_of(track)
-    seen, unseen = (np.array([c.id for c in split.classes_of(part)], np.int32) for part in parts)
-    counts = [clips or c.videos[part] or 10 for part in parts for c in split.classes_of(part)]
+    seen, unseen = (np.array(sorted(c.id for c in split.classes_of(part)), np.int32) for part in parts)
+    counts = [
+        clips or c.videos[part] or 10 for part in parts for c in sorted(split.classes_of(part), key=lambda c: c.id)
+    ]
     label = np.repeat(np.concatenate([seen, unseen]), counts).astype(np.int32)
     is_seen = np.isin(label, seen)
     difficulty = _difficulty(track.dataset)[label] + random.normal(0, 0.3, split.classes[-1].id + 1)[label]

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import click
 
 from avbench.harness.cli.lazy import LazyGroup
+from avbench.harness.cli.signals import Ended, heard
 from avbench.harness.errors import AvbenchError
 from avbench.harness.plugins.commands import Command, plugin_commands
 
@@ -49,18 +50,23 @@ def _require_sound_plugins() -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and exit: 0 done, 1 failed, 2 usage, 3 data, 4 record, 5 plugin, 130 interrupted."""
+    """Run the command line and exit: 0 done, 1 failed, 2 usage, 3 data, 4 record, 5 plugin.
+
+    130: Ctrl-C, 143: SIGTERM, 129: SIGHUP.
+    """
     try:
-        cli.main(args=arguments, standalone_mode=False)
+        with heard():
+            cli.main(args=arguments, standalone_mode=False)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
     except AvbenchError as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(error.exit_code)
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, click.Abort) as error:
         click.echo("interrupted; finished work is kept", err=True)
-        sys.exit(130)
+        cause = error.__cause__ if isinstance(error, click.Abort) else error  # click makes its own of an interrupt
+        sys.exit(cause.exit_code if isinstance(cause, Ended) else 130)
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(0)

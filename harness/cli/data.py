@@ -42,6 +42,8 @@ COMMANDS = (
 @click.group(cls=LazyGroup, place="data", built_in=COMMANDS)
 def data() -> None:
     """Import, extract, verify, describe and remove features."""
+    if swept := Store().tidy():
+        click.echo(f"deleted {swept / 1e6:,.1f} MB that a killed command had left", err=True)
 
 
 @data.command()

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from avbench.harness.evaluation.two_stages import EpochDone
+from avbench.harness.printable import printable
 from avbench.harness.records.planned import PlannedRun
 from avbench.harness.records.record import RunRecord
 
@@ -61,6 +62,11 @@ class RunProgress:
             self._tasks[key] = self._bars.add_task(text, total=done.epochs, detail="")
         self._bars.update(self._tasks[key], completed=done.epoch, detail=f"validation HM {done.validation.HM:.2f}")
 
+    def waiting(self, indices: Sequence[int]) -> None:
+        """Only other commands still do these runs."""
+        named = ", ".join(str(self._runs[index]) for index in indices[:3]) + (", ..." if len(indices) > 3 else "")
+        self._say(f"waiting for {len(indices)} runs that another command does: {named}")
+
     def finished(self, index: int, record: RunRecord) -> None:
         """A run is stored."""
         self._tell_known()
@@ -80,6 +86,6 @@ class RunProgress:
 def _verdict(record: RunRecord) -> str:
     if record.outcome is None:
         assert record.failure is not None
-        return f"FAILED: {record.failure.message}"
+        return f"FAILED: {printable(record.failure.message, 500)}"
     m = record.outcome.metrics
     return f"S {m.S:.2f}  U {m.U:.2f}  HM {m.HM:.2f}  ZSL {m.ZSL:.2f}"

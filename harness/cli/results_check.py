@@ -8,26 +8,39 @@ from pathlib import Path
 
 import click
 
-from avbench.harness.cli.selection import describe, filter_options, find_run, read_folder, results_option, select
+from avbench.harness.cli.selection import (
+    Contents,
+    describe,
+    filter_options,
+    find_run,
+    read_folder,
+    results_option,
+    select,
+)
+from avbench.harness.errors import RecordError
 from avbench.harness.printable import printable
-from avbench.harness.records.results import ResultsFolder
+from avbench.harness.records.record import read_record
+from avbench.harness.records.results import ResultsFolder, Unreadable
 
 
 @click.command()
 @results_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def verify(folder: ResultsFolder, as_json: bool) -> None:
-    """Recompute every number of every record from its evidence, its split and its protocol.
+    """Check all that can be known of every record without training, as 'accept' and the board's build do.
 
-    Exit codes: 0 all sound, 1 some are not, 2 nothing to verify.
+    Every number follows from the evidence, the split and the protocol; installed methods agree; records do not
+    contradict each other. Exit codes: 0 all sound, 1 some are not, 2 nothing to verify.
     """
-    from avbench.harness.records.verification import check
+    from avbench.harness.plugins.declared import contradictions
+    from avbench.harness.records.gate import judge_folder
 
     contents = read_folder(folder)
-    problems = [{"run": str(u.path), "reasons": [u.reason]} for u in contents.unreadable]
+    problems = [{"run": str(u.path), "reasons": [u.reason, *_second(u, contents)]} for u in contents.unreadable]
+    verdicts = judge_folder(folder, contents.records, contradictions)
     for record in contents.records:
-        if reasons := check(record, folder):
-            problems.append({"run": f"{record.identity[:20]} ({describe(record)})", "reasons": reasons})
+        if reasons := verdicts.reasons[record.identity]:
+            problems.append({"run": f"{record.identity[:20]} ({describe(record)})", "reasons": list(reasons)})
     checked = len(contents.records) + len(contents.unreadable)
     if as_json:
         click.echo(json.dumps({"checked": checked, "problems": problems}, indent=1))
@@ -39,6 +52,18 @@ def verify(folder: ResultsFolder, as_json: bool) -> None:
         click.echo(f"{checked - len(problems)} of {checked} records are sound")
     if problems:
         raise SystemExit(1)
+
+
+def _second(item: Unreadable, contents: Contents) -> list[str]:
+    """What a misplaced record says otherwise than the one of the same identity, where there is one."""
+    from avbench.harness.records.gate import differences
+
+    try:
+        record = read_record(item.path)
+    except RecordError:
+        return []
+    twins = [r for r in contents.records if r.identity == record.identity and r != record]
+    return [f"one identity, two results: {differences(twin, record)}" for twin in twins]
 
 
 @click.command()
@@ -59,13 +84,14 @@ def pack(
 
     Refuses runs that do not verify, so that whoever accepts the file need not.
     """
+    from avbench.harness.plugins.declared import contradictions
     from avbench.harness.records.submission import write_submission
 
     records = read_folder(folder).records
     chosen = [find_run(records, prefix) for prefix in dict.fromkeys(identities)] or [
         r for r in select(records, method=method, dataset=dataset, features=features, protocol=protocol) if r.finished
     ]
-    write_submission(out, chosen, folder)
+    write_submission(out, chosen, folder, contradictions)
     click.echo(f"{out}: {len(chosen)} runs, {out.stat().st_size:,} bytes")
 
 
@@ -74,9 +100,10 @@ def pack(
 @results_option
 def accept(file: Path, folder: ResultsFolder) -> None:
     """Verify every run of a submission FILE and file them all, or none."""
+    from avbench.harness.plugins.declared import contradictions
     from avbench.harness.records.submission import accept_submission
 
-    accepted = accept_submission(file, folder)
+    accepted = accept_submission(file, folder, contradictions)
     for record in accepted.new:
         click.echo(describe(record))
     click.echo(f"{len(accepted.new)} runs filed in {folder.root}, {len(accepted.known)} were there already")

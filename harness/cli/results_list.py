@@ -78,12 +78,14 @@ def show(identity: str, folder: ResultsFolder, as_json: bool) -> None:
     """Everything about one run. IDENTITY is the start of its identity, as 'avbench results list' prints it."""
     contents = read_folder(folder)
     record = find_run(contents.records, identity)
-    from avbench.harness.records.verification import check
+    from avbench.harness.plugins.declared import contradictions
+    from avbench.harness.records.gate import judge_folder
 
-    reasons = check(record, folder)
+    verdicts = judge_folder(folder, _beside(record, contents.records), contradictions)
+    reasons, marks = list(verdicts.reasons[record.identity]), verdicts.marks.get(record.identity, ())
     recall = [] if reasons or not record.finished else class_recall(record, folder)
     if as_json:
-        detail = {**record.model_dump(mode="json"), "per_class_recall": recall, "problems": reasons}
+        detail = {**record.model_dump(mode="json"), "per_class_recall": recall, "problems": reasons, "marks": marks}
         click.echo(json.dumps(detail, indent=1))
         return
     c = record.configuration
@@ -92,11 +94,19 @@ def show(identity: str, folder: ResultsFolder, as_json: bool) -> None:
         click.echo("Simulated features: says nothing about real data.")
     for warning in record.warnings:
         click.echo(f"Warning: {printable(warning)}")
+    for mark in marks:
+        click.echo(f"Note: {printable(mark)}")
     _show_outcome(record)
+    click.echo("\nThe identity is made of these:")
+    protocol = f"{c.protocol.name}, version {c.protocol.version}"
+    _show_pairs("Run", {"method": c.method, "track": c.track, "protocol": protocol, "seed": c.seed})
     _show_pairs("Options", c.options)
     _show_pairs("Numerics", c.numerics.model_dump())
-    _show_pairs("Code", {**c.plugin.model_dump(), "variant": record.variant})
+    _show_pairs("Code", c.plugin.model_dump())
+    _show_pairs("Parts of the code (SHA-256, or the version of another package)", dict(record.code))
     _show_pairs("Data", {"feature_hash": c.feature_hash, "split_fingerprint": c.split_fingerprint})
+    click.echo("\nThese are told beside it:")
+    _show_pairs("Variant", {"name": record.variant})
     _show_pairs("Environment", record.environment.model_dump())
     _show_pairs("Measured", record.measured.model_dump())
     if recall:
@@ -106,6 +116,11 @@ def show(identity: str, folder: ResultsFolder, as_json: bool) -> None:
         click.echo("  none: the run failed")
     for line in reasons or (["every number follows from it"] if record.finished else []):
         click.echo(f"  {printable(line, 500)}")
+
+
+def _beside(record: RunRecord, records: Sequence[RunRecord]) -> list[RunRecord]:
+    """A run with those that the gate may hold it against: of the same track."""
+    return [r for r in records if r.configuration.track == record.configuration.track]
 
 
 def class_recall(record: RunRecord, folder: ResultsFolder) -> list[dict[str, Any]]:

@@ -110,7 +110,9 @@ def run(
     """Train and evaluate methods under the fixed protocol.
 
     A finished run is never repeated: the same configuration is the same run. A failed one is tried again.
-    Exit codes: 0 all runs finished, 1 some failed, 2 wrong usage, 130 interrupted (finished runs are kept).
+    Several commands on one results folder share the work: none repeats what another one does.
+    Exit codes: 0 all runs finished, 1 some failed, 2 wrong usage, 130 interrupted, 143 and 129 ended by SIGTERM and
+    SIGHUP (finished runs are kept).
     """
     if not method:
         raise UsageError("name a method with --method NAME, or --method all; 'avbench methods list' shows them")
@@ -144,7 +146,14 @@ def run(
     records: dict[int, RunRecord] = {}
     with RunProgress(planned) as progress:
         for index, record, is_new in complete(
-            planned, folder, chosen, jobs, progress.epoch, observe=watching, again=[fresh] * len(planned)
+            planned,
+            folder,
+            chosen,
+            jobs,
+            progress.epoch,
+            observe=watching,
+            again=[fresh] * len(planned),
+            waiting=progress.waiting,
         ):
             records[index] = record
             if is_new:

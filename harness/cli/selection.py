@@ -13,6 +13,7 @@ from avbench.harness.errors import UsageError, unknown
 from avbench.harness.printable import printable
 from avbench.harness.records.record import RunRecord
 from avbench.harness.records.results import ResultsFolder, Unreadable
+from avbench.harness.running.tidy import tidy_up
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -22,7 +23,7 @@ results_option = click.option(
     default="results",
     show_default=True,
     type=click.Path(path_type=Path),
-    callback=lambda _ctx, _param, path: ResultsFolder(path),
+    callback=lambda _ctx, _param, path: tidy_up(ResultsFolder(path)),
     help="Results folder.",
 )
 

@@ -45,6 +45,9 @@ class MethodInfo:
     """False: the method's scores are final, the offset is fixed at 0."""
     scores_depend_on_candidates: bool = False
     """The score of a class may depend on which other classes are candidates, as with a classifier fitted on them."""
+    files: tuple[str, ...] = ()
+    """Files or folders beside the package's own that decide results, such as weights: relative to the file of the
+    method's module, or absolute. Their content is part of a run's identity, as are the package's modules and data."""
     differences: tuple[Difference, ...] = ()
     notes: tuple[str, ...] = ()
     expected_failures: Mapping[str, str] = field(default_factory=dict)

@@ -101,6 +101,11 @@ class Evidence:
             raise RecordError(f"evidence: expected the arrays {', '.join(_DTYPES)}; got {got}.")
         return cls(**arrays)
 
+    def rearranged(self, order: NDArray[np.intp]) -> Evidence:
+        """The same evidence with the clips in another order: in place k the clip ``order[k]``."""
+        arrays = self.to_arrays()
+        return Evidence(**{name: array if name in _SPACES else array[order] for name, array in arrays.items()})
+
     @cached_property
     def classes(self) -> Ints:
         """(S + U,) ids of the joint search space, ascending."""

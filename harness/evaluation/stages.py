@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import Parameter
 
 from avbench.harness.contract.data import Classes, Clips, TrainingSet
 from avbench.harness.contract.method import Method, Progress
@@ -16,6 +20,7 @@ from avbench.harness.errors import DataError, MethodError
 from avbench.harness.evaluation.evidence import Evidence, reduce_scores
 from avbench.harness.evaluation.protocol import Protocol
 from avbench.harness.evaluation.random_state import random_state_kept, seed_generators
+from avbench.harness.evaluation.shown_order import ShownOrder
 from avbench.harness.features.featureset import FeatureSet
 from avbench.splits import SplitClass
 
@@ -37,10 +42,11 @@ class StageData:
     """Label vectors by class id, as the protocol pairs them."""
     seen: tuple[SplitClass, ...]
     unseen: tuple[SplitClass, ...]
-    order: Tensor
-    """Rows of the evaluated clips in an order that tells nothing about them. Evidence keeps this order."""
-    labels: Tensor
-    """True class ids of the evaluated clips, in that order, on the host."""
+    rows: Tensor
+    """Rows of the evaluated clips in the canonical order of evidence: seen before unseen, then by class id, then as
+    stored. So what evidence holds in which place is known to whoever has the split."""
+    labels: NDArray[np.int32]
+    """True class ids of the evaluated clips, in that order."""
 
     @property
     def device(self) -> torch.device:
@@ -69,13 +75,17 @@ class StageData:
     def training_set(self, *, unseen_names: bool, few_bits: bool = False) -> TrainingSet:
         """The clips of the training parts; the unseen classes' names and vectors only where they are declared.
 
-        ``few_bits``: features held in fewer bits than float32 are given as they are held.
+        The tensors are copies: behind a view, the clips of the test would be within reach. ``few_bits``: features held
+        in fewer bits than float32 are given as they are held.
         """
         rows = slice(0, self.features.rows[TRAINED[self.number][-1]].stop)
-        clips = Clips(self.features.audio[rows], self.features.visual[rows])
+        audio, visual = (
+            held[rows].to(held.dtype if few_bits else torch.float32, copy=True)
+            for held in (self.features.audio, self.features.visual)
+        )
         ids = torch.tensor([c.id for c in self.seen], device=self.device)
         return TrainingSet(
-            clips=clips if few_bits else Clips(clips.audio.float(), clips.visual.float()),
+            clips=Clips(audio, visual),
             labels=torch.searchsorted(ids, self.features.class_id[rows]),
             classes=self.classes(self.seen, trained=self.seen),
             unseen=self.classes(self.unseen, trained=()) if unseen_names else None,
@@ -83,7 +93,8 @@ class StageData:
 
     def fit(self, method: Method, progress: Progress) -> None:
         """Seed every generator, fit, and check that the method left its inputs alone."""
-        train = self.training_set(unseen_names=method.info.uses_unseen_names, few_bits=method.takes_few_bits)
+        declared = type(method).info.uses_unseen_names  # of the class, as the record says it: not of this instance
+        train = self.training_set(unseen_names=declared, few_bits=method.takes_few_bits)
         seed_generators(progress.seed)
         with _guarded(method, "fit", train.clips.audio, train.clips.visual, train.labels, train.classes.vectors):
             method.fit(train, progress)
@@ -102,20 +113,26 @@ class StageData:
         """Ask for scores chunk by chunk: unlabelled clips in an uninformative order. Random state is left as it was."""
         classes = self.classes(self.candidates, trained=(trained or self).seen)
         scores: dict[str, list[Tensor]] = {}
+        order = self.shown.order()
         with random_state_kept(self.device):
-            for rows in torch.split(self.order, CHUNK):
+            for rows in torch.split(self.rows[torch.from_numpy(order).to(self.device)], CHUNK):
                 clips = Clips(self.features.audio[rows].float(), self.features.visual[rows].float())
                 with _guarded(method, "predict", clips.audio, clips.visual, classes.vectors, classes.trained):
                     answer = call(clips, classes)
                 for name, part in answer.items():
                     scores.setdefault(name, []).append(checked_scores(method, part, clips, classes))
-        return {name: self._reduce(torch.cat(parts)) for name, parts in sorted(scores.items())}
+        return {name: self._reduce(torch.cat(parts), order) for name, parts in sorted(scores.items())}
 
-    def _reduce(self, scores: Tensor) -> Evidence:
-        """Four numbers per clip, read back once. Only here do labels come in."""
+    @cached_property
+    def shown(self) -> ShownOrder:
+        """The order in which the evaluated clips are shown."""
+        return ShownOrder.of(self.features.audio[self.rows], self.features.visual[self.rows])
+
+    def _reduce(self, scores: Tensor, order: NDArray[np.intp]) -> Evidence:
+        """Four numbers per clip, read back once and put in canonical order. Only here do labels come in."""
         seen = {c.id for c in self.seen}
         ids = [c.id for c in self.candidates]
-        return reduce_scores(scores, ids, [i in seen for i in ids], self.labels)
+        return reduce_scores(scores, ids, [i in seen for i in ids], self.labels[order]).rearranged(np.argsort(order))
 
 
 def stage_data(features: FeatureSet, protocol: Protocol, *, stage: Literal[1, 2]) -> StageData:
@@ -134,11 +151,16 @@ def stage_data(features: FeatureSet, protocol: Protocol, *, stage: Literal[1, 2]
             f"{len(missing)} classes ({', '.join(missing[:5])}{', ...' if len(missing) > 5 else ''}); "
             "add vectors of all source classes, or use protocol 'aligned'"
         )
-    rows = [torch.arange(features.rows[p].start, features.rows[p].stop) for p in EVALUATED[stage]]
-    order = torch.cat(rows)
-    order = order[torch.randperm(len(order), generator=torch.Generator().manual_seed(stage))]
-    labels = features.class_id.cpu()[order]
-    return StageData(stage, features, vectors, seen, unseen, order.to(features.audio.device), labels)
+    class_id = features.class_id.cpu().numpy()
+    rows = np.concatenate([_by_class(features.rows[part], class_id) for part in EVALUATED[stage]])
+    labels = class_id[rows].astype(np.int32)
+    return StageData(stage, features, vectors, seen, unseen, torch.from_numpy(rows).to(features.audio.device), labels)
+
+
+def _by_class(part: slice, class_id: NDArray[np.int64]) -> NDArray[np.intp]:
+    """The rows of a part, by class id and then as they are stored."""
+    rows: NDArray[np.intp] = part.start + np.argsort(class_id[part], kind="stable")
+    return rows
 
 
 @contextmanager
@@ -161,8 +183,9 @@ def checked_scores(method: Method, scores: object, clips: Clips, classes: Classe
     Raises :class:`MethodError` for a wrong type, shape, dtype or device.
     """
     slug, shape = method.info.slug, (len(clips), len(classes))
-    if not isinstance(scores, Tensor):
+    if type(scores) not in (Tensor, Parameter):  # another subclass could take part in what is done with it
         raise MethodError(f"{slug}.predict returned {type(scores).__name__}, not a tensor")
+    assert isinstance(scores, Tensor)
     if tuple(scores.shape) != shape:
         raise MethodError(f"{slug}.predict returned shape {tuple(scores.shape)}, not (clips, classes) = {shape}")
     if not scores.is_floating_point():

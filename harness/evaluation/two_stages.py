@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from avbench.harness.errors import MethodError
 from avbench.harness.evaluation.evidence import TEST, VALIDATION, Evidence
+from avbench.harness.evaluation.fit_progress import FitProgress, opaque
 from avbench.harness.evaluation.metrics import Metrics, evaluate, harmonic_mean, mean_class_accuracy, predict
 from avbench.harness.evaluation.protocol import Protocol
 
@@ -107,7 +108,7 @@ def _table(branch: str) -> str:
 
 
 class _Fit:
-    """One fit, seen from the harness: gives the method its progress and keeps the best validation epoch.
+    """One fit, seen from the harness: answers the method's progress and keeps the best validation epoch.
 
     The validation clips, and their seen and unseen classes, are those of stage 1 in both stages.
     """
@@ -123,7 +124,7 @@ class _Fit:
         pause: Callable[[], None],
     ) -> None:
         self.stage, self.validation, self.protocol, self.listener = stage, validation, protocol, listener
-        self.epochs, self.seed, self.device, self.pause = epochs, seed, stage.device, pause
+        self.epochs, self.seed, self.pause = epochs, seed, pause
         self.allow_empty = stage.features.incomplete
         self.history: list[Epoch] = []
         self.best = 0
@@ -131,7 +132,7 @@ class _Fit:
         """Validation evidence of the best epoch: the combined scores under "", and each branch under its name."""
 
     def run(self, method: Method) -> None:
-        self.stage.fit(method, self)
+        self.stage.fit(method, FitProgress(self.epochs, self.stage.device, self.seed, opaque(self.epoch_done)))
         if not self.history:  # a method without epochs
             self.epoch_done(method)
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class FeatureSet:
     """Features of one track. Rows are ordered by part: train, val_seen, val_unseen, test_seen, test_unseen.
 
-    So the stage-2 training data (the first three parts) is a view of the first rows, not a copy.
+    So the training data of each stage are its first rows; a method gets a copy of them.
     ``audio`` (N, Da) and ``visual`` (N, Dv), float32 unless a run holds them in fewer bits; ``class_id`` (N,) int64,
     source class ids; ``rows``: rows of each part; ``vectors`` (source classes, Dt) float32: row = class id, each class
     with its own label vector (NaN: unknown).

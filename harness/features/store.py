@@ -1,5 +1,8 @@
 """The local store of feature sets: for each a memory-mapped safetensors file and a JSON manifest.
 
+The file is named by its content, ``<features>@<hash>.safetensors``, and the manifest in its place, ``<features>.json``,
+decides which file counts: a change is one step. Earlier versions named the file ``<features>.safetensors``.
+
 Tensors: ``class_id`` (N,) int64, ``audio`` (N, Da), ``visual`` (N, Dv) and ``vectors`` (source classes, Dt) float32,
 and ``video_id`` (N, W) uint8: UTF-8, padded with zeros. Rows are ordered by part, class id and video id, so equal
 features have equal hashes wherever they came from. The hash stands in both files: they are known to belong together.
@@ -12,17 +15,16 @@ import json
 import os
 import re
 import shutil
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from avbench.harness.atomic import writing
+from avbench.harness.atomic import abandoned, begun, sweep, target_of, unfinished
 from avbench.harness.errors import DataError, UsageError, unknown
 from avbench.harness.features.assemble import CHUNK, misplaced, part_rows
 from avbench.harness.features.draft import (
@@ -49,7 +51,6 @@ if TYPE_CHECKING:
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
 """Names of feature sets: they are file names."""
 SPARE_DISK = 64 * 2**20
-LEFTOVER_SECONDS = 24 * 3600
 MAX_ID_BYTES = 255
 
 
@@ -63,14 +64,14 @@ def home() -> Path:
 
 
 class Store(FeatureSource):
-    """The feature sets under ``<root>/<dataset>/<features>.safetensors`` and ``.json``."""
+    """The feature sets under ``<root>/<dataset>``."""
 
     def __init__(self, root: Path | None = None) -> None:
         self.root = home() / "features" if root is None else root
 
     def tracks(self) -> tuple[Track, ...]:
-        """What is installed, whether it can be read or not."""
-        found = (Track(p.parent.name, p.stem) for d in DATASETS for p in (self.root / d).glob("*.json"))
+        """What is installed, whether it can be read or not. Raises :class:`DataError` where nobody can tell."""
+        found = (Track(d, Path(name).stem) for d in DATASETS for name in self._names(d) if name.endswith(".json"))
         return tuple(sorted(track for track in found if NAME.fullmatch(track.features)))
 
     def list(self) -> tuple[Manifest, ...]:
@@ -79,7 +80,7 @@ class Store(FeatureSource):
 
     def manifest(self, track: Track) -> Manifest:
         """Raises :class:`DataError` for a track that is not installed, or whose manifest is broken or newer."""
-        path = self._path(track, "json")
+        path = self._path(track)
         if not path.exists():
             raise DataError(f"{track}: these features are not installed; {how_to_get(track)}")
         again = f"'avbench data remove {track}', then {how_to_get(track)}"
@@ -102,14 +103,20 @@ class Store(FeatureSource):
 
     def size(self, track: Track) -> int:
         """Bytes on disk."""
-        return sum(p.stat().st_size for p in self._paths(track) if p.exists())
+        return sum(p.stat().st_size for p in (self._path(track), *self._files(track)) if p.exists())
 
     def load(self, track: Track) -> FeatureSet:
-        """The feature set, memory-mapped: nothing is read but the class ids until it is used.
+        """The feature set, memory-mapped. All of it is read once, to make sure of its content.
 
         Raises :class:`DataError` when it is not installed, broken, or not what its manifest says.
         """
-        return self._open(track)[0]
+        features, ids = self._open(track)
+        if _content(features, ids) != features.manifest.content_hash:
+            raise DataError(
+                f"{self._data(track, features.manifest)}: was changed or damaged (its content hash is not that of the "
+                f"manifest); 'avbench data remove {track}', then {how_to_get(track)}"
+            )
+        return features
 
     def video_ids(self, track: Track) -> tuple[str, ...]:
         """The ids of all clips, in the order of the rows."""
@@ -129,8 +136,7 @@ class Store(FeatureSource):
             chunks = getattr(features, name).split(CHUNK)
             if bad := sum(int((~chunk.isfinite().all(dim=1)).sum()) for chunk in chunks):
                 problems.append(f"{name}: {bad:,} clips hold NaN or infinity")
-        tensors = {name: getattr(features, name) for name in ("class_id", "audio", "visual", "vectors")}
-        if content_hash(tensors | {"video_id": ids}) != manifest.content_hash:
+        if _content(features, ids) != manifest.content_hash:
             problems.append("the content hash is not that of the manifest: the file was changed or damaged")
         return tuple(problems)
 
@@ -140,77 +146,113 @@ class Store(FeatureSource):
         Features are read and written group by group. Raises :class:`DataError` for features of a wrong shape or with
         NaN or infinity, for an empty part, and when the disk is full or cannot be written to.
         """
-        data, description = self._paths(draft.track)
+        description = self._path(draft.track)
+        installed = DataError(f"{draft.track}: these features are installed already; --force replaces them")
         if description.exists() and not replace:
-            raise DataError(f"{draft.track}: these features are installed already; --force replaces them")
-        if empty := [part for part, count in draft.counts.items() if not count]:
+            raise installed
+        if empty := [name for name, count in draft.counts.items() if not count]:
             raise DataError(f"{draft.track}: no clips at all in {', '.join(empty)}")
         ids = _id_matrix(draft)
-        count = len(ids)
-        layouts = {
-            "class_id": Layout("<i8", (count,)),
-            "audio": Layout("<f4", (count, draft.audio_dim)),
-            "visual": Layout("<f4", (count, draft.visual_dim)),
-            "vectors": Layout("<f4", draft.vectors.shape),
-            "video_id": Layout("|u1", ids.shape),
-        }
-        with _storage_errors(data.parent), _no_orphan(data, description):
-            _sweep(data.parent)
-            with writing(description) as json_stream, writing(data) as stream:
-                file = TensorFile(stream, layouts)
-                if (free := shutil.disk_usage(data.parent).free) < file.bytes + SPARE_DISK:
-                    raise DataError(
-                        f"{draft.track}: needs {file.bytes / 1e6:,.0f} MB in {data.parent}, where {free / 1e6:,.0f} MB "
-                        "are free; make room, or set AVBENCH_HOME to another disk"
-                    )
-                file.write("vectors", 0, draft.vectors)
-                file.write("video_id", 0, ids)
-                row = 0
-                for group in draft.groups:
-                    report(f"{draft.track}: storing", row, count)
-                    file.write("class_id", row, np.full(len(group.ids), group.owner.id))
-                    for name, features in zip(("audio", "visual"), group.read(), strict=True):
-                        _refuse_unusable(draft.track, group, name, features, layouts[name].shape[1])
-                        file.write(name, row, features)
-                    row += len(group.ids)
-                report(f"{draft.track}: storing", row, count)
-                manifest = _manifest(draft, file.finish())
-                json_stream.write(manifest.model_dump_json(indent=1).encode() + b"\n")
-                json_stream.flush()
-                os.fsync(json_stream.fileno())  # the manifest takes its place last, with nothing left to fail
+        folder = description.parent
+        with _storage_errors(folder), begun(description) as mark:  # while it is there, nobody else sweeps our data
+            sweep(folder)
+            try:
+                with begun(folder / draft.track.features) as data_file:
+                    manifest = _write(draft, ids, data_file.stream, folder, report)
+                    data_file.becomes(_data_path(description, manifest))
+                with begun(description) as manifest_file:
+                    manifest_file.stream.write(manifest.model_dump_json(indent=1).encode() + b"\n")
+                    manifest_file.becomes(description, replace=replace)
+            except FileExistsError:
+                raise installed from None
+            finally:
+                self._sweep_data(draft.track, mark.path)
         return manifest
 
     def remove(self, track: Track) -> None:
         """Delete a feature set. Raises :class:`DataError` when it is not installed."""
-        data, description = self._paths(track)
+        description = self._path(track)
         if not description.exists():
             raise DataError(f"{track}: these features are not installed")
-        with _storage_errors(data.parent):
+        with _storage_errors(description.parent), begun(description) as mark:  # if we die, it tells that data is left
             description.unlink()
-            data.unlink(missing_ok=True)
+            self._sweep_data(track, mark.path)
 
-    def _path(self, track: Track, suffix: str) -> Path:
+    def tidy(self) -> int:
+        """Delete what killed commands left, and say how many bytes that were. Never fails."""
+        swept = 0
+        for dataset in DATASETS:
+            folder = self.root / dataset
+            for path in {target_of(p) for p in unfinished(folder) if abandoned(p)}:
+                if path.suffix == ".json" and NAME.fullmatch(path.stem):
+                    swept += self._sweep_data(Track(dataset, path.stem))
+            swept += sweep(folder)
+        return swept
+
+    def _names(self, dataset: str) -> tuple[str, ...]:
+        """What lies in the folder of a data set."""
+        try:
+            return tuple(os.listdir(self.root / dataset))
+        except (FileNotFoundError, NotADirectoryError):
+            return ()
+        except OSError as error:
+            raise DataError(f"{error.filename}: cannot be looked into ({error.strerror})") from None
+
+    def _path(self, track: Track) -> Path:
+        """The manifest of a track."""
         if track.dataset not in DATASETS:
             raise unknown("data set", track.dataset, DATASETS)
         if not NAME.fullmatch(track.features):
             raise UsageError(f"feature set {track.features!r}: names are lower-case letters, digits, '.', '_' and '-'")
-        return self.root / track.dataset / f"{track.features}.{suffix}"
+        return self.root / track.dataset / f"{track.features}.json"
 
-    def _paths(self, track: Track) -> tuple[Path, Path]:
-        return self._path(track, "safetensors"), self._path(track, "json")
+    def _files(self, track: Track) -> tuple[Path, ...]:
+        """Every data file of a track, whether its manifest names it or not."""
+        path = self._path(track)
+        named = re.compile(re.escape(track.features) + r"(@[0-9a-f]{12})?\.safetensors")
+        return tuple(sorted(path.with_name(name) for name in self._names(track.dataset) if named.fullmatch(name)))
+
+    def _sweep_data(self, track: Track, own: Path | None = None) -> int:
+        """Delete the data of a track that its manifest does not name, unless somebody is just replacing that.
+
+        ``own``: the part of the caller. Gives the bytes; never fails.
+        """
+        description, swept = self._path(track), 0
+        with suppress(OSError, DataError):
+            there = self._files(track)
+            # looked for before the manifest is read, so that a writer who has finished meanwhile is not missed
+            others = [p for p in unfinished(description.parent) if target_of(p) == description and p != own]
+            if not all(abandoned(p) for p in others):
+                return 0
+            named = _data_path(description, self.manifest(track)) if description.exists() else None
+            if named is not None and not named.exists():  # of an earlier version, or damaged
+                return 0
+            for path in there:
+                if path != named:
+                    swept += path.stat().st_size
+                    path.unlink()
+        return swept
+
+    def _data(self, track: Track, manifest: Manifest) -> Path:
+        """Where the data of a track lies."""
+        named = _data_path(self._path(track), manifest)
+        earlier = self._path(track).with_name(f"{track.features}.safetensors")
+        return earlier if earlier.exists() and not named.exists() else named
 
     def _open(self, track: Track) -> tuple[FeatureSet, Tensor]:
         """The mapped feature set and its video ids (N, W)."""
         from safetensors import SafetensorError, safe_open
 
         manifest = self.manifest(track)
-        path = self._path(track, "safetensors")
+        path = self._data(track, manifest)
         again = f"'avbench data remove {track}', then {how_to_get(track)}"
         try:
             with safe_open(path, framework="pt") as file:
                 metadata = file.metadata() or {}
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         except (OSError, SafetensorError) as error:
+            if self.manifest(track) != manifest:  # replaced between two lines
+                return self._open(track)
             raise DataError(f"{path}: damaged or missing ({error}); {again}") from None
         split = load_split(track.dataset, manifest.partition)
         if metadata.get(HASH) != manifest.content_hash or not _fits(tensors, manifest, split):
@@ -227,6 +269,47 @@ def how_to_get(track: Track) -> str:
     if track.features in ("main", "cls"):
         return "'avbench data import PATH' takes them from the public feature archive"
     return f"'avbench data add {track.features} --dataset {track.dataset} ...' stores your own"
+
+
+def _content(features: FeatureSet, ids: Tensor) -> str:
+    """The content hash of a stored feature set."""
+    tensors = {name: getattr(features, name) for name in ("class_id", "audio", "visual", "vectors")}
+    return content_hash(tensors | {"video_id": ids})
+
+
+def _data_path(description: Path, manifest: Manifest) -> Path:
+    """The data file that a manifest names."""
+    return description.with_name(f"{manifest.features}@{manifest.content_hash[:12]}.safetensors")
+
+
+def _write(draft: Draft, ids: NDArray[np.uint8], stream: BinaryIO, folder: Path, report: Report) -> Manifest:
+    """Write the tensors of a draft, group by group."""
+    count = len(ids)
+    layouts = {
+        "class_id": Layout("<i8", (count,)),
+        "audio": Layout("<f4", (count, draft.audio_dim)),
+        "visual": Layout("<f4", (count, draft.visual_dim)),
+        "vectors": Layout("<f4", draft.vectors.shape),
+        "video_id": Layout("|u1", ids.shape),
+    }
+    file = TensorFile(stream, layouts)
+    if (free := shutil.disk_usage(folder).free) < file.bytes + SPARE_DISK:
+        raise DataError(
+            f"{draft.track}: needs {file.bytes / 1e6:,.0f} MB in {folder}, where {free / 1e6:,.0f} MB "
+            "are free; make room, or set AVBENCH_HOME to another disk"
+        )
+    file.write("vectors", 0, draft.vectors)
+    file.write("video_id", 0, ids)
+    row = 0
+    for group in draft.groups:
+        report(f"{draft.track}: storing", row, count)
+        file.write("class_id", row, np.full(len(group.ids), group.owner.id))
+        for name, features in zip(("audio", "visual"), group.read(), strict=True):
+            _refuse_unusable(draft.track, group, name, features, layouts[name].shape[1])
+            file.write(name, row, features)
+        row += len(group.ids)
+    report(f"{draft.track}: storing", row, count)
+    return _manifest(draft, file.finish())
 
 
 def _manifest(draft: Draft, found: str) -> Manifest:
@@ -294,25 +377,6 @@ def _refuse_unusable(track: Track, group: ClipGroup, name: str, features: NDArra
     if len(bad):
         names = sample([group.ids[row] for row in bad])
         raise DataError(f"{where}: {len(bad)} of {len(group.ids)} clips hold NaN or infinity ({names})")
-
-
-def _sweep(folder: Path) -> None:
-    """Delete what a killed import left behind, once it is surely dead."""
-    for path in (*folder.glob(".*.safetensors.*"), *folder.glob(".*.json.*")):
-        with suppress(FileNotFoundError):  # another process finished with it, or swept too
-            if time.time() - path.stat().st_mtime > LEFTOVER_SECONDS:
-                path.unlink()
-
-
-@contextmanager
-def _no_orphan(data: Path, description: Path) -> Iterator[None]:
-    """Features without manifest, as an interrupt between the two would leave them, are deleted."""
-    try:
-        yield
-    except BaseException:
-        if not description.exists():
-            data.unlink(missing_ok=True)
-        raise
 
 
 @contextmanager

@@ -40,9 +40,14 @@ class RunObserver:
 class Observers:
     """The observers of one run, with the harness's side of their contract."""
 
-    def __init__(self, observers: Sequence[RunObserver], device: torch.device) -> None:
-        self._active = list(observers)
+    def __init__(self, kinds: Sequence[Callable[[], RunObserver]], device: torch.device) -> None:
+        self._active: list[RunObserver] = []
         self._device = device
+        for kind in kinds:
+            try:
+                self._active.append(kind())
+            except Exception as error:
+                logger.warning("observer %r cannot be made: %s: %s", kind, type(error).__name__, error)
 
     def started(self, run: PlannedRun, results: Path) -> None:
         self._tell(lambda observer: observer.started(run, results))
@@ -62,7 +67,9 @@ class Observers:
             try:
                 with random_state_kept(self._device):
                     call(observer)
-            except Exception as error:
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # also SystemExit
                 self._active.remove(observer)
                 logger.warning(
                     "observer %r stops watching this run: %s: %s", observer.name, type(error).__name__, error

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 GROUP = "avbench"
 ENCODER_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
+_SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 LOOSE = "loose"
 """Stands for the distribution of a class that no package brings."""
 
@@ -62,6 +63,11 @@ class Registered:
     @property
     def info(self) -> MethodInfo:
         return self.method.info
+
+    @property
+    def built_in(self) -> bool:
+        """Whether it is one of avbench's own."""
+        return self.distribution == "avbench" and self.method.__module__.startswith("avbench.methods.")
 
     @property
     def loose(self) -> bool:
@@ -134,7 +140,7 @@ class Plugins:
             try:
                 new = plugin.call("avbench_run_reports", records=records)
                 _instances("avbench_run_reports", new, str)
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 self.leave_out(plugin.distribution, plugin.entry_point, error)
             else:
                 texts += new
@@ -146,7 +152,7 @@ class Plugins:
         for plugin in self.loaded:
             try:
                 new = _pages(plugin.call("avbench_site_pages", records=records), pages)
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 self.leave_out(plugin.distribution, plugin.entry_point, error)
             else:
                 pages |= new
@@ -226,6 +232,11 @@ def _slug(method: object) -> str:
         raise MethodError(f"avbench_methods must return subclasses of Method, not {method!r}")
     if not isinstance(getattr(method, "info", None), MethodInfo):
         raise MethodError(f"{method.__name__}.info is not a MethodInfo")
+    if not isinstance(method.info.slug, str) or not _SLUG.fullmatch(method.info.slug):
+        raise MethodError(
+            f"{method.__name__}.info.slug is {method.info.slug!r}: it names folders and pages, so it is made of ASCII "
+            "letters, digits, '.', '_' and '-', begins with a letter or digit, and has at most 100 of them"
+        )
     return method.info.slug
 
 

@@ -1,78 +1,182 @@
-"""The source hash of a method: what decides whether a finished run still stands for the code at hand."""
+"""The code of a method: what decides whether a finished run still stands for the code at hand.
+
+Counted are the modules of the method's own distribution that it can reach through imports, those of the modules that
+its base classes and its options come from, each in its own distribution, avbench's shared parts of methods among them,
+the data files in those packages, and the files that :attr:`MethodInfo.files` names. Other distributions count by their
+version, but for those that avbench itself needs, which the record's environment tells of. The harness does not count: a
+change there that can change a number is a new protocol version.
+"""
 
 from __future__ import annotations
 
-import ast
 import hashlib
-import importlib.util
 import inspect
+import re
+import sys
+from collections.abc import Iterator, Mapping
 from functools import cache
+from importlib.metadata import PackageNotFoundError, distribution, packages_distributions, requires, version
 from pathlib import Path
+from types import MappingProxyType
 
+from avbench.harness.contract.method import Method
 from avbench.harness.errors import MethodError
+from avbench.harness.plugins.reach import reachable
+from avbench.harness.plugins.registry import Registered
+from avbench.harness.records.record import hash_of_code
+
+METHODS = "avbench.methods"
+"""avbench's own methods and what they share: the one part of avbench that counts as code of a method."""
+
+
+def source_hash(registered: Registered) -> str:
+    """SHA-256 over :func:`code_of`."""
+    return hash_of_code(code_of(registered))
 
 
 @cache
-def source_hash(module: str) -> str:
-    """SHA-256 over the source of a module and of the modules of its own package that it imports, directly or not.
+def code_of(registered: Registered) -> Mapping[str, str]:
+    """The parts of a method's code by name, each with the SHA-256 of its content, or the version of a distribution.
 
-    The harness is not included: a change there that can change a number is a new protocol version.
+    Raises :class:`MethodError` for code that cannot be identified.
     """
-    package = module.rpartition(".")[0] or module
-    digest = hashlib.sha256()
-    for name, path in sorted(_reachable(module, package).items()):
-        content = path.read_bytes()
-        digest.update(f"{name}\0{len(content)}\0".encode())
-        digest.update(content)
-    return digest.hexdigest()
+    method = registered.method
+    if registered.loose:
+        return MappingProxyType({method.__name__: _loose(method)})
+    start = {name for kind in (method, method.Options) for name in _modules(kind)}
+    tops = {name.partition(".")[0] for name in start} - _counted_elsewhere()
+    owners = {registered.distribution, *(d for top in tops for d in _owners(top))}
+
+    def own(name: str) -> bool:
+        top = name.partition(".")[0]
+        if top == "avbench":
+            return name == METHODS or name.startswith(f"{METHODS}.")
+        if top in _counted_elsewhere():
+            return False
+        return top in tops or not _owners(top) or not owners.isdisjoint(_owners(top))
+
+    modules, foreign = reachable(start, own)
+    parts = {name: _content(path) for name, path in modules.items()}
+    for top in foreign - _counted_elsewhere():
+        parts |= {name: version(name) for name in _owners(top)}
+    for root, files in _data(registered, modules).items():
+        parts[f"{root} ({len(files)} data files)"] = hash_of_code(files)
+    parts |= {f"file {file}": _named(method, file) for file in method.info.files}
+    return MappingProxyType(dict(sorted(parts.items())))
 
 
-def loose_hash(method: type) -> str:
+def _loose(method: type) -> str:
     """SHA-256 over the source of a class that no package brings. What else it uses is not known.
 
     Raises :class:`MethodError` where Python does not know the source, as of a class typed into the plain prompt.
     """
     try:
-        return hashlib.sha256(inspect.getsource(method).encode()).hexdigest()
-    except (OSError, TypeError):
-        raise MethodError(f"the source of {method.__name__} is unknown: define it in a file or in a notebook") from None
+        source = inspect.getsource(method)
+    except (OSError, TypeError):  # of a notebook's class only the functions are known
+        source = "\n".join(_sources_of_functions(method))
+    if not source:
+        raise MethodError(f"the source of {method.__name__} is unknown: define it in a file or in a notebook")
+    return hashlib.sha256(source.encode()).hexdigest()
 
 
-def _reachable(module: str, package: str) -> dict[str, Path]:
-    found: dict[str, Path] = {}
-    waiting = [module]
-    while waiting:
-        name = waiting.pop()
-        if name in found:
+def _sources_of_functions(kind: type) -> Iterator[str]:
+    for value in vars(kind).values():
+        if inspect.isfunction(value):
+            try:
+                yield inspect.getsource(value)
+            except (OSError, TypeError):
+                continue
+
+
+def _modules(kind: type) -> Iterator[str]:
+    """The modules of a class and its bases: by the name that each class gives, and by where its functions really are.
+
+    Raises :class:`MethodError` for a function of the contract whose source is in no file.
+    """
+    for base in kind.__mro__:
+        if base is object:
             continue
-        spec = importlib.util.find_spec(name)
-        if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
-            continue
-        found[name] = Path(spec.origin)
-        imports = _imports(ast.parse(found[name].read_bytes()), name, is_package=bool(spec.submodule_search_locations))
-        waiting.extend(i for i in imports if _inside(i, package))
-    return found
+        yield base.__module__
+        for name, value in vars(base).items():
+            function = inspect.unwrap(getattr(value, "__func__", getattr(value, "fget", value)))
+            if not inspect.isfunction(function):
+                continue
+            yield str(function.__globals__["__name__"])
+            if hasattr(Method, name) and name in Method.__dict__ and not Path(function.__code__.co_filename).is_file():
+                raise MethodError(f"{base.__name__}.{name} has no source in a file: its code cannot be identified")
 
 
-def _inside(name: str, package: str) -> bool:
-    if not name.startswith(f"{package}."):
-        return False
+@cache
+def _counted_elsewhere() -> frozenset[str]:
+    """Top-level names of Python, of avbench, and of what avbench requires (each called as its distribution is)."""
+    required = (re.match(r"[\w-]+", text) for text in requires("avbench") or () if "extra ==" not in text)
+    names = {match[0].replace("-", "_") for match in required if match}
+    return frozenset(sys.stdlib_module_names | names | {"avbench"})
+
+
+@cache
+def _all_owners() -> Mapping[str, list[str]]:
+    return packages_distributions()
+
+
+def _owners(top: str) -> list[str]:
+    """The distributions that a top-level name belongs to."""
+    return sorted(set(_all_owners().get(top, ())))
+
+
+def _data(registered: Registered, modules: Mapping[str, Path]) -> dict[str, dict[str, str]]:
+    """The data files of the packages that hold modules, and of a distribution of single modules: root -> file -> hash.
+
+    Of avbench's own methods only those that they name: they share one package.
+    """
+    found: dict[str, dict[str, str]] = {}
+    for name, path in modules.items():
+        root = _regular_root(name, path)
+        if root is not None and not name.startswith(METHODS) and root.name not in found:
+            files = {str(f.relative_to(root)): _content(f) for f in sorted(root.rglob("*")) if _is_data(f)}
+            found[root.name] = files
+    if not found:
+        found[registered.distribution] = _listed_data(registered)
+    return {root: files for root, files in found.items() if files}
+
+
+def _regular_root(name: str, path: Path) -> Path | None:
+    """The folder of the topmost regular package that holds a module; None for a module in no package."""
+    root = None
+    for folder in path.parents[: name.count(".") + (path.name == "__init__.py")]:
+        if (folder / "__init__.py").is_file():
+            root = folder
+    return root
+
+
+def _listed_data(registered: Registered) -> dict[str, str]:
+    """The data files that a distribution lists, but for those about itself."""
+    if registered.distribution == "avbench":
+        return {}
     try:
-        return importlib.util.find_spec(name) is not None
-    except ModuleNotFoundError:  # a name imported from a module, not a module
-        return False
+        listed = distribution(registered.distribution).files or []
+    except PackageNotFoundError:
+        return {}
+    paths = {str(f): Path(str(f.locate())) for f in listed if ".." not in f.parts and ".dist-info" not in f.parts[0]}
+    return {name: _content(path) for name, path in paths.items() if _is_data(path)}
 
 
-def _imports(tree: ast.AST, module: str, *, is_package: bool) -> set[str]:
-    names: set[str] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            names.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            base = node.module or ""
-            if node.level:
-                parents = module.split(".")[: len(module.split(".")) - node.level + is_package]
-                base = ".".join([*parents, base] if base else parents)
-            names.add(base)
-            names.update(f"{base}.{alias.name}" for alias in node.names)
-    return names
+def _is_data(path: Path) -> bool:
+    code = path.suffix in (".py", ".pyc", ".pyi", ".pth") or path.name == "py.typed"
+    return path.is_file() and not code and "__pycache__" not in path.parts
+
+
+def _named(method: type[Method], file: str) -> str:
+    """The hash of a file, or of all in a folder, that a method names, relative to the file of its module."""
+    path = Path(inspect.getfile(method)).parent / file
+    if path.is_dir():
+        return hash_of_code({str(f.relative_to(path)): _content(f) for f in sorted(path.rglob("*")) if f.is_file()})
+    return _content(path)
+
+
+def _content(path: Path) -> str:
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise MethodError(f"{path}: cannot be read, but decides results ({error.strerror or error})") from None

@@ -41,6 +41,23 @@ def load_features(track: Track) -> FeatureSet:
     return features
 
 
+def planned_features(track: Track, content_hash: str) -> FeatureSet:
+    """The features that a run was planned on. Loading makes sure that their content has the hash of their manifest.
+
+    Raises :class:`DataError` where the content is another by now, whatever happened to it meanwhile.
+    """
+    features = load_features(track)
+    if features.manifest.content_hash != content_hash:  # perhaps those that another run of this process had
+        load_features.cache_clear()
+        features = load_features(track)
+    if (found := features.manifest.content_hash) != content_hash:
+        raise DataError(
+            f"{track}: the features have changed since this run was planned (content hash {found[:12]} instead of "
+            f"{content_hash[:12]}); run the same command again"
+        )
+    return features
+
+
 def foreign_tracks() -> dict[Track, FeatureSource]:
     """The tracks of the sources that packages bring. One that is in the local store too is taken from the store.
 

@@ -13,6 +13,9 @@ class PlannedRun:
 
     configuration: Configuration
     variant: str | None = None
+    simulated: bool = False
+    """Of the features, as their manifest said when the run was planned; so are the warnings."""
+    warnings: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         c = self.configuration

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -25,6 +26,8 @@ from avbench.harness.untrusted import read_limited
 
 SCHEMA_VERSION: Literal[1] = 1
 MAX_RECORD_BYTES = 4 * 2**20
+MAX_EPOCHS = 20_000
+"""Of a run: with more, its record could become too large to be read."""
 
 Precision = Literal["float32", "tf32", "bfloat16"]
 """Of matrix products: full float32, TensorFloat-32 (CUDA), or bfloat16 by automatic casting."""
@@ -50,7 +53,7 @@ class Plugin(Part):
     distribution: Name
     version: Text
     source_hash: Sha256
-    """Over the method's module and the modules of its own package that it imports."""
+    """Over the parts of the method's code: its modules and those of its bases, their data, the files that it names."""
 
 
 class ProtocolVersion(Part):
@@ -169,6 +172,16 @@ class Environment(Part):
     threads: int = Field(ge=1)
     git_commit: Text | None = None
     git_dirty: bool | None = None
+    unknown: list[Text] = []
+    """What could not be found out, and why: nothing that only describes a run may cost it."""
+
+    @model_serializer(mode="wrap")
+    def _without_nothing(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Where all is known, nothing is said of it: such records are those of earlier versions."""
+        content: dict[str, Any] = handler(self)
+        if not self.unknown:
+            del content["unknown"]
+        return content
 
 
 class Measured(Part):
@@ -191,6 +204,9 @@ class RunRecord(Part):
     schema_version: Literal[1] = SCHEMA_VERSION
     identity: Sha256
     configuration: Configuration
+    code: Annotated[dict[Text, Text], Field(max_length=10_000)] = {}
+    """What the source hash was made from: part -> SHA-256 of its content, or the version of another distribution.
+    Records made before it was written down have none."""
     variant: Text | None = None
     """Name of the variant that set the options, where one was asked for."""
     simulated: bool
@@ -223,6 +239,11 @@ class RunRecord(Part):
 def canonical_json(value: Any) -> str:
     """JSON with sorted keys and no spaces; NaN and infinity are refused with ValueError."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def hash_of_code(code: Mapping[str, str]) -> str:
+    """SHA-256 over the parts of a method's code and their hashes: the source hash."""
+    return hashlib.sha256(canonical_json(dict(code)).encode()).hexdigest()
 
 
 def read_record(path: Path) -> RunRecord:

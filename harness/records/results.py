@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from avbench.harness.atomic import write_bytes
-from avbench.harness.errors import RecordError
+from avbench.harness.atomic import abandoned, begun, sweep, target_of, unfinished, write_bytes
+from avbench.harness.errors import AvbenchError, RecordError
 from avbench.harness.records.record import Configuration, RunRecord, read_record
 from avbench.harness.untrusted import read_limited
 
@@ -19,18 +22,26 @@ if TYPE_CHECKING:  # a listing reads no evidence and needs no NumPy
     from avbench.harness.evaluation.evidence import Evidence
 
 MAX_EVIDENCE_BYTES = 64 * 2**20
+SPARE_DISK = 32 * 2**20
+"""Free space without which no run starts."""
+
+_EVIDENCE = re.compile(r"[0-9a-f]{20}(\.[0-9a-f]{12})?\.safetensors")
 
 
 @dataclass(frozen=True)
 class Unreadable:
-    """A file in the results folder that is not a valid record, and why."""
+    """A file in the results folder that is not a valid record, or a folder that cannot be looked into, and why."""
 
     path: Path
     reason: str
 
 
 class ResultsFolder:
-    """Records under ``<root>/<dataset>/<features>/<method>/<protocol>/<identity>.json``: merges in git."""
+    """Records under ``<root>/<dataset>/<features>/<method>/<protocol>/<identity>.json``: merges in git.
+
+    The evidence lies beside its record and is named by its content, ``<identity>.<hash>.safetensors``: a record in its
+    place decides which evidence counts. Earlier versions named it ``<identity>.safetensors``; that is read as well.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -54,16 +65,29 @@ class ResultsFolder:
         return record if record.identity == configuration.identity else None
 
     def save(self, record: RunRecord, evidence: bytes | None) -> Path:
-        """Store a record, and its evidence first: a record is never there without it."""
+        """Store a record and its evidence in one step: the record in its place decides.
+
+        A failure takes the place of no finished run: what was trained is not lost by a repetition that fails.
+        """
         path = self.path(record.configuration)
-        if evidence is not None:
-            write_bytes(evidence_path(path), evidence)
-        write_bytes(path, record.to_json().encode())
+        if not record.finished and (there := self.find(record.configuration)) and there.finished:
+            return path
+        with begun(path) as mark:  # while it is there, nobody else takes evidence for a leftover; if we die, it tells
+            if evidence is not None:
+                write_bytes(_evidence_path(path, hashlib.sha256(evidence).hexdigest()), evidence)
+            write_bytes(path, record.to_json().encode())
+            _sweep_evidence(path, mark.path)
         return path
 
     def records(self) -> Iterator[RunRecord | Unreadable]:
-        """Every record in a stable order; what cannot be read is reported in its place, never raised."""
-        for path in sorted(self.root.rglob("*.json")):
+        """Every record in a stable order; what cannot be read is reported in its place, never raised.
+
+        Hidden files and folders are no records: file managers, notebooks and this package itself make some.
+        """
+        for path in self._files():
+            if isinstance(path, Unreadable):
+                yield path
+                continue
             try:
                 record = read_record(path)
                 if path != self.path(record.configuration):
@@ -72,22 +96,112 @@ class ResultsFolder:
             except RecordError as error:
                 yield Unreadable(path, str(error))
 
+    def evidence_path(self, record: RunRecord) -> Path:
+        """Where the evidence of a finished record lies."""
+        path = self.path(record.configuration)
+        if record.outcome is None:
+            raise RecordError(f"{path}: a failed run has no evidence")
+        named = _evidence_path(path, record.outcome.evidence)
+        earlier = path.with_suffix(".safetensors")
+        return earlier if earlier.exists() and not named.exists() else named
+
     def evidence(self, record: RunRecord) -> dict[str, Evidence]:
         """The evidence tables of a finished record: ``test``, ``validation`` and one per validation branch.
 
         Raises :class:`RecordError` when the file is missing, too large, broken, or not the record's own.
         """
-        path = evidence_path(self.path(record.configuration))
-        if record.outcome is None:
-            raise RecordError(f"{path}: a failed run has no evidence")
+        return unpack_evidence(self.evidence_bytes(record), str(self.evidence_path(record)))
+
+    def evidence_bytes(self, record: RunRecord) -> bytes:
+        """The evidence file of a finished record. Raises :class:`RecordError` as :meth:`evidence` does."""
+        path = self.evidence_path(record)
         content = read_limited(path, MAX_EVIDENCE_BYTES)
-        if hashlib.sha256(content).hexdigest() != record.outcome.evidence:
+        if record.outcome is None or hashlib.sha256(content).hexdigest() != record.outcome.evidence:
             raise RecordError(f"{path}: is not the evidence that the record was made with (hash differs)")
-        return unpack_evidence(content, str(path))
+        return content
+
+    def require_room(self, configurations: Iterable[Configuration]) -> None:
+        """Raise :class:`AvbenchError` where the records of these runs could not be stored."""
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            with begun(self.root / "probe") as probe:
+                probe.stream.write(b"x")
+        except OSError as error:
+            raise AvbenchError(_refusal(self.root, error.strerror or str(error))) from None
+        status = os.statvfs(self.root)
+        if status.f_blocks and (free := status.f_bavail * status.f_frsize) < SPARE_DISK:
+            raise AvbenchError(_refusal(self.root, f"only {free / 1e6:,.0f} MB are free on that disk"))
+        paths = [self.path(c) for c in configurations]
+        for path in paths:
+            if path.is_dir():
+                raise AvbenchError(_refusal(path, "a folder stands where the record belongs"))
+        for folder in sorted({path.parent for path in paths}):
+            there = next(p for p in (folder, *folder.parents) if os.path.lexists(p))
+            if not there.is_dir():
+                raise AvbenchError(_refusal(folder, f"{there} is a file"))
+            if not os.access(there, os.W_OK | os.X_OK):
+                raise AvbenchError(_refusal(folder, f"{there} may not be written to"))
+
+    def tidy(self) -> None:
+        """Delete what killed commands left: parts, and evidence that was to belong to a record. Never fails."""
+        for folder, _, _ in os.walk(self.root):
+            for path in {target_of(p) for p in unfinished(Path(folder)) if abandoned(p)}:
+                if path.suffix == ".json":
+                    _sweep_evidence(path)
+            sweep(Path(folder))
+
+    def _files(self) -> Iterator[Path | Unreadable]:
+        """Every file that should be a record, and every folder that cannot be looked into, in the order of paths."""
+        found: list[tuple[Path, Unreadable | None]] = []
+
+        def cannot(error: OSError) -> None:
+            path = Path(os.fsdecode(error.filename))
+            reason = f"{path}: cannot be looked into ({error.strerror}); the runs below it are left out"
+            if path != self.root or path.exists():
+                found.append((path, Unreadable(path, reason)))
+
+        for folder, below, files in os.walk(self.root, onerror=cannot):
+            below[:] = [name for name in below if not name.startswith(".")]
+            for name in (*files, *below):  # a folder of such a name stands in the way of a record
+                if name.endswith(".json") and not name.startswith("."):
+                    found.append((Path(folder, name), None))
+        for path, unreadable in sorted(found, key=lambda pair: pair[0]):
+            yield unreadable or path
 
 
-def evidence_path(record_path: Path) -> Path:
-    return record_path.with_suffix(".safetensors")
+def _evidence_path(record_path: Path, sha256: str) -> Path:
+    return record_path.with_suffix(f".{sha256[:12]}.safetensors")
+
+
+def _sweep_evidence(path: Path, own: Path | None = None) -> None:
+    """Delete the evidence of a run that its record at ``path`` does not name, unless that record is being replaced.
+
+    ``own``: the mark of the caller, who has just replaced it.
+    """
+    try:
+        names = os.listdir(path.parent)
+    except OSError:
+        return
+    there = [path.with_name(n) for n in names if _EVIDENCE.fullmatch(n) and n.startswith(path.stem)]
+    # looked for before the record is read, so that a writer who has finished meanwhile is not missed
+    writers = [p for p in unfinished(path.parent) if target_of(p) == path and p != own and not abandoned(p)]
+    if not there or writers:
+        return
+    try:
+        outcome = read_record(path).outcome if path.exists() else None
+    except RecordError:  # damaged: what it named is not known
+        return
+    named = _evidence_path(path, outcome.evidence) if outcome else None
+    if named is not None and not named.exists():  # of an earlier version, or damaged
+        return
+    for found in there:
+        if found != named:
+            with suppress(OSError):
+                found.unlink()
+
+
+def _refusal(place: Path, reason: str) -> str:
+    return f"{place}: results cannot be stored here: {reason}; name another folder with --results"
 
 
 def pack_evidence(tables: Mapping[str, Evidence]) -> bytes:

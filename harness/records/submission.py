@@ -9,18 +9,18 @@ from __future__ import annotations
 import io
 import re
 import stat
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from avbench.harness.atomic import write_bytes
+from avbench.harness.atomic import scratch, write_bytes
 from avbench.harness.errors import RecordError, UsageError
+from avbench.harness.records.filing import file_all
+from avbench.harness.records.gate import Declared, differences, find_in, judge, nothing_declared
 from avbench.harness.records.record import MAX_RECORD_BYTES, RunRecord, decode_record
-from avbench.harness.records.results import MAX_EVIDENCE_BYTES, ResultsFolder, evidence_path
-from avbench.harness.records.verification import check
+from avbench.harness.records.results import MAX_EVIDENCE_BYTES, ResultsFolder
 from avbench.harness.untrusted import read_limited
 
 MAX_SUBMISSION_BYTES = 512 * 2**20
@@ -47,7 +47,9 @@ class Accepted:
     """Runs that were filed already, with the same content."""
 
 
-def write_submission(out: Path, records: Sequence[RunRecord], folder: ResultsFolder) -> None:
+def write_submission(
+    out: Path, records: Sequence[RunRecord], folder: ResultsFolder, declared: Declared = nothing_declared
+) -> None:
     """Pack finished, sound runs; equal runs give equal bytes.
 
     Raises :class:`UsageError` for no runs or too many, :class:`RecordError` for a run that failed or does not verify.
@@ -57,13 +59,16 @@ def write_submission(out: Path, records: Sequence[RunRecord], folder: ResultsFol
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
         for record in sorted(records, key=lambda r: str(folder.path(r.configuration))):
-            _refuse(record, ["the run failed"] if not record.finished else check(record, folder))
+            _refuse(record, ["the run failed"] if not record.finished else find_in(folder, record, declared).reasons)
             path = folder.path(record.configuration)
-            for file in (path, evidence_path(path)):
-                info = zipfile.ZipInfo(file.relative_to(folder.root).as_posix(), _DATE)
+            for suffix, content in (
+                (".json", path.read_bytes()),
+                (".safetensors", folder.evidence_bytes(record)),
+            ):
+                info = zipfile.ZipInfo(path.with_suffix(suffix).relative_to(folder.root).as_posix(), _DATE)
                 info.compress_type = zipfile.ZIP_DEFLATED
                 info.external_attr = 0o644 << 16
-                archive.writestr(info, file.read_bytes())
+                archive.writestr(info, content)
     if stream.tell() > MAX_SUBMISSION_BYTES or 2 * len(records) > MAX_MEMBERS:
         raise UsageError(
             f"a submission holds at most {MAX_SUBMISSION_BYTES:,} bytes and {MAX_MEMBERS // 2:,} runs; pack fewer"
@@ -71,26 +76,28 @@ def write_submission(out: Path, records: Sequence[RunRecord], folder: ResultsFol
     write_bytes(out, stream.getvalue())
 
 
-def accept_submission(file: Path, folder: ResultsFolder) -> Accepted:
+def accept_submission(file: Path, folder: ResultsFolder, declared: Declared = nothing_declared) -> Accepted:
     """Verify a submission and file its runs: all of them or none.
 
-    Raises :class:`RecordError` that names what is wrong: the archive, a record, its evidence, a run that is filed
-    already with other content, or evidence that another method's run has already.
+    ``declared``: what installed methods say, see :mod:`avbench.harness.records.gate`. Raises :class:`RecordError` that
+    names what is wrong: the archive, a record, its evidence, a run that is filed already with other content, one that
+    contradicts what is filed already, or evidence that another method's run has already.
     """
     content = read_limited(file, MAX_SUBMISSION_BYTES)
-    with tempfile.TemporaryDirectory(prefix="avbench-submission-") as temporary:
-        inbox = ResultsFolder(Path(temporary))
+    with scratch("avbench-submission") as temporary:
+        inbox = ResultsFolder(temporary)
         try:
             with zipfile.ZipFile(io.BytesIO(content)) as archive:
                 records = [_unpack(archive, pair, inbox) for pair in _pairs(archive)]
         except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, OSError, ValueError) as error:
             raise RecordError(f"{file}: not readable as a zip ({error})") from None
         for record in records:
-            _refuse(record, check(record, inbox))
+            _refuse(record, find_in(inbox, record, declared).reasons)
         known = tuple(record for record in records if _is_filed(record, folder))
         new = tuple(record for record in records if record not in known)
+        _refuse_contradictions(new, inbox, folder, declared)
         _refuse_copies(new, folder)
-        _file(new, inbox, folder)
+        file_all([(record, inbox.evidence_bytes(record)) for record in new], folder)
     return Accepted(new, known)
 
 
@@ -139,7 +146,7 @@ def _unpack(archive: zipfile.ZipFile, pair: tuple[zipfile.ZipInfo, zipfile.ZipIn
         raise RecordError(f"{name}: the run failed; only finished runs can be submitted")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
-    evidence_path(path).write_bytes(evidence)
+    path.with_suffix(".safetensors").write_bytes(evidence)
     return record
 
 
@@ -155,32 +162,35 @@ def _is_filed(record: RunRecord, folder: ResultsFolder) -> bool:
     if there is None or not there.finished:
         return False
     if there != record:
-        _refuse(record, [f"is filed already in {folder.root}, with other content"])
+        told = differences(there, record)
+        _refuse(record, [f"one identity, two results: it is filed already in {folder.root}; they differ in {told}"])
     return True
 
 
+def _refuse_contradictions(
+    new: Sequence[RunRecord], inbox: ResultsFolder, folder: ResultsFolder, declared: Declared
+) -> None:
+    """What is filed came first, whatever date the new runs tell: they may neither contradict it nor put it out."""
+    tracks = {record.configuration.track for record in new}
+    filed = [r for r in folder.records() if isinstance(r, RunRecord) and r.configuration.track in tracks]
+    there = [find_in(folder, record, declared) for record in filed]
+    before, after = judge(there), judge([*there, *(find_in(inbox, record, declared) for record in new)])
+    for record in new:
+        _refuse(record, after.reasons[record.identity])
+    for record in filed:
+        if after.reasons[record.identity] and not before.reasons[record.identity]:
+            _refuse(new[0], [f"would put out run {record.identity[:12]}, which {after.reasons[record.identity][0]}"])
+
+
 def _refuse_copies(new: Sequence[RunRecord], folder: ResultsFolder) -> None:
-    """Bit-identical evidence under the name of two methods is a copy of somebody's run."""
-    methods = {
-        r.outcome.evidence: r.configuration.method for r in folder.records() if isinstance(r, RunRecord) and r.outcome
-    }
+    """Bit-identical evidence under the name of two methods is a copy of somebody's run.
+
+    Methods of one distribution may come to the same: then both say so on the board.
+    """
+    owners = {r.outcome.evidence: r.configuration for r in folder.records() if isinstance(r, RunRecord) and r.outcome}
     for record in new:
         assert record.outcome is not None
-        owner = methods.setdefault(record.outcome.evidence, record.configuration.method)
-        if owner != record.configuration.method:
-            _refuse(record, [f"its evidence is that of a run of method {owner}"])
-
-
-def _file(records: Sequence[RunRecord], inbox: ResultsFolder, folder: ResultsFolder) -> None:
-    """Store every run, or leave nothing new behind."""
-    started: list[Path] = []
-    try:
-        for record in records:
-            evidence = evidence_path(inbox.path(record.configuration)).read_bytes()
-            started.append(folder.path(record.configuration))
-            folder.save(record, evidence)
-    except BaseException:
-        for path in started:
-            path.unlink(missing_ok=True)
-            evidence_path(path).unlink(missing_ok=True)
-        raise
+        c = record.configuration
+        owner = owners.setdefault(record.outcome.evidence, c)
+        if owner.method != c.method and owner.plugin.distribution != c.plugin.distribution:
+            _refuse(record, [f"its evidence is that of a run of method {owner.method}"])

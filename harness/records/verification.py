@@ -1,7 +1,8 @@
-"""The evidence gate: recompute every number of a record from its evidence, its split and its protocol. Knows no torch.
+"""One record by itself: every number recomputed from its evidence, its split and its protocol. Knows no torch.
 
 What cannot be checked here: that the evidence came from the stated code, and that the features were the genuine ones.
-The content hash of the features keeps results on other contents apart (:mod:`avbench.leaderboard.boards`).
+The content hash of the features keeps results on other contents apart. What records say about each other is judged in
+:mod:`avbench.harness.records.gate`, which is what commands ask.
 """
 
 from __future__ import annotations
@@ -9,18 +10,29 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
 from functools import cache
+
+import numpy as np
 
 from avbench.harness.errors import RecordError
 from avbench.harness.evaluation.evidence import TEST, VALIDATION, Evidence
 from avbench.harness.evaluation.metrics import evaluate, harmonic_mean
 from avbench.harness.evaluation.protocol import PROTOCOLS, Protocol
-from avbench.harness.records.record import Outcome, RunRecord
+from avbench.harness.records.record import Outcome, RunRecord, hash_of_code
 from avbench.harness.records.results import ResultsFolder
 from avbench.splits import DATASETS, PARTITIONS, Split, load_split
 
 COMBINED = "combined"
 """The name of the combined scores among the branch offsets."""
+
+EARLIEST = datetime(2020, 1, 1, tzinfo=UTC)
+MANY = 20
+"""Fewer different answers say nothing about whether scores are continuous."""
+CONTINUOUS = 0.99
+"""Share of different scores among answers given once, from which on scores count as continuous."""
+MAX_REPEATED = 0.05
+"""Share of clips whose answer may be an exact copy of another's: some public clips are uploaded twice."""
 
 PARTS = {TEST: ("test_seen", "test_unseen"), VALIDATION: ("val_seen", "val_unseen")}
 """Evidence table -> the seen and the unseen part of the split that it covers."""
@@ -54,12 +66,34 @@ def check_tables(record: RunRecord, tables: Mapping[str, Evidence]) -> list[str]
     reasons.extend(_tables_and_names(record.outcome, protocol, tables))
     for name, table in tables.items():
         reasons.extend(_against_split(name, table, split, record))
+        if not c.numerics.changed and (copies := repeated_clips(table)) > MAX_REPEATED * table.label.size:
+            reasons.append(f"{name}: {copies} of {table.label.size} clips have the very scores of another clip")
+    reasons.extend(_plausible(record))
     if reasons:  # the numbers below would be of something else
         return reasons
     try:
         return [*_validation(record, record.outcome, protocol, tables), *_test(record, record.outcome, tables[TEST])]
     except RecordError as error:
         return [str(error)]
+
+
+def _plausible(record: RunRecord) -> Iterator[str]:
+    """Whether dates, times, history and the parts of the code can be as they are told."""
+    measured, c = record.measured, record.configuration
+    try:
+        started = datetime.fromisoformat(measured.started)
+        started = started if started.tzinfo else started.replace(tzinfo=UTC)
+        if not EARLIEST <= started <= datetime.now(UTC) + timedelta(days=1):
+            yield f"it started at {measured.started}: before {EARLIEST.year}, or in the future"
+    except (ValueError, OverflowError):
+        yield f"it started at {measured.started!r}, which is no date"
+    if measured.seconds_stage_1 + measured.seconds_stage_2 > measured.seconds + 1:
+        yield "its stages took longer than the run"
+    if record.code and hash_of_code(record.code) != c.plugin.source_hash:
+        yield "the source hash does not follow from the parts of the code"
+    epochs = c.options.get("epochs")
+    if record.outcome is not None and isinstance(epochs, int) and len(record.outcome.validation) > epochs:
+        yield f"it has {len(record.outcome.validation)} epochs of validation, its options allow {epochs}"
 
 
 def find_split(record: RunRecord) -> Split | None:
@@ -86,13 +120,19 @@ def _tables_and_names(outcome: Outcome, protocol: Protocol, tables: Mapping[str,
 
 
 def _against_split(name: str, table: Evidence, split: Split, record: RunRecord) -> Iterator[str]:
-    """Whether a table has the search spaces of the split, and the clips, where the features are the split's own."""
+    """Whether a table has the search spaces of the split, and its very labels, where the features are the split's own.
+
+    Evidence lies by side and class, so the counts of the split are its label vector.
+    """
     parts = PARTS[TEST if name == TEST else VALIDATION]
     for part, space in zip(parts, (table.seen_classes, table.unseen_classes), strict=True):
         expected = _clips_by_class(split.dataset, split.partition, part)
         if space.tolist() != list(expected):
             yield f"{name}: the search space of {part} is not the split's {len(expected)} classes (it has {space.size})"
             return
+    if not in_canonical_order(table):
+        yield f"{name}: clips are not in the order of evidence, seen before unseen and then by class; run it again"
+        return
     if record.simulated:
         return
     whole = {i: n for part in parts for i, n in _clips_by_class(split.dataset, split.partition, part).items()}
@@ -105,6 +145,36 @@ def _against_split(name: str, table: Evidence, split: Split, record: RunRecord) 
     if wrong:
         shown = ", ".join(wrong[:3]) + (", ..." if len(wrong) > 3 else "")
         yield f"{name}: clips differ from the split in {len(wrong)} classes: {shown}"
+        return
+    if record.configuration.features in PARTITIONS and record.warnings:
+        yield from _warned(name, parts, table, split, record)
+
+
+def _warned(name: str, parts: tuple[str, str], table: Evidence, split: Split, record: RunRecord) -> Iterator[str]:
+    """Whether clips that a part of a public archive's features lacks are those that the import warned of."""
+    for part, is_seen in zip(parts, (True, False), strict=True):
+        clips = int((table.is_seen == is_seen).sum())
+        public = split.parts[part].videos
+        if public is not None and clips != public:
+            words = f"{part}: {clips:,} clips, the split has {public:,}, so "
+            if not any(warning.startswith(words) for warning in record.warnings):
+                yield f"{name}: {part} has {clips:,} of {public:,} clips, and no warning of the import says so"
+
+
+def in_canonical_order(table: Evidence) -> bool:
+    """Whether the clips of seen classes come before those of unseen ones, and each side in the order of class ids."""
+    place = table.label + np.where(table.is_seen, 0, int(table.classes[-1]) + 1)
+    return bool((np.diff(place) >= 0).all())
+
+
+def repeated_clips(table: Evidence) -> int:
+    """Clips that are exact copies of another one's answer, although scores are continuous; 0 where they are not."""
+    answers = [table.seen_class, table.seen_score.view(np.int32), table.unseen_class, table.unseen_score.view(np.int32)]
+    rows, counts = np.unique(np.stack(answers, axis=1), axis=0, return_counts=True)
+    single = rows[counts == 1]
+    if len(single) < MANY or len(np.unique(single[:, 1])) < CONTINUOUS * len(single):
+        return 0
+    return int((counts - 1).sum())
 
 
 @cache

@@ -1,1 +1,1 @@
-"""Carrying out runs: planning, executing in processes or on a GPU, the environment."""
+"""Carrying out runs: planning, claims, executing in processes or on a GPU, the environment."""

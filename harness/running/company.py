@@ -11,7 +11,7 @@ import queue
 import random
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
@@ -24,8 +24,8 @@ Pause = Callable[[], None]
 """What a run calls when it is about to wait for the device."""
 
 
-class _Stopped(BaseException):
-    """Ends a thread whose company was broken off."""
+class _Stopped(KeyboardInterrupt):
+    """Ends a thread whose company was broken off: an interrupt, no failure of its run."""
 
 
 @dataclass(frozen=True)
@@ -71,11 +71,14 @@ class Company(Generic[Result]):
     _waiting: deque[threading.Semaphore] = field(default_factory=deque)
     _stopped: bool = False
 
-    def results(self, calls: Sequence[Callable[[Pause], Result]]) -> Iterator[tuple[int, Result]]:
-        """The index and the result of each call, as soon as it is there. An exception of a call breaks all off."""
+    def results(self, calls: Iterable[Callable[[Pause], Result]]) -> Iterator[tuple[int, Result]]:
+        """The index and the result of each call, as soon as it is there. An exception of a call breaks all off.
+
+        The next call is asked for when it is to begin.
+        """
         todo = iter(enumerate(calls))
         done: queue.SimpleQueue[tuple[int, Result] | BaseException | None] = queue.SimpleQueue()
-        members = min(self.size, len(calls))
+        members = self.size
         for _ in range(members):
             turn = threading.Semaphore(0)
             self._waiting.append(turn)

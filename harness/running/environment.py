@@ -6,32 +6,50 @@ import platform
 import resource
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
+from avbench.harness.printable import storable
 from avbench.harness.records.record import Environment
 
 if TYPE_CHECKING:
     import torch
 
+Answer = TypeVar("Answer")
+
 
 def environment(device: torch.device) -> Environment:
-    """Versions, device, threads and, inside a git checkout, the commit of the working directory."""
+    """Versions, device, threads and, inside a git checkout, the commit of the working directory.
+
+    What cannot be found out is left open and named: it costs no run.
+    """
     import torch
 
-    commit, dirty = git_state(Path.cwd())
+    unknown: list[str] = []
+
+    def ask(what: str, answer: Callable[[], Answer], otherwise: Answer) -> Answer:
+        try:
+            return answer()
+        except Exception as error:
+            unknown.append(storable(f"{what}: {type(error).__name__}: {error}")[:500])
+            return otherwise
+
+    nothing: tuple[str | None, bool | None] = (None, None)
+    commit, dirty = ask("git", lambda: git_state(Path.cwd()), nothing)
     return Environment(
-        avbench=version("avbench"),
+        avbench=ask("avbench", lambda: version("avbench"), "unknown"),
         python=platform.python_version(),
         torch=str(torch.__version__),
-        platform=f"{platform.system()} {platform.machine()}",
-        device=device_name(device),
+        platform=ask("platform", lambda: f"{platform.system()} {platform.machine()}", "unknown"),
+        device=storable(ask("device", lambda: device_name(device), device.type))[:2_000],
         threads=torch.get_num_threads(),
         git_commit=commit,
         git_dirty=dirty,
+        unknown=unknown,
     )
 
 
@@ -55,6 +73,14 @@ def forget_peak_memory(device: torch.device) -> None:
             Path("/proc/self/clear_refs").write_text("5", "ascii")
 
 
+def peak_memory(device: torch.device) -> tuple[int, list[str]]:
+    """:func:`peak_memory_bytes`, or 0 and why it cannot be found out."""
+    try:
+        return peak_memory_bytes(device), []
+    except Exception as error:
+        return 0, [storable(f"peak memory: {type(error).__name__}: {error}")[:500]]
+
+
 def peak_memory_bytes(device: torch.device) -> int:
     """Peak since :func:`forget_peak_memory`: of the allocator on CUDA, of this process on the CPU.
 
@@ -64,9 +90,9 @@ def peak_memory_bytes(device: torch.device) -> int:
 
     if device.type == "cuda":
         return int(torch.cuda.max_memory_allocated(device))
-    with suppress(OSError, StopIteration):
-        lines = Path("/proc/self/status").read_text("ascii").splitlines()
-        return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) * 1024
+    with suppress(OSError, StopIteration):  # bytes: the first line is the name of the process, which may be anything
+        lines = Path("/proc/self/status").read_bytes().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith(b"VmHWM:")) * 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 
@@ -75,21 +101,22 @@ def peak_memory_bytes(device: torch.device) -> int:
 def git_state(folder: Path) -> tuple[str | None, bool | None]:
     """Commit and dirty flag of the checkout that holds a folder; (None, None) outside one or without git."""
     try:
-        commit = _git(folder, "rev-parse", "HEAD")
+        commit = _git(folder, "rev-parse", "HEAD").decode("ascii", "backslashreplace")
         return commit, bool(_git(folder, "status", "--porcelain", "--untracked-files=no"))
     except (OSError, subprocess.SubprocessError):
         return None, None
 
 
-def _git(folder: Path, *arguments: str) -> str:
-    done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=True, timeout=10)
+def _git(folder: Path, *arguments: str) -> bytes:
+    """What git says, as bytes: names of files need not be text."""
+    done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, check=True, timeout=10)
     return done.stdout.strip()
 
 
 @cache
 def _cpu_model() -> str:
     try:
-        for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines():
+        for line in Path("/proc/cpuinfo").read_text("utf-8", "replace").splitlines():
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     except OSError:

@@ -1,33 +1,33 @@
-"""Executing many runs: one after the other, in parallel processes on the CPU, or in turn on one GPU."""
+"""Executing many runs: one after the other, in processes, or in turn on one GPU."""
 
 from __future__ import annotations
 
-import logging
-import multiprocessing
 import os
-import queue
+import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
 from functools import partial
-from multiprocessing.queues import Queue
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from avbench.harness.errors import AvbenchError, UsageError
+from avbench.harness.errors import UsageError
 from avbench.harness.evaluation.two_stages import EpochDone
+from avbench.harness.plugins.registry import plugins
 from avbench.harness.records.planned import PlannedRun
-from avbench.harness.records.record import RunRecord
+from avbench.harness.records.record import Failure, RunRecord
 from avbench.harness.records.results import ResultsFolder
-from avbench.harness.running.runs import RunListener, execute
+from avbench.harness.running.claims import Claim
+from avbench.harness.running.environment import environment
+from avbench.harness.running.runs import RunListener, draft_record, execute
+from avbench.harness.running.shared import Among, SharedWork
 
 if TYPE_CHECKING:
     import torch
 
-    from avbench.harness.running.company import Pause
+LOOK_SECONDS = 0.5
+"""Between two looks at what other commands have done."""
 
-Event = tuple[int, EpochDone]
-_events: Queue[Event] | None = None
+_has_run = False
+"""Whether a run took place in this process."""
 
 
 def choose_device(name: str) -> torch.device:
@@ -57,79 +57,155 @@ def execute_all(
     jobs: int,
     listener: RunListener,
     observe: Sequence[str] = (),
+    before: Sequence[RunRecord | None] | None = None,
+    waiting: Callable[[Sequence[int]], None] = lambda _: None,
 ) -> Iterator[tuple[int, RunRecord]]:
     """Execute runs and give each record, with the index of its run, as soon as it is stored.
 
-    ``observe``: names of the observers that watch each run, in the process that executes it.
+    Each run of a package's method has a process in which no run was before: whatever its code keeps in memory ends with
+    it, so that test clips of one run cannot reach the training of the next. avbench's own methods are known to keep
+    nothing and share processes, which saves starting torch anew.
+
+    Other commands on the same folder share the work: what one of them does is waited for, and its record is given too.
+    ``observe``: names of the observers that watch each run, in the process that executes it. ``before``: the
+    records that were there when it was decided to do the runs, whatever they are; by default, those that are there now.
+    ``waiting`` is told, once, which runs only other commands still do.
+    Raises :class:`AvbenchError` where a run could not be stored, before it.
     """
-    if jobs == 1 or len(runs) == 1:
-        for index, run in enumerate(runs):
-            yield index, execute(run, results, device, partial(listener, index), observe)
-        return
-    jobs = min(jobs, len(runs))
-    if device.type == "cuda":
-        from avbench.harness.running.company import Company
+    global _has_run
+    results.require_room(run.configuration for run in runs)
+    shared = SharedWork(runs, results, [results.find(r.configuration) for r in runs] if before is None else before)
+    alone = len(runs) == 1 and not _has_run
 
-        def call(index: int, run: PlannedRun) -> Callable[[Pause], RunRecord]:
-            return lambda pause: execute(run, results, device, partial(listener, index), observe, pause, jobs)
+    def may_share(run: PlannedRun) -> bool:
+        return alone or _may_share(run)
 
-        yield from Company[RunRecord](device, jobs).results([call(*numbered) for numbered in enumerate(runs)])
-        return
-    yield from _in_processes(runs, results, jobs, listener, observe)
+    def may_not_share(run: PlannedRun) -> bool:
+        return not may_share(run)
+
+    told = False
+    while shared.open:
+        left = len(shared.open)
+        own = sum(map(may_share, shared.open.values()))
+        _has_run = _has_run or own > 0
+        if jobs == 1 or own == 1:
+            yield from _one_by_one(shared, may_share, results, device, listener, observe)
+        elif own and device.type == "cuda":
+            yield from _in_company(shared, may_share, results, device, min(jobs, own), listener, observe)
+        elif own:
+            yield from _in_processes(shared, may_share, results, device, min(jobs, own), listener, observe, once=False)
+        if foreign := sum(map(may_not_share, shared.open.values())):
+            many = min(jobs, foreign)
+            yield from _in_processes(shared, may_not_share, results, device, many, listener, observe, once=True)
+        yield from shared.collect()
+        if len(shared.open) == left:
+            if not told:
+                waiting(list(shared.open))
+                told = True
+            time.sleep(LOOK_SECONDS)
+
+
+def _may_share(run: PlannedRun) -> bool:
+    """Whether a run may take place in a process where others did: those of avbench's own methods, and those of classes
+    that only this process has."""
+    registered = plugins().method(run.configuration.method)
+    return registered.built_in or registered.loose
+
+
+def _one_by_one(
+    shared: SharedWork,
+    among: Among,
+    results: ResultsFolder,
+    device: torch.device,
+    listener: RunListener,
+    observe: Sequence[str],
+) -> Iterator[tuple[int, RunRecord]]:
+    for index, claim in shared.ready(among):
+        with claim:
+            record = execute(shared.open[index], results, device, partial(listener, index), observe)
+        shared.done(index)
+        yield index, record
+
+
+def _in_company(
+    shared: SharedWork,
+    among: Among,
+    results: ResultsFolder,
+    device: torch.device,
+    jobs: int,
+    listener: RunListener,
+    observe: Sequence[str],
+) -> Iterator[tuple[int, RunRecord]]:
+    from avbench.harness.running.company import Company, Pause
+
+    def call(index: int, claim: Claim, pause: Pause) -> tuple[int, RunRecord]:
+        with claim:
+            run = shared.open[index]
+            return index, execute(run, results, device, partial(listener, index), observe, pause, jobs)
+
+    calls = (partial(call, index, claim) for index, claim in shared.ready(among))
+    for _, (index, record) in Company[tuple[int, RunRecord]](device, jobs).results(calls):
+        shared.done(index)
+        yield index, record
 
 
 def _in_processes(
-    runs: Sequence[PlannedRun], results: ResultsFolder, jobs: int, listener: RunListener, observe: Sequence[str]
+    shared: SharedWork,
+    among: Among,
+    results: ResultsFolder,
+    device: torch.device,
+    jobs: int,
+    listener: RunListener,
+    observe: Sequence[str],
+    *,
+    once: bool,
 ) -> Iterator[tuple[int, RunRecord]]:
-    context = multiprocessing.get_context("spawn")
-    events: Queue[Event] = context.Queue()
-    threads = max(1, (os.cpu_count() or 1) // jobs)
-    pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_start_worker, initargs=(events, threads))
+    """Runs in ``jobs`` processes at once. ``once``: a new process for each."""
+    import torch
+
+    from avbench.harness.running.workers import Died, work_through
+
+    claims: dict[int, Claim] = {}
+
+    def todo() -> Iterator[tuple[int, PlannedRun]]:
+        for index, claim in shared.ready(among):
+            claims[index] = claim
+            yield index, shared.open[index]
+
+    threads = torch.get_num_threads() if jobs == 1 else max(1, (os.cpu_count() or 1) // jobs)
+    work = partial(_work, results.root, str(device), observe, jobs)
     try:
-        waiting = {pool.submit(_work, index, run, results.root, observe, jobs): index for index, run in enumerate(runs)}
-        while waiting:
-            done, _ = wait(waiting, timeout=0.1, return_when=FIRST_COMPLETED)
-            for event in _drain(events):
-                listener(*event)
-            for future in done:
-                yield waiting.pop(future), future.result()
-    except BrokenProcessPool:
-        raise AvbenchError(
-            "a worker process died (killed, or out of memory?); finished runs are kept: run the same command again, "
-            "with fewer --jobs if memory was short"
-        ) from None
-    except BaseException:
-        pool.shutdown(wait=False, cancel_futures=True)
-        for process in multiprocessing.active_children():
-            process.terminate()
-        raise
-    pool.shutdown()
+        for index, news in work_through(todo(), work, jobs, threads, once=once):
+            if isinstance(news, EpochDone):
+                listener(index, news)
+                continue
+            if isinstance(news, Died):
+                news = shared.found(index) or _buried(shared.open[index], results, device, jobs, news.reason)
+            claims.pop(index).release()
+            shared.done(index)
+            yield index, news
+    finally:
+        for claim in claims.values():
+            claim.release()
 
 
-def _drain(events: Queue[Event]) -> Iterator[Event]:
-    while True:
-        try:
-            yield events.get_nowait()
-        except queue.Empty:
-            return
-
-
-def _start_worker(events: Queue[Event], threads: int) -> None:
-    import signal
-
+def _work(
+    root: Path,
+    device: str,
+    observe: Sequence[str],
+    at_once: int,
+    run: PlannedRun,
+    listener: Callable[[EpochDone], None],
+) -> RunRecord:
     import torch
 
-    global _events
-    _events = events
-    logging.getLogger("avbench.plugins").setLevel(logging.ERROR)  # the parent named the broken ones
-    torch.set_num_threads(threads)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides; finished runs are stored by then
+    return execute(run, ResultsFolder(root), torch.device(device), listener, observe, at_once=at_once)
 
 
-def _work(index: int, run: PlannedRun, root: Path, observe: Sequence[str], at_once: int) -> RunRecord:
-    import torch
-
-    assert _events is not None
-    events = _events
-    folder, device = ResultsFolder(root), torch.device("cpu")
-    return execute(run, folder, device, lambda done: events.put((index, done)), observe, at_once=at_once)
+def _buried(run: PlannedRun, results: ResultsFolder, device: torch.device, at_once: int, reason: str) -> RunRecord:
+    """The stored failure of a run whose process died."""
+    registered = plugins().method(run.configuration.method)
+    draft = draft_record(run, registered, environment(device), at_once)
+    record = draft.model_copy(update={"failure": Failure(type="WorkerDied", message=reason, traceback="")})
+    results.save(record, None)
+    return record

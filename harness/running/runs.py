@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import logging
 import os
+import tempfile
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
+from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
+
 from avbench.harness.contract.options import EpochOptions, Options
-from avbench.harness.errors import UsageError
+from avbench.harness.errors import AvbenchError, MethodError, UsageError
 from avbench.harness.evaluation.protocol import PROTOCOLS, find_protocol
 from avbench.harness.evaluation.two_stages import EpochDone, EpochListener, Result, run_two_stages
+from avbench.harness.plugins.declared import capabilities_of
 from avbench.harness.plugins.observers import Observers
 from avbench.harness.plugins.registry import Registered, plugins
-from avbench.harness.plugins.source_hash import loose_hash, source_hash
-from avbench.harness.plugins.sources import feature_manifest, load_features
+from avbench.harness.plugins.source_hash import code_of, source_hash
+from avbench.harness.plugins.sources import feature_manifest, planned_features
+from avbench.harness.printable import storable
 from avbench.harness.records.planned import PlannedRun
 from avbench.harness.records.record import (
-    Capabilities,
+    MAX_EPOCHS,
     Configuration,
+    Environment,
     Failure,
     Measured,
     Metrics,
@@ -32,9 +41,10 @@ from avbench.harness.records.record import (
     ProtocolVersion,
     RunRecord,
     ValidationEpoch,
+    canonical_json,
 )
 from avbench.harness.records.results import ResultsFolder, pack_evidence
-from avbench.harness.running.environment import environment, forget_peak_memory, peak_memory_bytes
+from avbench.harness.running.environment import environment, forget_peak_memory, peak_memory
 from avbench.harness.running.numerics import products
 from avbench.harness.tracks import Track
 from avbench.splits import load_split
@@ -43,7 +53,9 @@ if TYPE_CHECKING:
     import torch
 
     from avbench.harness.features.featureset import FeatureSet
+    from avbench.harness.features.manifest import Manifest
 
+logger = logging.getLogger("avbench")
 
 DEFAULT = Numerics()
 
@@ -62,6 +74,7 @@ def plan(
     ``given`` options win over those of a variant. Raises :class:`UsageError` for unknown names, options or values.
     """
     found, given = plugins(), given or {}
+    manifests = {track: feature_manifest(track) for track in tracks}
     registered = [found.method(slug) for slug in methods]
     chosen = [
         (method, found.variant(method.info.slug, name) if name else None)
@@ -78,14 +91,17 @@ def plan(
             configuration(
                 method,
                 track,
+                manifest,
                 protocol,
                 seed,
                 {**variant.options_on(track, protocol), **given} if variant else given,
                 numerics,
             ),
             variant.name if variant else None,
+            manifest.simulated,
+            manifest.warnings,
         )
-        for track in tracks
+        for track, manifest in manifests.items()
         for method, variant in chosen
         for protocol in protocols
         for seed in seeds
@@ -99,34 +115,46 @@ def plan(
 def configuration(
     registered: Registered,
     track: Track,
+    manifest: Manifest,
     protocol: str,
     seed: int,
     given: Mapping[str, Any],
     numerics: Numerics,
 ) -> Configuration:
-    """The full configuration of one run, identity included."""
+    """The full configuration of one run, identity included. Raises :class:`UsageError` for what cannot be recorded."""
     info, method = registered.info, registered.method
-    manifest = feature_manifest(track)
     try:
         options = method.Options.effective(track, protocol, given)
-    except UsageError as error:
-        raise UsageError(f"method {info.slug!r}: {error}") from None
-    return Configuration(
-        method=info.slug,
-        plugin=Plugin(
-            distribution=registered.distribution,
-            version=registered.version,
-            source_hash=loose_hash(method) if registered.loose else source_hash(method.__module__),
-        ),
-        options=options.model_dump(mode="json"),
-        dataset=track.dataset,
-        features=track.features,
-        feature_hash=manifest.content_hash,
-        split_fingerprint=load_split(track.dataset, manifest.partition).fingerprint,
-        protocol=ProtocolVersion(name=protocol, version=PROTOCOLS[protocol].version),
-        seed=seed,
-        numerics=numerics,
-    )
+        code = source_hash(registered)
+    except (UsageError, MethodError) as error:
+        raise type(error)(f"method {info.slug!r}: {error}") from None
+    if _epochs(options) > MAX_EPOCHS:
+        raise UsageError(f"method {info.slug!r}: a record holds the validation of at most {MAX_EPOCHS:,} epochs")
+    split = load_split(track.dataset, manifest.partition)
+    try:
+        planned = Configuration(
+            method=info.slug,
+            plugin=Plugin(distribution=registered.distribution, version=registered.version, source_hash=code),
+            options=options.model_dump(mode="json"),
+            dataset=track.dataset,
+            features=track.features,
+            feature_hash=manifest.content_hash,
+            split_fingerprint=split.fingerprint,
+            protocol=ProtocolVersion(name=protocol, version=PROTOCOLS[protocol].version),
+            seed=seed,
+            numerics=numerics,
+        )
+        canonical_json(planned.model_dump(mode="json")).encode()
+        capabilities_of(registered)
+    except ValueError as error:  # what pydantic and UTF-8 refuse
+        place, reason = "", str(error)
+        if isinstance(error, ValidationError):
+            first = error.errors()[0]
+            place, reason = f"{'.'.join(map(str, first['loc']))}: ", first["msg"]
+        raise UsageError(
+            f"method {info.slug!r} of {registered.distribution}: a run could not be recorded: {place}{reason}"
+        ) from None
+    return planned
 
 
 def execute(
@@ -138,71 +166,125 @@ def execute(
     pause: Callable[[], None] = lambda: None,
     at_once: int = 1,
 ) -> RunRecord:
-    """Do one run and store its record. An exception becomes a stored failure; Ctrl-C stores nothing.
+    """Do one run and store its record. What goes wrong in it becomes a stored failure; Ctrl-C stores nothing.
 
+    All that can be refused is asked before the run: raises :class:`AvbenchError` where it could not be stored.
     ``observe``: names of the observers that watch the run. ``pause``: see :func:`run_two_stages`.
     ``at_once``: how many runs share the machine, for the record.
     """
+    c = planned.configuration
+    results.require_room([c])
+    registered = plugins().method(c.method)
     _make_deterministic()
     forget_peak_memory(device)
-    c = planned.configuration
-    registered = plugins().method(c.method)
-    started, start = datetime.now(UTC).isoformat(timespec="seconds"), perf_counter()
-    outcome, failure, evidence, seconds = None, None, None, (0.0, 0.0)
-    observers = Observers([plugins().observer(name)() for name in observe], device)
+    draft = draft_record(planned, registered, environment(device), at_once)
+    start = perf_counter()
+    observers = Observers([plugins().observer(name) for name in observe], device)
     observers.started(planned, results.root)
 
     def epoch_done(done: EpochDone) -> None:
         listener(done)
         observers.epoch(done)
 
+    outcome, failure, evidence, seconds = None, None, None, (0.0, 0.0)
     try:
-        result = _run(registered, c, device, epoch_done, pause)
+        features = planned_features(c.track, c.feature_hash)
+        result = _run(registered, c, features, device, epoch_done, pause)
         evidence = pack_evidence(result.evidence)
         outcome, seconds = _outcome(result, evidence), result.seconds
-    except Exception as error:
-        failure = Failure(
-            type=type(error).__name__, message=str(error)[:20_000], traceback=traceback.format_exc()[-200_000:]
-        )
-    manifest = feature_manifest(c.track)
-    record = RunRecord(
-        identity=c.identity,
-        configuration=c,
-        variant=planned.variant,
-        simulated=manifest.simulated,
-        capabilities=Capabilities(
-            inputs=registered.info.inputs,
-            uses_unseen_names=registered.info.uses_unseen_names,
-            generative=registered.info.generative,
-            calibrated_stacking=registered.info.calibrated_stacking,
-        ),
-        encoders_met=manifest.seen,
-        warnings=list(manifest.warnings),
-        environment=environment(device),
-        measured=Measured(
-            started=started,
-            seconds_stage_1=round(seconds[0], 3),
-            seconds_stage_2=round(seconds[1], 3),
-            seconds=round(perf_counter() - start, 3),
-            peak_memory_bytes=peak_memory_bytes(device),
-            runs_at_once=at_once,
-        ),
-        outcome=outcome,
-        failure=failure,
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # also SystemExit: a method ends its own run, never the others
+        failure = failure_of(error)
+    peak, unknown = peak_memory(device)
+    measured = draft.measured.model_copy(
+        update={
+            "seconds_stage_1": round(seconds[0], 3),
+            "seconds_stage_2": round(seconds[1], 3),
+            "seconds": round(perf_counter() - start, 3),
+            "peak_memory_bytes": peak,
+        }
     )
-    results.save(record, evidence)
+    where = draft.environment.model_copy(update={"unknown": [*draft.environment.unknown, *unknown]})
+    record = draft.model_copy(
+        update={"environment": where, "measured": measured, "outcome": outcome, "failure": failure}
+    )
+    _keep(record, evidence, results)
     observers.finished(record)
     return record
 
 
+def draft_record(planned: PlannedRun, registered: Registered, where: Environment, at_once: int = 1) -> RunRecord:
+    """The record of a run that did not take place: with it, all that a record says beforehand has been checked."""
+    return RunRecord(
+        identity=planned.configuration.identity,
+        configuration=planned.configuration,
+        code=dict(code_of(registered)),
+        variant=planned.variant,
+        simulated=planned.simulated,
+        capabilities=capabilities_of(registered),
+        warnings=[storable(warning)[:2_000] for warning in planned.warnings],
+        environment=where,
+        measured=Measured(started=datetime.now(UTC).isoformat(timespec="seconds"), runs_at_once=at_once),
+        failure=Failure(type="NotRun", message="the run did not take place", traceback=""),
+    )
+
+
+def failure_of(error: BaseException) -> Failure:
+    """An exception in a form that any record can hold, whatever its texts are."""
+    try:
+        message = str(error)
+    except Exception as broken:
+        message = f"its message cannot be shown ({type(broken).__name__})"
+    return Failure(
+        type=storable(type(error).__name__)[:2_000],
+        message=storable(message)[:20_000],
+        traceback=_middle_out(storable("".join(traceback.format_exception(error))), 200_000),
+    )
+
+
+def _middle_out(text: str, limit: int) -> str:
+    """Of a long text its beginning and its end: where it was raised, and what."""
+    return text if len(text) <= limit else f"{text[: limit // 2 - 5]}\n...\n{text[-limit // 2 :]}"
+
+
+def _keep(record: RunRecord, evidence: bytes | None, results: ResultsFolder) -> None:
+    """Store a record; where its folder refuses it now, among the temporary files, and say so.
+
+    Raises :class:`AvbenchError` where those refuse it too.
+    """
+    try:
+        results.save(record, evidence)
+    except OSError as error:
+        refused = f"{results.root}: cannot be written to ({error.strerror or error})"
+        rescue = Path(tempfile.gettempdir(), f"avbench-rescued-{os.getuid()}")
+        try:
+            rescue.mkdir(mode=0o700, exist_ok=True)
+            if rescue.is_symlink() or rescue.stat().st_uid != os.getuid():
+                raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+            path = ResultsFolder(rescue).save(record, evidence)
+        except OSError as again:
+            raise AvbenchError(
+                f"{refused}, and {rescue} neither ({again.strerror or again}): a trained run is lost; make room"
+            ) from None
+        logger.warning("%s; the run is kept as %s: once it can be, copy what is in %s there", refused, path, rescue)
+
+
 def _run(
-    registered: Registered, c: Configuration, device: torch.device, listener: EpochListener, pause: Callable[[], None]
+    registered: Registered,
+    c: Configuration,
+    features: FeatureSet,
+    device: torch.device,
+    listener: EpochListener,
+    pause: Callable[[], None],
 ) -> Result:
+    if source_hash(registered) != c.plugin.source_hash:
+        raise MethodError(f"the code of {c.method} has changed since this run was planned; run the same command again")
     options = registered.method.Options.model_validate(c.options)
     with products(c.numerics, device):
         return run_two_stages(
             lambda: registered.method(options),
-            _held(load_features(c.track), device, c.numerics.feature_dtype),
+            _held(features, device, c.numerics.feature_dtype),
             PROTOCOLS[c.protocol.name],
             epochs=_epochs(options),
             seed=c.seed,

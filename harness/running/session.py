@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import logging
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from avbench.harness.evaluation.two_stages import EpochDone
+from avbench.harness.printable import printable
 from avbench.harness.records.planned import PlannedRun
 from avbench.harness.records.record import RunRecord
 from avbench.harness.records.results import ResultsFolder
+from avbench.harness.records.verification import check
 from avbench.harness.running.jobs import execute_all
 from avbench.harness.running.runs import RunListener
+from avbench.harness.running.tidy import tidy_up
 
 if TYPE_CHECKING:
     import torch
+
+logger = logging.getLogger("avbench")
 
 
 def complete(
@@ -25,23 +31,44 @@ def complete(
     *,
     observe: Sequence[str] = (),
     again: Sequence[bool] = (),
+    waiting: Callable[[Sequence[int]], None] = lambda _: None,
 ) -> Iterator[tuple[int, RunRecord, bool]]:
     """The record of every run with its index, and whether it was executed now; finished ones come first.
 
-    ``again``: which runs to execute although they are finished; default none. A failed run is tried again.
+    ``again``: which runs to execute although they are finished; default none. A failed run is tried again, and so is
+    one whose record was damaged. ``waiting`` is told, once, which runs only other commands still do.
     """
-    waiting: list[int] = []
+    tidy_up(folder)
+    todo: list[int] = []
+    before: list[RunRecord | None] = []
     for index, run in enumerate(planned):
-        record = None if again and again[index] else folder.find(run.configuration)
-        if record is not None and record.finished:
+        record = folder.find(run.configuration)
+        if record is not None and not (again and again[index]) and _stands(record, run, folder):
             yield index, record, False
         else:
-            waiting.append(index)
+            todo.append(index)
+            before.append(record)
 
     def relay(position: int, done: EpochDone) -> None:
-        listener(waiting[position], done)
+        listener(todo[position], done)
 
-    if waiting:
-        todo = [planned[index] for index in waiting]
-        for position, record in execute_all(todo, folder, device, jobs, relay, observe):
-            yield waiting[position], record, True
+    def relay_waiting(positions: Sequence[int]) -> None:
+        waiting([todo[position] for position in positions])
+
+    if not todo:
+        return
+    runs = [planned[index] for index in todo]
+    try:
+        for position, record in execute_all(runs, folder, device, jobs, relay, observe, before, relay_waiting):
+            yield todo[position], record, True
+    except BaseException:
+        tidy_up(folder)  # workers may have been ended in the middle of a file
+        raise
+
+
+def _stands(record: RunRecord, run: PlannedRun, folder: ResultsFolder) -> bool:
+    """Whether a record makes its run unnecessary. Where it was damaged, that is said."""
+    if record.finished and (reasons := check(record, folder)):
+        logger.warning("%s: is repeated, its record does not verify: %s", run, printable(reasons[0]))
+        return False
+    return record.finished

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import os
 import re
-import tempfile
 from collections.abc import Container
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from avbench.harness.atomic import begun_folder, sweep
 from avbench.harness.errors import UsageError
 
 LONGEST = 32
@@ -104,9 +104,9 @@ class Package:
         target = into / self.distribution
         if target.exists() and not (target.is_dir() and not any(target.iterdir())):
             raise UsageError(f"{target} exists already: remove it, or choose another name or folder (--into).")
-        into.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{self.distribution}.", dir=into) as temporary:
-            made = Path(temporary, self.distribution)
+        with begun_folder(target) as temporary:
+            sweep(into)
+            made = temporary / self.distribution
             for path, content in self.files().items():
                 file = made / path
                 file.parent.mkdir(parents=True, exist_ok=True)

@@ -59,7 +59,7 @@ class CheckProgress:
             raise KeyboardInterrupt
         clips, classes = moved_clips(self._clips, self.device), moved_classes(self._classes, self.device)
         with random_state_kept(self.device):
-            best = method.predict(clips, classes).argmax(1)
+            best = checked_scores(method, method.predict(clips, classes), clips, classes).argmax(1)
         return float(100 * (best == torch.arange(len(classes), device=self.device)).float().mean())
 
 

@@ -72,7 +72,7 @@ def compare(first: str, second: str, folder: ResultsFolder, as_json: bool) -> No
     """Differences from FIRST to SECOND on every track and protocol that both were run on.
 
     Each is a method's name or the start of a run's identity. What is compared is the mean over seeds. Intervals and
-    p-values come from drawing classes and seeds anew, and need three seeds on either side; an interval excludes 0
+    p-values speak of other classes and other seeds, and need three seeds on either side; an interval excludes 0
     exactly where p is below 0.05. Both are for this comparison alone, without correction for others.
     """
     contents = read_folder(folder)
@@ -122,13 +122,16 @@ def sound(folder: ResultsFolder, **wanted: Sequence[str]) -> list[RunRecord]:
 
 
 def sound_of(records: Sequence[RunRecord], folder: ResultsFolder) -> list[RunRecord]:
-    """The finished ones that verify; those that do not are named on stderr."""
-    from avbench.harness.records.verification import check
+    """The finished ones that the gate lets through; the others are named on stderr."""
+    from avbench.harness.plugins.declared import contradictions
+    from avbench.harness.records.gate import judge_folder
 
+    tracks = {record.configuration.track for record in records}
+    beside = (r for r in folder.records() if isinstance(r, RunRecord) and r.configuration.track in tracks)
+    verdicts = judge_folder(folder, beside, contradictions)
     found = []
     for record in records:
-        reasons = check(record, folder)
-        if reasons:
+        if reasons := verdicts.reasons[record.identity]:
             click.echo(f"warning: left out: {describe(record)}: {printable('; '.join(reasons), 500)}", err=True)
         elif record.finished:
             found.append(record)

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Iterator
 from importlib import resources
 from importlib.metadata import version
 from pathlib import Path
 
+from avbench.harness.atomic import begun_folder
 from avbench.harness.errors import UsageError
 from avbench.harness.records.results import ResultsFolder
 from avbench.leaderboard.site import exports, feed
+from avbench.leaderboard.site.exchange import recover, take_place
 from avbench.leaderboard.site.files import MANIFEST, Manifest, hashes, write
-from avbench.leaderboard.site.gate import judge
+from avbench.leaderboard.site.gate import judge_for_site
 from avbench.leaderboard.site.model import Site, site_of
 from avbench.leaderboard.site.page import File, Page
 from avbench.leaderboard.site.pages import (
@@ -39,13 +39,13 @@ def build_site(folder: ResultsFolder, out: Path, *, processes: int = 2, url: str
     ``url``: where the site will be published, for the feed of changes. A folder that does not exist counts as empty:
     then the site shows what papers print. Raises :class:`UsageError` for a folder that holds something else.
     """
+    recover(out)
     if out.is_symlink() or (out.exists() and not (out.is_dir() and _ours(out))):
         raise UsageError(f"{out} exists and was not made by 'avbench leaderboard build'; name another folder")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as temporary:
-        staging = Path(temporary) / "site"
+    with begun_folder(out) as temporary:
+        staging = temporary / "site"
         staging.mkdir()
-        site = site_of(judge(folder, staging, processes))
+        site = site_of(judge_for_site(folder, staging, processes))
         for item in _everything(site, url):
             write(staging, item)
         manifest = Manifest(
@@ -57,9 +57,7 @@ def build_site(folder: ResultsFolder, out: Path, *, processes: int = 2, url: str
             files=hashes(staging),
         )
         write(staging, File(MANIFEST, manifest.model_dump_json(indent=1) + "\n"))
-        if out.exists():
-            shutil.move(out, Path(temporary) / "before")
-        staging.rename(out)
+        take_place(staging, out)
     return site
 
 

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from avbench.harness.errors import UsageError
 from avbench.harness.records.record import Sha256
+from avbench.leaderboard.site.exchange import recover
 from avbench.leaderboard.site.page import File, Page
 from avbench.leaderboard.site.text import environment
 
@@ -62,7 +63,11 @@ def hashes(folder: Path) -> dict[str, str]:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """The manifest of a built site. Raises :class:`UsageError` for a folder that is none."""
+    """The manifest of a built site, after what a killed build left is put right.
+
+    Raises :class:`UsageError` for a folder that is none.
+    """
+    recover(folder)
     path = folder / MANIFEST
     try:
         if path.stat().st_size > MAX_MANIFEST_BYTES:

@@ -1,13 +1,13 @@
-"""The evidence gate of the build: every record is checked, in several processes, and nothing it holds stops the build.
+"""The gate at the build of the site: records are judged in several processes, and nothing they hold stops the build.
+
+What is judged, and how, is :mod:`avbench.harness.records.gate`, the same as for every other command.
 
 Each evidence file is read once: the check, the recalls for the statistics and the run's own page come from one reading.
 """
 
 from __future__ import annotations
 
-import hashlib
 import multiprocessing
-from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -17,9 +17,10 @@ from pathlib import Path
 from avbench.harness.errors import RecordError
 from avbench.harness.evaluation.calibration import curve
 from avbench.harness.evaluation.evidence import TEST
+from avbench.harness.plugins.declared import contradictions
+from avbench.harness.records.gate import Finding, find, judge
 from avbench.harness.records.record import RunRecord
 from avbench.harness.records.results import ResultsFolder, Unreadable
-from avbench.harness.records.verification import check_tables
 from avbench.leaderboard.site import run_page as runs
 from avbench.leaderboard.site.files import write
 from avbench.leaderboard.statistics import Recalls
@@ -51,19 +52,19 @@ class Gate:
     """Of the sound records, by identity."""
     test_gains: Mapping[str, float]
     """HM points that an offset chosen on the test clips themselves would add, by identity."""
+    marks: Mapping[str, tuple[str, ...]]
+    """What must be said beside a run's number, by identity."""
 
 
 @dataclass(frozen=True, eq=False)
-class _Verdict:
-    reasons: tuple[str, ...]
+class _Examined:
+    finding: Finding
     recalls: Recalls | None = None
-    clips: str = ""
-    """Hash of how many test clips of which class were evaluated."""
     test_gain: float = 0.0
 
 
-def judge(folder: ResultsFolder, out: Path, processes: int) -> Gate:
-    """Check every record of a folder and write the page of every sound run below ``out``."""
+def judge_for_site(folder: ResultsFolder, out: Path, processes: int) -> Gate:
+    """Judge every record of a folder and write the page of every sound run below ``out``."""
     records: list[RunRecord] = []
     rejected: list[Rejected] = []
     for item in folder.records():
@@ -74,23 +75,30 @@ def judge(folder: ResultsFolder, out: Path, processes: int) -> Gate:
             records.append(item)
     failed = tuple(r for r in records if not r.finished)
     finished = [r for r in records if r.finished]
-    verdicts = dict(zip((r.identity for r in finished), _verdicts(finished, folder, out, processes), strict=True))
-    reasons = {identity: verdict.reasons for identity, verdict in verdicts.items()}
-    standing = [r for r in finished if not reasons[r.identity]]
-    reasons |= _copies(standing)
-    reasons |= _other_clips([r for r in standing if not reasons[r.identity]], verdicts)
+    examined = _examine_all(finished, folder, out, processes)
+    verdicts = judge(e.finding for e in examined)
     for record in finished:
-        if reasons[record.identity]:
+        if reasons := verdicts.reasons[record.identity]:
             runs.remove(record, out)
             where = _where(folder.path(record.configuration), folder)
-            rejected.append(Rejected(where, record.configuration.method, reasons[record.identity][:MAX_REASONS]))
-    sound = tuple(r for r in finished if not reasons[r.identity])
-    recalls = {r.identity: found for r in sound if (found := verdicts[r.identity].recalls) is not None}
-    gains = {r.identity: verdicts[r.identity].test_gain for r in sound}
-    return Gate(sound, failed, tuple(sorted(rejected, key=lambda r: r.where)), recalls, gains)
+            shown = tuple(
+                reason.replace(str(folder.path(record.configuration).with_suffix("")), where) for reason in reasons
+            )
+            rejected.append(Rejected(where, record.configuration.method, shown[:MAX_REASONS]))
+        elif marks := verdicts.marks.get(record.identity):  # known only now: its page is written anew
+            _examine(record, folder.root, out, marks)
+    sound = [e for e in examined if not verdicts.reasons[e.finding.record.identity]]
+    return Gate(
+        sound=tuple(e.finding.record for e in sound),
+        failed=failed,
+        rejected=tuple(sorted(rejected, key=lambda r: r.where)),
+        recalls={e.finding.record.identity: e.recalls for e in sound if e.recalls is not None},
+        test_gains={e.finding.record.identity: e.test_gain for e in sound},
+        marks=verdicts.marks,
+    )
 
 
-def _verdicts(records: Sequence[RunRecord], folder: ResultsFolder, out: Path, processes: int) -> list[_Verdict]:
+def _examine_all(records: Sequence[RunRecord], folder: ResultsFolder, out: Path, processes: int) -> list[_Examined]:
     work = partial(_examine, root=folder.root, out=out)
     if processes < 2 or len(records) <= FEW:
         return [work(record) for record in records]
@@ -99,56 +107,25 @@ def _verdicts(records: Sequence[RunRecord], folder: ResultsFolder, out: Path, pr
         return list(pool.map(work, records, chunksize=16))
 
 
-def _examine(record: RunRecord, root: Path, out: Path) -> _Verdict:
+def _examine(record: RunRecord, root: Path, out: Path, marks: Sequence[str] = ()) -> _Examined:
     folder = ResultsFolder(root)
     try:
         tables = folder.evidence(record)
-        if reasons := check_tables(record, tables):
-            return _Verdict(tuple(reasons))
+        finding = find(record, tables, contradictions)
+        if finding.reasons:
+            return _Examined(finding)
         assert record.outcome is not None
         whole = curve(tables[TEST], allow_empty=bool(record.warnings))
-        for file in runs.files(record, tables[TEST], whole):
+        for file in runs.files(record, tables[TEST], whole, marks):
             write(out, file)
-        clips = hashlib.sha256(tables[TEST].classes.tobytes() + tables[TEST].class_clips.tobytes()).hexdigest()
         gain = float(whole.hm.max()) - record.outcome.metrics.HM
-        return _Verdict((), Recalls.of(tables[TEST], record.outcome.offset), clips, gain)
+        return _Examined(finding, Recalls.of(tables[TEST], record.outcome.offset), gain)
     except RecordError as error:
-        path = folder.path(record.configuration).with_suffix("")
-        return _Verdict((str(error).replace(str(path), _where(path, folder)),))
+        return _Examined(Finding(record, (str(error),)))
     except OSError:  # the site cannot be written: no fault of the record
         raise
     except Exception as error:  # a stranger's record must not stop the build; the reason is listed
-        return _Verdict((f"cannot be checked: {type(error).__name__}",))
-
-
-def _copies(records: Sequence[RunRecord]) -> dict[str, tuple[str, ...]]:
-    """Bit-identical evidence under the names of several methods: one of them is a copy, and no number tells which."""
-    owners: dict[str, set[str]] = defaultdict(set)
-    for record in records:
-        assert record.outcome is not None
-        owners[record.outcome.evidence].add(record.configuration.method)
-    return {
-        r.identity: (f"the same evidence stands under the names of {', '.join(sorted(names))}",)
-        for r in records
-        if r.outcome is not None and len(names := owners[r.outcome.evidence]) > 1
-    }
-
-
-def _other_clips(records: Sequence[RunRecord], verdicts: Mapping[str, _Verdict]) -> dict[str, tuple[str, ...]]:
-    """Records that state the same features as most others, but were evaluated on other clips."""
-    groups: dict[tuple[bool, str, str], list[RunRecord]] = defaultdict(list)
-    for record in records:
-        c = record.configuration
-        groups[record.simulated, str(c.track), c.feature_hash].append(record)
-    found: dict[str, tuple[str, ...]] = {}
-    for members in groups.values():
-        counts = Counter(verdicts[r.identity].clips for r in members)
-        usual = max(sorted(counts), key=counts.__getitem__)
-        for record in members:
-            if verdicts[record.identity].clips != usual:
-                text = f"its test clips are not those of the {counts[usual]} other runs on the same features"
-                found[record.identity] = (text,)
-    return found
+        return _Examined(Finding(record, (f"cannot be checked: {type(error).__name__}",)))
 
 
 def _where(path: Path, folder: ResultsFolder) -> str:

@@ -96,7 +96,7 @@ class Site:
 
 def site_of(gate: Gate) -> Site:
     """Boards, ranks and averages of the sound records. Draws its chances from fixed seeds."""
-    boards = build_boards(gate.sound, claims(), options_beyond_variant, trusted_features())
+    boards = build_boards(gate.sound, claims(), options_beyond_variant, trusted_features(), gate.marks)
     ranked = tuple(
         RankedBoard(
             board,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import subprocess
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from avbench.harness.atomic import scratch
 from avbench.harness.errors import AvbenchError, UsageError
 from avbench.leaderboard.site.files import MANIFEST, hashes, read_manifest
 
@@ -41,9 +41,9 @@ def publish_site(site: Path, remote: str, branch: str = "gh-pages", *, allow_rej
             "remove them from the results, or publish with --allow-rejected"
         )
     where = _address(remote)
-    with tempfile.TemporaryDirectory(prefix="avbench-publish-") as temporary:
-        git = _Git(Path(temporary), site)
-        git("init", "--quiet", "--bare", temporary)
+    with scratch("avbench-publish") as temporary:
+        git = _Git(temporary, site)
+        git("init", "--quiet", "--bare", str(temporary))
         git("add", "--all", "--force", ".")
         tree = git("write-tree")
         date = {"GIT_AUTHOR_DATE": manifest.updated, "GIT_COMMITTER_DATE": manifest.updated}

@@ -46,8 +46,10 @@ class Confusion:
     """Such as ``unseen as seen``; empty within one side."""
 
 
-def files(record: RunRecord, test: Evidence, whole: SeenUnseenCurve) -> Iterator[Page | File]:
-    """Everything about one sound run: its test evidence and the curve of it. Knows nothing about other runs."""
+def files(
+    record: RunRecord, test: Evidence, whole: SeenUnseenCurve, marks: Sequence[str] = ()
+) -> Iterator[Page | File]:
+    """Everything about one sound run: its test evidence and the curve of it. ``marks``: of the gate."""
     assert record.outcome is not None
     split = find_split(record)
     assert split is not None
@@ -67,6 +69,7 @@ def files(record: RunRecord, test: Evidence, whole: SeenUnseenCurve) -> Iterator
         f"{c.method} on {c.track}, seed {c.seed}",
         {
             "record": record,
+            "marks": marks,
             "links": links,
             "changes": changes,
             "command": repeat_command(record, changes),

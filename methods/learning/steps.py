@@ -45,11 +45,27 @@ class RepeatedStep:
         torch.cuda.current_stream().wait_stream(stream)
 
     def _capture(self) -> torch.cuda.CUDAGraph:
-        """Record one step. The recording computes nothing."""
+        """Record one step, with workspaces of its own. The recording computes nothing.
+
+        cuBLAS keeps a workspace for each handle and stream. The backward passes of all runs share the handle of
+        autograd's one thread, and all captures one stream; so graphs of runs in company would hold the same workspace
+        and overwrite each other's partial sums when they replay at once. Forgotten before, the workspaces are allocated
+        anew inside the graph's memory; forgotten after, nobody else takes those.
+        """
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            self.step()
+        _forget_workspaces()
+        try:
+            with torch.cuda.graph(graph):
+                self.step()
+        finally:
+            _forget_workspaces()
         return graph
+
+
+def _forget_workspaces() -> None:
+    """Let go of the workspaces of cuBLAS; each is allocated again where it is next needed. (In torch since 2.0, where
+    its own trees of graphs call it for the same reason; it has no public name.)"""
+    torch._C._cuda_clearCublasWorkspaces()
 
 
 def keep_freed_memory() -> None:

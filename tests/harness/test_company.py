@@ -15,6 +15,9 @@ from avbench.harness.evaluation.protocol import ALIGNED
 from avbench.harness.evaluation.two_stages import Result, run_two_stages
 from avbench.harness.running.company import Company, Pause
 from avbench.methods.avca import AVCA
+from avbench.methods.cjme import CJME
+from avbench.methods.hyper_alignment import HyperAlignment
+from avbench.methods.learning.training import BatchMethod
 
 CPU = torch.device("cpu")
 
@@ -125,6 +128,24 @@ def test_a_run_has_the_same_bits_alone_or_in_company(device: torch.device) -> No
     for seed, result in together:
         assert same(result, alone[seed])
     assert not same(alone[0], alone[1])
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("members", [2, 4])
+@pytest.mark.parametrize("kind", [AVCA, CJME, HyperAlignment], ids=lambda kind: kind.info.slug)
+def test_captured_graphs_share_nothing(kind: type[BatchMethod], members: int) -> None:
+    """At a size where the graphs of several runs replay at once: with one workspace for all, HM differed by points."""
+    device = torch.device("cuda")
+    features = simulated_features(clips=24, width=512).to(device)
+    options = kind.Options(epochs=2, batches_per_epoch=100, batch_size=256)
+
+    def run(seed: int, pause: Pause) -> Result:
+        return run_two_stages(lambda: kind(options), features, ALIGNED, epochs=2, seed=seed, pause=pause)
+
+    alone = [run(seed, lambda: None) for seed in range(members)]
+    calls = [lambda pause, seed=seed: run(seed, pause) for seed in range(members)]
+    for seed, result in Company[Result](device, members).results(calls):
+        assert same(result, alone[seed]), f"seed {seed}"
 
 
 def test_methods_without_epochs_take_turns_too() -> None:

@@ -1,4 +1,4 @@
-"""Peak memory of a run on stored features is those features and the model, not copies of them."""
+"""Peak memory of a run on stored features is those features, one copy of what a stage trains on, and the model."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def big() -> Draft:
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads the resident memory from /proc")
-def test_a_run_holds_its_features_once(tmp_path: Path) -> None:
+def test_a_run_holds_its_features_and_one_training_set(tmp_path: Path) -> None:
     draft = big()
     Store(tmp_path / "home" / "features").save(draft)
     features = 4 * (AUDIO + VISUAL) * sum(draft.counts.values())
@@ -68,4 +68,4 @@ def test_a_run_holds_its_features_once(tmp_path: Path) -> None:
         timeout=60,
     )
     assert done.returncode == 0, done.stderr
-    assert int(done.stdout) < 1.3 * features + 40e6, f"grew by {int(done.stdout):,} bytes; features {features:,}"
+    assert int(done.stdout) < 2.3 * features + 40e6, f"grew by {int(done.stdout):,} bytes; features {features:,}"

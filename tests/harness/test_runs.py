@@ -20,7 +20,7 @@ from avbench.harness.features.manifest import Manifest
 from avbench.harness.plugins.registry import Plugins, Registered
 from avbench.harness.records.planned import PlannedRun
 from avbench.harness.records.record import RunRecord
-from avbench.harness.records.results import ResultsFolder, Unreadable, evidence_path
+from avbench.harness.records.results import ResultsFolder, Unreadable
 from avbench.harness.records.verification import check
 from avbench.harness.running import runs
 from avbench.harness.running.runs import execute, plan
@@ -51,7 +51,7 @@ class Interrupted(Ridge):
 def simulated_world(monkeypatch: pytest.MonkeyPatch) -> None:
     features = simulated_features()
 
-    def load(_: Track) -> FeatureSet:
+    def load(_: Track, _hash: str) -> FeatureSet:
         return features
 
     def manifest(_: Track) -> Manifest:
@@ -60,7 +60,7 @@ def simulated_world(monkeypatch: pytest.MonkeyPatch) -> None:
     methods = {m.info.slug: Registered(m, "tests", "1.0") for m in (Ridge, Fails, Interrupted)}
     world = Plugins(methods=methods)
     monkeypatch.setattr(runs, "plugins", lambda: world)
-    monkeypatch.setattr(runs, "load_features", load)
+    monkeypatch.setattr(runs, "planned_features", load)
     monkeypatch.setattr(runs, "feature_manifest", manifest)
     monkeypatch.setattr(Fails, "cured", False)
 
@@ -76,7 +76,7 @@ def without_times(record: RunRecord) -> dict[str, Any]:
 def test_two_runs_of_one_configuration_are_identical_but_for_times(tmp_path: Path) -> None:
     first, second = (execute(planned(), ResultsFolder(tmp_path / n), CPU) for n in "ab")
     assert without_times(first) == without_times(second)
-    files = [evidence_path(ResultsFolder(tmp_path / n).path(first.configuration)).read_bytes() for n in "ab"]
+    files = [ResultsFolder(tmp_path / n).evidence_bytes(first) for n in "ab"]
     assert files[0] == files[1]
 
 
@@ -141,7 +141,7 @@ def test_simulated_features_mark_the_record(tmp_path: Path) -> None:
 def test_a_run_whose_evidence_is_gone_or_changed_is_repeated(tmp_path: Path) -> None:
     folder = ResultsFolder(tmp_path)
     record = execute(planned(), folder, CPU)
-    path = evidence_path(folder.path(record.configuration))
+    path = folder.evidence_path(record)
     content = path.read_bytes()
     path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     with pytest.raises(RecordError, match="hash differs"):

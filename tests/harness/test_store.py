@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -17,12 +18,14 @@ import torch
 from numpy.typing import NDArray
 from simulated_archive import snapshot
 
+from avbench.harness.atomic import FOREIGN_SECONDS
 from avbench.harness.errors import DataError, UsageError
 from avbench.harness.evaluation.protocol import ALIGNED
 from avbench.harness.evaluation.stages import stage_data
 from avbench.harness.features.draft import ClipGroup, Draft
-from avbench.harness.features.store import LEFTOVER_SECONDS, Store
+from avbench.harness.features.store import Store
 from avbench.harness.features.tensorfile import Layout, TensorFile
+from avbench.harness.owner import me
 from avbench.harness.tracks import Track
 from avbench.splits import PARTS, SplitClass, load_split
 
@@ -56,7 +59,8 @@ def store(tmp_path: Path) -> Store:
 
 
 def files(store: Store) -> tuple[Path, Path]:
-    return store.root / "ucf" / "tiny.safetensors", store.root / "ucf" / "tiny.json"
+    (data,) = (store.root / "ucf").glob("tiny*.safetensors")
+    return data, store.root / "ucf" / "tiny.json"
 
 
 def test_round_trip(store: Store) -> None:
@@ -76,7 +80,7 @@ def test_round_trip(store: Store) -> None:
     assert stored.incomplete
 
 
-def test_parts_lie_in_order_and_stage_2_training_is_a_view(store: Store) -> None:
+def test_parts_lie_in_order(store: Store) -> None:
     store.save(tiny())
     stored = store.load(TRACK)
     assert list(stored.rows) == list(PARTS)
@@ -85,8 +89,19 @@ def test_parts_lie_in_order_and_stage_2_training_is_a_view(store: Store) -> None
     for stage, last in ((1, "train"), (2, "val_unseen")):
         training = stage_data(stored, ALIGNED, stage=stage).training_set(unseen_names=False)  # type: ignore[arg-type]
         assert len(training.clips.audio) == stored.rows[last].stop
-        assert training.clips.audio.data_ptr() == stored.audio.data_ptr()
-        assert training.clips.visual.data_ptr() == stored.visual.data_ptr()
+
+
+def test_a_file_with_other_bits_is_not_loaded(store: Store) -> None:
+    store.save(tiny())
+    audio = store.load(TRACK).audio.numpy().tobytes()
+    path, _ = files(store)
+    content = path.read_bytes()
+    begin = content.index(audio)
+    flipped = bytes(byte ^ 0x80 if place % 4 == 3 else byte for place, byte in enumerate(audio))
+    path.unlink()  # the mapped one stays as it was
+    path.write_bytes(content[:begin] + flipped + content[begin + len(audio) :])
+    with pytest.raises(DataError, match="was changed or damaged"):
+        store.load(TRACK)
 
 
 def test_equal_features_have_equal_bytes_wherever_they_come_from(tmp_path: Path) -> None:
@@ -161,18 +176,72 @@ def test_two_at_once_leave_one_sound_feature_set(store: Store) -> None:
     assert len(snapshot(store.root)) == 2
 
 
-def test_what_a_killed_import_left_is_swept_later(store: Store) -> None:
-    import os
-
+def test_what_a_killed_import_left_is_swept_at_once(store: Store) -> None:
     store.save(tiny())
-    old, young = (store.root / "ucf" / f".tiny.safetensors.{name}" for name in ("old", "young"))
+    folder = store.root / "ucf"
+    dead, living = (folder / f".tiny.{owner}-0.part" for owner in (replace(me(), pid=2**22 + 1), me()))
+    for path in (dead, living):
+        path.write_bytes(b"x")
+    assert store.tracks() == (TRACK,)
+    assert store.tidy() == 1
+    assert (dead.exists(), living.exists()) == (False, True)
+
+
+def test_what_an_earlier_version_left_is_swept_after_a_day(store: Store) -> None:
+    store.save(tiny())
+    old, young = (store.root / "ucf" / f".tiny.safetensors.{name}" for name in ("aaaaaaaa", "bbbbbbbb"))
     for path in (old, young):
         path.write_bytes(b"x")
-    past = old.stat().st_mtime - LEFTOVER_SECONDS - 1
+    past = old.stat().st_mtime - FOREIGN_SECONDS - 1
     os.utime(old, (past, past))
-    assert store.tracks() == (TRACK,)
-    store.save(tiny(), replace=True)
+    store.tidy()
     assert (old.exists(), young.exists()) == (False, True)
+
+
+def test_the_store_of_an_earlier_version_is_read_and_replaced(store: Store) -> None:
+    store.save(tiny())
+    data, _ = files(store)
+    earlier = data.rename(data.with_name("tiny.safetensors"))
+    assert store.load(TRACK).manifest == store.manifest(TRACK)
+    assert store.size(TRACK) == sum(p.stat().st_size for p in files(store))
+    store.tidy()
+    assert earlier.exists()
+    store.save(tiny(seed=1), replace=True)
+    assert not earlier.exists()
+    store.remove(TRACK)
+    assert snapshot(store.root) == {}
+
+
+def test_two_that_add_different_features_at_once_are_told_apart(store: Store) -> None:
+    """Both saw that nothing was installed; one takes the place, the other is told."""
+    first, second = tiny(), tiny(seed=1)
+
+    def meanwhile() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        if not store.tracks():
+            store.save(second)
+        return first.groups[0].read()
+
+    late = replace(first, groups=(replace(first.groups[0], read=meanwhile), *first.groups[1:]))
+    with pytest.raises(DataError, match="installed already"):
+        store.save(late)
+    kept = Store(store.root.parent / "other").save(second)
+    assert store.manifest(TRACK) == kept
+    assert store.load(TRACK).manifest == kept
+    assert len(snapshot(store.root)) == 2
+
+
+def test_a_store_that_cannot_be_looked_into_is_no_empty_store(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.save(tiny())
+    listdir = os.listdir
+
+    def refused(path: Any) -> list[str]:
+        if Path(path) == store.root / "ucf":
+            raise PermissionError(13, "Permission denied", str(path))
+        return listdir(path)
+
+    monkeypatch.setattr(os, "listdir", refused)
+    with pytest.raises(DataError, match="cannot be looked into"):
+        store.tracks()
 
 
 @pytest.mark.parametrize(
@@ -284,7 +353,9 @@ def test_a_clip_in_a_part_where_its_class_has_no_place(store: Store) -> None:
     unseen = draft.split.find("ShavingBeard")
     misplaced = replace(draft.groups[0], owner=unseen)
     store.save(replace(draft, groups=(misplaced, *draft.groups[1:])))
-    with pytest.raises(DataError, match=r"tiny\.safetensors: train holds clips of classes that do not belong there"):
+    with pytest.raises(
+        DataError, match=r"tiny@\w+\.safetensors: train holds clips of classes that do not belong there"
+    ):
         store.load(TRACK)
 
 
@@ -329,7 +400,7 @@ def test_a_broken_manifest(content: bytes, message: str, store: Store) -> None:
         ({"unknown": 1}, "broken manifest"),
         ({"content_hash": "0"}, "broken manifest"),
         ({"audio_dim": 7}, "does not belong to its manifest"),
-        ({"content_hash": "0" * 64}, "does not belong to its manifest"),
+        ({"content_hash": "0" * 64}, r"tiny@0{12}\.safetensors: damaged or missing"),
         ({"counts": dict.fromkeys(PARTS, 1)}, "does not belong to its manifest"),
     ],
 )
@@ -349,7 +420,7 @@ def test_a_broken_or_missing_data_file(content: bytes | None, store: Store) -> N
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(
-        DataError, match=r"tiny\.safetensors: damaged or missing .*'avbench data remove ucf/tiny', then"
+        DataError, match=r"tiny@\w+\.safetensors: damaged or missing .*'avbench data remove ucf/tiny', then"
     ):
         store.load(TRACK)
 

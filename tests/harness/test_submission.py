@@ -11,7 +11,7 @@ from simulated_results import altered, configuration_of, many_runs, reconfigured
 from avbench.harness.errors import AvbenchError, RecordError, UsageError
 from avbench.harness.records import submission
 from avbench.harness.records.record import RunRecord
-from avbench.harness.records.results import ResultsFolder, evidence_path
+from avbench.harness.records.results import ResultsFolder
 from avbench.harness.records.submission import accept_submission, write_submission
 from avbench.harness.tracks import Track
 
@@ -44,7 +44,8 @@ def zipped(path: Path, members: dict[str, bytes], change: Callable[[zipfile.ZipI
 
 def members_of(folder: ResultsFolder, record: RunRecord) -> dict[str, bytes]:
     path = folder.path(record.configuration)
-    return {p.relative_to(folder.root).as_posix(): p.read_bytes() for p in (path, evidence_path(path))}
+    name = path.relative_to(folder.root).as_posix()
+    return {name: path.read_bytes(), name.replace(".json", ".safetensors"): folder.evidence_bytes(record)}
 
 
 def test_what_is_packed_is_accepted_once(tmp_path: Path, folder: ResultsFolder, records: list[RunRecord]) -> None:
@@ -68,7 +69,7 @@ def test_equal_runs_pack_to_equal_bytes(tmp_path: Path, folder: ResultsFolder, r
 def test_only_sound_finished_runs_are_packed(tmp_path: Path, folder: ResultsFolder, records: list[RunRecord]) -> None:
     with pytest.raises(UsageError, match="no finished runs"):
         write_submission(tmp_path / "s.zip", [], folder)
-    evidence_path(folder.path(records[0].configuration)).unlink()
+    folder.evidence_path(records[0]).unlink()
     with pytest.raises(RecordError, match="missing"):
         write_submission(tmp_path / "s.zip", records, folder)
     failed = record_of(configuration_of("avca", UCF, "aligned", 7))
@@ -94,7 +95,7 @@ def test_another_content_under_a_filed_identity_is_refused(
 ) -> None:
     before = members_of(folder, records[0])
     changed = records[0].model_copy(update={"variant": "better"})
-    store(tmp_path / "theirs", [(changed, evidence_path(folder.path(changed.configuration)).read_bytes())])
+    store(tmp_path / "theirs", [(changed, folder.evidence_path(changed).read_bytes())])
     write_submission(tmp_path / "s.zip", [changed], ResultsFolder(tmp_path / "theirs"))
     with pytest.raises(RecordError, match="filed already"):
         accept_submission(tmp_path / "s.zip", folder)
@@ -112,8 +113,9 @@ def test_a_finished_run_replaces_a_failed_one(tmp_path: Path, folder: ResultsFol
 def test_evidence_of_another_methods_run_is_refused(
     tmp_path: Path, folder: ResultsFolder, records: list[RunRecord]
 ) -> None:
-    stolen = reconfigured(records[0], method="mine")
-    theirs = store(tmp_path / "theirs", [(stolen, evidence_path(folder.path(records[0].configuration)).read_bytes())])
+    other = records[0].configuration.plugin.model_copy(update={"distribution": "mine"})
+    stolen = reconfigured(records[0], method="mine", plugin=other)
+    theirs = store(tmp_path / "theirs", [(stolen, folder.evidence_path(records[0]).read_bytes())])
     write_submission(tmp_path / "s.zip", [stolen], theirs)
     with pytest.raises(RecordError, match=f"that of a run of method {records[0].configuration.method}"):
         accept_submission(tmp_path / "s.zip", folder)

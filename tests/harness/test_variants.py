@@ -73,7 +73,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Plugins:
     methods = {"ridge": Registered(Ridge, "tests", "1.0")}
     found = Plugins(methods=methods, variants=[STRONG, WEAK, AGAIN])
     monkeypatch.setattr(runs, "plugins", lambda: found)
-    monkeypatch.setattr(runs, "load_features", lambda _: features)
+    monkeypatch.setattr(runs, "planned_features", lambda *_: features)
     monkeypatch.setattr(runs, "feature_manifest", lambda _: features.manifest)
     return found
 

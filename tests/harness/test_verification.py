@@ -108,16 +108,16 @@ def test_a_later_epoch_that_is_better_by_rounding_only_is_not_the_best(tmp_path:
 
 
 def _no_evidence(folder: ResultsFolder, record: RunRecord) -> None:
-    folder.path(record.configuration).with_suffix(".safetensors").unlink()
+    folder.evidence_path(record).unlink()
 
 
 def _truncated(folder: ResultsFolder, record: RunRecord) -> None:
-    path = folder.path(record.configuration).with_suffix(".safetensors")
+    path = folder.evidence_path(record)
     path.write_bytes(path.read_bytes()[:-10])
 
 
 def _linked(folder: ResultsFolder, record: RunRecord) -> None:
-    path = folder.path(record.configuration).with_suffix(".safetensors")
+    path = folder.evidence_path(record)
     path.rename(folder.root / "elsewhere")
     path.symlink_to(folder.root / "elsewhere")
 
@@ -160,17 +160,24 @@ def test_dropped_clips_are_found_unless_they_are_declared(tmp_path: Path) -> Non
     cheat, smaller = with_tables(record, {**tables, "test": kept(test, np.delete(np.arange(test.label.size), wrong))})
     (reason,) = reasons(tmp_path / "1", cheat, smaller)
     assert reason.startswith("test: clips differ from the split in 1 classes")
-    declared = cheat.model_copy(update={"warnings": ["1 clip is missing"]})
-    assert reasons(tmp_path / "2", declared, smaller) == []
+    part = "test_seen" if test.is_seen[wrong[0]] else "test_unseen"
+    clips = int((test.is_seen == test.is_seen[wrong[0]]).sum())
+    words = f"{part}: {clips - 1:,} clips, the split has {clips:,}, so 1 too few"
+    assert reasons(tmp_path / "2", cheat.model_copy(update={"warnings": [words]}), smaller) == []
+    invented = cheat.model_copy(update={"warnings": ["1 clip is missing"]})
+    (reason,) = reasons(tmp_path / "3", invented, smaller)
+    assert "no warning of the import says so" in reason
 
 
 def test_repeated_clips_are_found_on_any_real_features(tmp_path: Path) -> None:
     record, evidence = simulated_run("avca", Track("ucf", "imagebind"))
     tables = unpack_evidence(evidence, "test")
     right = np.flatnonzero(tables["test"].seen_class == tables["test"].label)
-    everything = np.concatenate([np.arange(tables["test"].label.size), right])
-    (reason,) = reasons(tmp_path, *with_tables(record, {**tables, "test": kept(tables["test"], everything)}))
-    assert "clips differ from the split" in reason
+    everything = np.sort(np.concatenate([np.arange(tables["test"].label.size), right]))
+    everything = everything[np.argsort(~tables["test"].is_seen[everything], kind="stable")]
+    found = reasons(tmp_path, *with_tables(record, {**tables, "test": kept(tables["test"], everything)}))
+    assert any("clips differ from the split" in reason for reason in found)
+    assert any("have the very scores of another clip" in reason for reason in found)
 
 
 def test_a_class_without_clips_is_a_reason(tmp_path: Path) -> None:

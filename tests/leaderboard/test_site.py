@@ -16,7 +16,7 @@ from simulated_results import simulated_run, store
 from simulated_site import METHODS, UCF, Document, results
 
 from avbench.harness.errors import UsageError
-from avbench.harness.plugins.registry import Loaded, Plugins
+from avbench.harness.plugins.registry import Loaded, Plugins, plugins
 from avbench.harness.plugins.site_page import SitePage
 from avbench.harness.records.results import ResultsFolder
 from avbench.harness.tracks import Track
@@ -391,3 +391,18 @@ def test_pages_of_packages_stand_in_the_frame_and_on_the_front_page(
     assert "../index.html" in page.links
     assert "<p id='counts'>1 runs</p>" in (tmp_path / "out" / "more" / "counts.html").read_text("utf-8")
     assert "more/counts.html" in Document((tmp_path / "out" / "index.html").read_text("utf-8")).links
+
+
+def test_two_methods_with_one_result_both_stand_and_say_so(tmp_path: Path) -> None:
+    """As AVCA and Hyper-alignment do under as-published."""
+    options = [plugins().method(m).method.Options.effective(UCF, "as-published") for m in ("avca", "hyper-alignment")]
+    one, evidence = simulated_run("avca", UCF, "as-published", options=options[0].model_dump(mode="json"))
+    other, _ = simulated_run("hyper-alignment", UCF, "as-published", options=options[1].model_dump(mode="json"))
+    twin = other.model_copy(update={"outcome": one.outcome})
+    site = build_site(store(tmp_path / "results", [(one, evidence), (twin, evidence)]), tmp_path / "site", processes=1)
+    assert len(site.gate.sound) == 2
+    board = (tmp_path / "site" / "boards/ucf/main/as-published-v1.html").read_text("utf-8")
+    page = (tmp_path / "site" / links.run(one)).read_text("utf-8")
+    assert "identical to hyper-alignment" in board
+    assert "identical to avca" in board
+    assert "identical to hyper-alignment" in page

@@ -13,7 +13,7 @@ from simulated_results import OPTIONS, altered, configuration_of, reconfigured, 
 from simulated_site import Document
 
 from avbench.harness.records.record import Environment, Failure, Measured, RunRecord
-from avbench.harness.records.results import ResultsFolder, evidence_path
+from avbench.harness.records.results import ResultsFolder
 from avbench.harness.tracks import Track
 from avbench.leaderboard.site import build_site
 from avbench.leaderboard.site.files import hashes
@@ -41,7 +41,7 @@ def write_raw(root: Path, record: RunRecord, evidence: bytes, **changes: Any) ->
     path = ResultsFolder(root / "results").path(record.configuration)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(data))
-    evidence_path(path).write_bytes(evidence)
+    path.with_suffix(".safetensors").write_bytes(evidence)
     return path
 
 
@@ -169,11 +169,11 @@ def test_dishonest_records_are_listed(case: str, reason: str, tmp_path: Path) ->
 
 def test_missing_and_huge_evidence_and_links(tmp_path: Path) -> None:
     folder = store(tmp_path / "results", [simulated_run(m, UCF) for m in ("gone", "huge", "link", "good")])
-    files = {r.configuration.method: folder.path(r.configuration) for r in folder.records() if isinstance(r, RunRecord)}
-    evidence_path(files["gone"]).unlink()
-    os.truncate(evidence_path(files["huge"]), 200 * 2**20)
-    evidence_path(files["link"]).unlink()
-    evidence_path(files["link"]).symlink_to("/dev/zero")
+    files = {r.configuration.method: folder.evidence_path(r) for r in folder.records() if isinstance(r, RunRecord)}
+    files["gone"].unlink()
+    os.truncate(files["huge"], 200 * 2**20)
+    files["link"].unlink()
+    files["link"].symlink_to("/dev/zero")
     big = tmp_path / "results" / "big.json"
     big.touch()
     os.truncate(big, 200 * 2**20)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import pytest
@@ -45,6 +47,60 @@ def test_the_captured_graph_trains_like_plain_steps(monkeypatch: pytest.MonkeyPa
     for name, tensor in plain.items():
         if "running" in name or "weight" in name:
             assert torch.allclose(graphed[name], tensor, rtol=1e-2, atol=1e-3), name
+
+
+class RecordedCuda:
+    """Stands in for torch's CUDA calls on a machine without such a device, and writes down their order."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.calls: list[str] = []
+        monkeypatch.setattr(torch.cuda, "CUDAGraph", lambda: self)
+        monkeypatch.setattr(torch.cuda, "graph", lambda _: self._during("capture"))
+        monkeypatch.setattr(torch.cuda, "device", lambda _: nullcontext())
+        monkeypatch.setattr(steps.RepeatedStep, "_run_on_side_stream", lambda step: step.step())
+        forget = lambda: self.calls.append("workspaces forgotten")  # noqa: E731
+        monkeypatch.setattr(torch._C, "_cuda_clearCublasWorkspaces", forget, raising=False)
+
+    @contextmanager
+    def _during(self, what: str) -> Iterator[None]:
+        self.calls.append(f"{what} begins")
+        try:
+            yield
+        finally:
+            self.calls.append(f"{what} ends")
+
+    def replay(self) -> None:
+        self.calls.append("replay")
+
+
+def test_a_capture_shares_no_workspace(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither one that was there before (another graph may hold it), nor does it leave its own for others to take."""
+    cuda = RecordedCuda(monkeypatch)
+    step = steps.RepeatedStep(lambda: cuda.calls.append("step"), torch.device("cuda"))
+    for _ in range(steps.WARM_UP + 2):
+        step()
+    assert cuda.calls == [
+        *["step"] * steps.WARM_UP,
+        "workspaces forgotten",
+        "capture begins",
+        "step",
+        "capture ends",
+        "workspaces forgotten",
+        "replay",
+        "replay",
+    ]
+
+
+def test_a_capture_that_fails_leaves_no_workspace(monkeypatch: pytest.MonkeyPatch) -> None:
+    cuda = RecordedCuda(monkeypatch)
+    monkeypatch.setattr(steps, "WARM_UP", 0)
+
+    def fails() -> None:
+        raise RuntimeError("no luck")
+
+    with pytest.raises(RuntimeError, match="no luck"):
+        steps.RepeatedStep(fails, torch.device("cuda"))()
+    assert cuda.calls[-1] == "workspaces forgotten"
 
 
 @pytest.mark.cuda

@@ -1,0 +1,117 @@
+"""What code a module can reach: followed through its imports, without running more than the packages above them."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+from collections.abc import Callable, Iterable, Iterator
+from importlib.machinery import EXTENSION_SUFFIXES, ModuleSpec
+from pathlib import Path
+
+from avbench.harness.errors import MethodError
+
+DYNAMIC = {"__import__", "exec", "eval", "import_module", "spec_from_file_location", "run_path", "run_module"}
+"""Calls by which a module can load what no import statement names; then all modules of its package count."""
+
+
+def reachable(start: Iterable[str], own: Callable[[str], bool]) -> tuple[dict[str, Path], set[str]]:
+    """The files of the modules that ``own`` admits, by name, and the top-level names of all others.
+
+    Packages above a module count as imported, as Python imports them. Raises :class:`MethodError` for a module without
+    a file that can be read: bytecode alone, an archive, or one made in memory.
+    """
+    found: dict[str, Path] = {}
+    foreign: set[str] = set()
+    seen: set[str] = set()
+    waiting = list(start)
+    while waiting:
+        name = waiting.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        if not own(name):
+            foreign.add(name.partition(".")[0])
+            continue
+        spec = _spec(name)
+        if spec is None:
+            continue
+        waiting.extend(_parents(name))
+        file = _file(spec)
+        if file is None:
+            continue
+        found[name] = file
+        if file.suffix == ".py":
+            waiting.extend(_imports(file, spec))
+    return found, foreign
+
+
+def _parents(name: str) -> Iterator[str]:
+    while name := name.rpartition(".")[0]:
+        yield name
+
+
+def _spec(name: str) -> ModuleSpec | None:
+    """None for a name that is imported from a module but is no module."""
+    try:
+        return importlib.util.find_spec(name)
+    except ModuleNotFoundError:
+        return None
+    except ValueError:
+        raise MethodError(f"module {name!r} was made in memory: its code cannot be identified") from None
+    except Exception as error:
+        raise MethodError(f"module {name!r} cannot be found: {type(error).__name__}: {error}") from None
+
+
+def _file(spec: ModuleSpec) -> Path | None:
+    """The file of a module; None for a namespace package, which has none."""
+    if spec.origin is None and spec.submodule_search_locations is not None:
+        return None
+    file = Path(spec.origin or "")
+    if not spec.has_location or not file.is_file() or not spec.origin.endswith((".py", *EXTENSION_SUFFIXES)):  # type: ignore[union-attr]
+        raise MethodError(
+            f"module {spec.name!r} has no source to identify it by ({spec.origin or 'no file'}); install it as source"
+        )
+    return file
+
+
+def _imports(file: Path, spec: ModuleSpec) -> set[str]:
+    """The names that a module imports, modules or not; of a module that loads others by name, all beside it too."""
+    try:
+        tree = ast.parse(file.read_bytes())
+    except (SyntaxError, ValueError) as error:
+        raise MethodError(f"{file}: cannot be read as Python ({error})") from None
+    is_package = spec.submodule_search_locations is not None
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                parents = spec.name.split(".")[: len(spec.name.split(".")) - node.level + is_package]
+                base = ".".join([*parents, base] if base else parents)
+            names.add(base)
+            names.update(f"{base}.{alias.name}" for alias in node.names)
+    if any(_name(node) in DYNAMIC for node in ast.walk(tree)):
+        names.update(_beside(file, spec.name, is_package))
+    return names
+
+
+def _name(node: ast.AST) -> str | None:
+    if isinstance(node, ast.Name):
+        return node.id
+    if isinstance(node, ast.Attribute) and node.attr not in ("exec", "eval"):  # those are names of other things too
+        return node.attr
+    return None
+
+
+def _beside(file: Path, name: str, is_package: bool) -> Iterator[str]:
+    """All modules of the topmost package that holds a module; none for a module in no package."""
+    depth = name.count(".") + is_package
+    if not depth:
+        return
+    root = file.parents[depth - 1]
+    top = name.partition(".")[0]
+    for path in sorted(root.rglob("*.py")):
+        parts = path.relative_to(root).with_suffix("").parts
+        yield ".".join([top, *(parts[:-1] if parts[-1] == "__init__" else parts)])

@@ -1,0 +1,133 @@
+"""Claims: who does a run, so that any number of commands share one results folder, and its work.
+
+A claim is a file ``<results>/.claims/<identity>`` that names its owner, made before a run starts and deleted after it.
+The claim of a dead process is taken over. Whether a process on another machine lives is seen by its heartbeat, the
+time of the file, against the clock of the file system that both share. Knows no torch.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from contextlib import suppress
+from pathlib import Path
+
+from avbench.harness.atomic import begun, sweep
+from avbench.harness.owner import Owner, me
+
+HEARTBEAT_SECONDS = 20.0
+SILENT_SECONDS = 180.0
+"""A claimant on another machine that was not heard of for so long is dead; network file systems may show old times."""
+
+
+class Claims:
+    """The claims on the runs of one results folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.folder = root / ".claims"
+
+    def claim(self, identity: str) -> Claim | None:
+        """Claim a run for this process, until the claim is released. None while another process has it.
+
+        Raises OSError where the folder cannot be written to.
+        """
+        path = self.folder / identity
+        return Claim(path) if self._take(path) else None
+
+    def owner(self, identity: str) -> Owner | None:
+        """Who does a run now, as far as can be known."""
+        path = self.folder / identity
+        owner = _read(path)
+        return owner if owner is not None and self._alive(path, owner) else None
+
+    def sweep(self) -> None:
+        """Delete the claims of the dead. Never fails."""
+        sweep(self.folder)
+        with suppress(OSError):
+            for path in sorted(self.folder.iterdir()):
+                if not path.name.startswith(".") and self._take(path):
+                    _leave(path)
+            self.folder.rmdir()
+
+    def _take(self, path: Path) -> bool:
+        """Make a claim file, or take it over from the dead.
+
+        Of several that see the same dead owner, only the one that holds a claim on the claim may delete it.
+        """
+        if self._make(path):
+            return True
+        dead = _read(path)
+        if dead is not None and self._alive(path, dead):
+            return False
+        right = path.with_name(f"{path.name}~")
+        if not self._take(right):
+            return False
+        try:
+            if _read(path) == dead:
+                path.unlink(missing_ok=True)
+            return self._make(path)
+        finally:
+            right.unlink(missing_ok=True)
+
+    def _make(self, path: Path) -> bool:
+        while True:
+            try:
+                with begun(path) as made:
+                    made.stream.write(str(me()).encode())
+                    made.becomes(path, replace=False)
+                return True
+            except FileExistsError:
+                return False
+            except FileNotFoundError:  # another process has just deleted the empty folder
+                continue
+
+    def _alive(self, path: Path, owner: Owner) -> bool:
+        if owner.here:
+            return not owner.dead
+        try:
+            with begun(path.with_name("clock")) as clock:
+                now = os.fstat(clock.stream.fileno()).st_mtime
+            return now - path.stat().st_mtime < SILENT_SECONDS
+        except FileNotFoundError:
+            return False
+
+
+class Claim:
+    """A claim that this process has. A thread keeps it fresh for other machines until it is released."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._released = threading.Event()
+        threading.Thread(target=self._beat, daemon=True).start()
+
+    def release(self) -> None:
+        """Let others have the run."""
+        self._released.set()
+        if _read(self._path) == me():
+            _leave(self._path)
+
+    def __enter__(self) -> Claim:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+    def _beat(self) -> None:
+        while not self._released.wait(HEARTBEAT_SECONDS):
+            with suppress(OSError):
+                os.utime(self._path)
+
+
+def _read(path: Path) -> Owner | None:
+    """The owner that a claim names; None where there is none, or none that can be read."""
+    try:
+        return Owner.parse(path.read_text("utf-8", "replace"))
+    except OSError:
+        return None
+
+
+def _leave(path: Path) -> None:
+    """Delete a claim, and the folder with the last one."""
+    with suppress(OSError):
+        path.unlink()
+        path.parent.rmdir()

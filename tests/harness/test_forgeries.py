@@ -1,0 +1,381 @@
+"""Forged submissions, made of simulated records: each is refused, and by which rule, or needs training to unmask.
+
+Every forgery is self-consistent as far as its author could make it. A genuine run of the same method and features is
+filed already. The table in docs/trust.md is the list below.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from simulated_results import altered, reconfigured, simulated_run, store
+
+from avbench.harness.errors import RecordError
+from avbench.harness.evaluation.evidence import Evidence
+from avbench.harness.evaluation.metrics import evaluate
+from avbench.harness.plugins.declared import contradictions
+from avbench.harness.plugins.registry import plugins
+from avbench.harness.records.gate import SAME_SEEDS, judge_folder
+from avbench.harness.records.record import Metrics, ProtocolVersion, RunRecord, parse_record
+from avbench.harness.records.results import ResultsFolder, pack_evidence, unpack_evidence
+from avbench.harness.records.submission import accept_submission, write_submission
+from avbench.harness.tracks import Track
+
+UCF = Track("ucf", "main")
+Run = tuple[RunRecord, bytes]
+DOCS = Path(__file__).parents[2] / "docs" / "trust.md"
+
+
+def genuine(method: str = "avca", track: Track = UCF, seed: int = 0, **options: Any) -> Run:
+    presets = plugins().method(method).method.Options.effective(track, "aligned", options).model_dump(mode="json")
+    return simulated_run(method, track, seed=seed, options=presets, clips=None if track == UCF else 5)
+
+
+def refitted(run: Run, change: Callable[[Evidence], Evidence], **fields: Any) -> Run:
+    """The run with other test evidence, and the numbers and hash that follow from it."""
+    record, evidence = run
+    tables = unpack_evidence(evidence, "forged")
+    tables["test"] = change(tables["test"])
+    packed = pack_evidence(tables)
+    assert record.outcome is not None
+    metrics = Metrics(**vars(evaluate(tables["test"], record.outcome.offset, allow_empty=True)))
+    forged = altered(record, evidence=hashlib.sha256(packed).hexdigest(), metrics=metrics)
+    return forged.model_copy(update=fields), packed
+
+
+def rows(table: Evidence, keep: np.ndarray) -> Evidence:
+    return Evidence.from_arrays({k: v if k.endswith("_classes") else v[keep] for k, v in table.to_arrays().items()})
+
+
+def right(table: Evidence) -> np.ndarray:
+    return np.where(table.is_seen, table.seen_class, table.unseen_class) == table.label
+
+
+def metric(name: str) -> Callable[[], Run]:
+    def forge() -> Run:
+        record, evidence = genuine(seed=1)
+        assert record.outcome is not None
+        higher = record.outcome.metrics.model_copy(update={name: getattr(record.outcome.metrics, name) + 1})
+        return altered(record, metrics=higher), evidence
+
+    return forge
+
+
+def offset_of_the_test() -> Run:
+    record, evidence = genuine(seed=1)
+    test = unpack_evidence(evidence, "forged")["test"]
+    best = float(max(np.linspace(-2, 4, 100), key=lambda offset: evaluate(test, offset).HM))
+    return altered(record, offset=best, metrics=Metrics(**vars(evaluate(test, best)))), evidence
+
+
+def swapped_labels() -> Run:
+    def change(table: Evidence) -> Evidence:
+        label = table.label.copy()
+        wrong = np.flatnonzero(~right(table))
+        label[wrong] = label[np.roll(wrong, 1)]
+        return Evidence(**{**table.to_arrays(), "label": label})
+
+    return refitted(genuine(seed=1), change)
+
+
+def copied_right_clips() -> Run:
+    def change(table: Evidence) -> Evidence:
+        source, good = np.arange(table.label.size), right(table)
+        for owner in table.classes:
+            members = np.flatnonzero(table.label == owner)
+            if good[members].any():
+                source[members[~good[members]]] = members[good[members]][0]
+        return rows(table, source)
+
+    return refitted(genuine(seed=1), change)
+
+
+def dropped(table: Evidence) -> Evidence:
+    wrong = np.flatnonzero(~right(table) & table.is_seen)[:1]
+    return rows(table, np.delete(np.arange(table.label.size), wrong))
+
+
+def dropped_with_the_right_words() -> Run:
+    test = unpack_evidence(genuine(seed=1)[1], "")["test"]
+    seen = int(test.is_seen.sum())
+    words = f"test_seen: {seen - 1:,} clips, the split has {seen:,}, so 1 too few"
+    return refitted(genuine(seed=1), dropped, warnings=[words])
+
+
+def repeated_right_clips() -> Run:
+    return refitted(
+        genuine(seed=1), lambda t: rows(t, np.sort(np.append(np.arange(t.label.size), np.flatnonzero(right(t))[:3])))
+    )
+
+
+def one_seed_as_two() -> Run:
+    record, evidence = genuine(seed=0)
+    return reconfigured(record, seed=1), evidence
+
+
+def another_split() -> Run:
+    record, evidence = genuine(seed=1)
+    return reconfigured(record, split_fingerprint="ab" * 32), evidence
+
+
+def another_protocol() -> Run:
+    record, evidence = genuine(seed=1)
+    return reconfigured(record, protocol=ProtocolVersion(name="aligned", version=2)), evidence
+
+
+def plugin(**changes: Any) -> Callable[[], Run]:
+    def forge() -> Run:
+        record, evidence = genuine(seed=1)
+        return reconfigured(record, plugin=record.configuration.plugin.model_copy(update=changes)), evidence
+
+    return forge
+
+
+def renamed(slug: str, distribution: str, seed: int) -> Callable[[], Run]:
+    def forge() -> Run:
+        record, evidence = genuine(seed=seed)
+        owner = record.configuration.plugin.model_copy(update={"distribution": distribution})
+        return reconfigured(record, method=slug, plugin=owner), evidence
+
+    return forge
+
+
+def options(**changes: Any) -> Callable[[], Run]:
+    def forge() -> Run:
+        record, evidence = genuine(seed=1)
+        return reconfigured(record, options={**record.configuration.options, **changes}), evidence
+
+    return forge
+
+
+def capability(method: str, **changes: Any) -> Callable[[], Run]:
+    def forge() -> Run:
+        record, evidence = genuine(method, seed=1)
+        return record.model_copy(update={"capabilities": record.capabilities.model_copy(update=changes)}), evidence
+
+    return forge
+
+
+def measured(**changes: Any) -> Callable[[], Run]:
+    def forge() -> Run:
+        record, evidence = genuine(seed=1)
+        return record.model_copy(update={"measured": record.measured.model_copy(update=changes)}), evidence
+
+    return forge
+
+
+def outcome(**changes: Any) -> Callable[[], Run]:
+    def forge() -> Run:
+        record, evidence = genuine(seed=1)
+        return altered(record, **changes), evidence
+
+    return forge
+
+
+def with_fields(**changes: Any) -> Callable[[], Run]:
+    def forge() -> Run:
+        record, evidence = genuine(seed=1)
+        return record.model_copy(update=changes), evidence
+
+    return forge
+
+
+def fewer_classes() -> Run:
+    def change(table: Evidence) -> Evidence:
+        gone = table.unseen_classes[-1]
+        keep = (table.label != gone) & (table.unseen_class != gone)
+        arrays = rows(table, keep).to_arrays()
+        return Evidence.from_arrays({**arrays, "unseen_classes": table.unseen_classes[:-1]})
+
+    return refitted(genuine(seed=1), change)
+
+
+def evidence_of_another_run() -> Run:
+    return genuine(seed=1)[0], genuine(seed=2)[1]
+
+
+def demo_as_real() -> Run:
+    record, evidence = genuine(track=Track("ucf", "demo"), seed=1)
+    return record.model_copy(update={"simulated": False}), evidence
+
+
+def better_numbers_for_a_filed_run() -> Run:
+    def change(table: Evidence) -> Evidence:
+        return Evidence(**{**table.to_arrays(), "unseen_score": table.unseen_score + np.float32(0.01)})
+
+    return refitted(genuine(seed=0), change)
+
+
+def inflated_history() -> Run:
+    record, evidence = genuine(seed=1)
+    assert record.outcome is not None
+    return altered(record, validation=[e.model_copy(update={"HM": 99.0}) for e in record.outcome.validation]), evidence
+
+
+def extra_table() -> Run:
+    record, evidence = genuine(seed=1)
+    tables = unpack_evidence(evidence, "forged")
+    packed = pack_evidence({**tables, "validation.more": tables["validation"]})
+    return altered(record, evidence=hashlib.sha256(packed).hexdigest()), packed
+
+
+FORGERIES: Mapping[str, tuple[Callable[[], Run], str]] = {
+    "S raised by a point": (metric("S"), "S is stated as"),
+    "U raised by a point": (metric("U"), "U is stated as"),
+    "HM raised by a point": (metric("HM"), "HM is stated as"),
+    "ZSL raised by a point": (metric("ZSL"), "ZSL is stated as"),
+    "AUSUC raised by a point": (metric("AUSUC"), "AUSUC is stated as"),
+    "offset chosen on the test clips": (offset_of_the_test, "the validation evidence gives"),
+    "labels swapped among clips, counts kept": (swapped_labels, "not in the order of evidence"),
+    "wrong clips replaced by copies of right ones": (copied_right_clips, "the very scores of another clip"),
+    "wrong clips dropped": (lambda: refitted(genuine(seed=1), dropped), "clips differ from the split"),
+    "wrong clips dropped, a warning invented": (
+        lambda: refitted(genuine(seed=1), dropped, warnings=["clips are missing"]),
+        "no warning of the import says so",
+    ),
+    "wrong clips dropped, with the very warning": (dropped_with_the_right_words, "has other clips or warnings"),
+    "right clips counted twice": (repeated_right_clips, "clips differ from the split"),
+    "an unseen class left out": (fewer_classes, "the search space of test_unseen"),
+    "one seed's evidence as another seed": (one_seed_as_two, "has the evidence of seed 0"),
+    "a use of unseen names denied": (capability("ez-avgzl", uses_unseen_names=False), "uses_unseen_names is True"),
+    "calibration denied": (capability("avca", calibrated_stacking=False), "calibrated_stacking is True"),
+    "an option that does not exist": (options(luck=7), "avca has no option luck"),
+    "an option out of bounds": (options(learning_rate=99), "option learning_rate of avca"),
+    "more epochs than the options allow": (options(epochs=1), "its options allow 1"),
+    "another epoch than the best": (outcome(epochs=4), "has the best validation HM"),
+    "no validation history": (outcome(validation=[]), "there is no validation history"),
+    "a validation history that does not follow": (inflated_history, "does not follow from S and U"),
+    "the year 9999": (measured(started="9999-12-31T00:00:00Z"), "in the future"),
+    "the year 1970": (measured(started="1970-01-01T00:00:00Z"), "before 2020"),
+    "no date": (measured(started="yesterday"), "which is no date"),
+    "stages longer than the run": (measured(seconds=1.0), "longer than the run"),
+    "a split of its own": (another_split, "unknown split"),
+    "another version of the protocol": (another_protocol, "protocol aligned has version 1"),
+    "a built-in name for another package's code": (plugin(distribution="mine"), "is a method of avbench"),
+    "a method that avbench does not have": (renamed("super", "avbench", 1), "has no method 'super'"),
+    "parts of the code that do not give its hash": (
+        with_fields(code={"avca": "0" * 64}),
+        "does not follow from the parts",
+    ),
+    "demo features as real ones": (demo_as_real, "are simulated"),
+    "evidence of another run": (evidence_of_another_run, "hash differs"),
+    "a table more in the evidence": (extra_table, "the record needs test, validation"),
+}
+AT_THE_DOOR: Mapping[str, tuple[Callable[[], Run], str]] = {
+    "somebody's run under another name": (renamed("mine", "mine", 0), "is that of a run of method avca"),
+    "better numbers for a filed run": (better_numbers_for_a_filed_run, "one identity, two results"),
+}
+"""Refused when they come in: afterwards nobody knows who was first."""
+
+
+@pytest.fixture(scope="module")
+def filed() -> Run:
+    return genuine(seed=0)
+
+
+@pytest.mark.parametrize("what", FORGERIES)
+def test_a_forgery_is_refused_by_its_rule_at_every_door(tmp_path: Path, filed: Run, what: str) -> None:
+    forge, rule = FORGERIES[what]
+    record, evidence = forge()
+    folder = store(tmp_path / "board", [filed, (record, evidence)])
+    records = [r for r in folder.records() if isinstance(r, RunRecord)]
+    verdicts = judge_folder(folder, records, contradictions)
+    assert any(rule in reason for reason in verdicts.reasons[record.identity]), verdicts.reasons[record.identity]
+    assert not verdicts.reasons[filed[0].identity]
+    with pytest.raises(RecordError) as caught:
+        submit(tmp_path, record, evidence, store(tmp_path / "other", [filed]))
+    assert rule in str(caught.value)
+
+
+@pytest.mark.parametrize("what", AT_THE_DOOR)
+def test_a_forgery_is_refused_at_the_door(tmp_path: Path, filed: Run, what: str) -> None:
+    forge, rule = AT_THE_DOOR[what]
+    with pytest.raises(RecordError) as caught:
+        submit(tmp_path, *forge(), store(tmp_path / "board", [filed]))
+    assert rule in str(caught.value)
+
+
+def test_an_edited_configuration_is_no_record(filed: Run) -> None:
+    content = filed[0].model_dump(mode="json")
+    content["configuration"]["seed"] = 5
+    with pytest.raises(RecordError, match="identity does not follow"):
+        parse_record(content, "forged.json")
+
+
+def test_a_date_of_long_ago_does_not_put_out_what_is_filed(tmp_path: Path) -> None:
+    """Features without a public list: the earliest filed run is the measure, whatever date a newcomer tells."""
+    track = Track("ucf", "imagebind")
+    there = genuine(track=track)
+    record, evidence = refitted(genuine(track=track, seed=1), dropped)
+    early = record.model_copy(update={"measured": record.measured.model_copy(update={"started": "2021-01-01"})})
+    with pytest.raises(RecordError, match="would put out run"):
+        submit(tmp_path, early, evidence, store(tmp_path / "board", [there]))
+
+
+def test_three_junk_records_do_not_outvote_a_genuine_one(tmp_path: Path, filed: Run) -> None:
+    junk = [refitted(genuine("ale", seed=seed), dropped, warnings=[f"clip {seed} is missing"]) for seed in range(3)]
+    folder = store(tmp_path, [filed, *junk])
+    verdicts = judge_folder(folder, [filed[0], *(r for r, _ in junk)], contradictions)
+    assert not verdicts.reasons[filed[0].identity]
+    assert all(verdicts.reasons[r.identity] for r, _ in junk)
+
+
+def test_two_methods_with_one_result_both_stay_and_say_so(tmp_path: Path, filed: Run) -> None:
+    twin = reconfigured(genuine("hyper-alignment")[0], seed=0).model_copy(update={"outcome": filed[0].outcome})
+    folder = store(tmp_path, [filed, (twin, filed[1])])
+    verdicts = judge_folder(folder, [filed[0], twin], contradictions)
+    assert not any(verdicts.reasons.values())
+    assert verdicts.marks[filed[0].identity] == ("identical to hyper-alignment",)
+    assert verdicts.marks[twin.identity] == ("identical to avca",)
+
+
+def test_a_method_that_draws_nothing_at_random_is_marked_not_refused(tmp_path: Path, filed: Run) -> None:
+    record, evidence = renamed("closed", "mine", 0)()
+    seeds = [altered(reconfigured(record, seed=seed), parameters=0) for seed in range(3)]
+    folder = store(tmp_path, [(r, evidence) for r in seeds])
+    verdicts = judge_folder(folder, seeds, contradictions)
+    assert not any(verdicts.reasons.values())
+    assert all(verdicts.marks[r.identity] == (SAME_SEEDS,) for r in seeds)
+
+
+def swapped_seeds() -> list[Run]:
+    (one, first), (two, second) = genuine(seed=0), genuine(seed=1)
+    return [
+        (one.model_copy(update={"outcome": two.outcome}), second),
+        (two.model_copy(update={"outcome": one.outcome}), first),
+    ]
+
+
+def invented_predictions() -> list[Run]:
+    def change(table: Evidence) -> Evidence:
+        seen = np.where(table.is_seen, table.label, table.seen_class).astype(np.int32)
+        return Evidence(**{**table.to_arrays(), "seen_class": seen})
+
+    return [refitted(genuine(seed=0), change)]
+
+
+@pytest.mark.parametrize("forge", [swapped_seeds, invented_predictions])
+def test_what_needs_training_to_unmask_passes(tmp_path: Path, forge: Callable[[], list[Run]]) -> None:
+    runs = forge()
+    verdicts = judge_folder(store(tmp_path, runs), [r for r, _ in runs], contradictions)
+    assert not any(verdicts.reasons.values())
+
+
+def test_the_docs_list_them_all() -> None:
+    text = DOCS.read_text("utf-8")
+    for what, (_, rule) in {**FORGERIES, **AT_THE_DOOR}.items():
+        assert f"| {what} | {rule} |" in text
+
+
+def submit(tmp_path: Path, record: RunRecord, evidence: bytes, board: ResultsFolder) -> None:
+    """Pack the run without a check, as a cheat would, and hand it in."""
+    theirs = store(tmp_path / "theirs", [(record, evidence)])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("avbench.harness.records.submission._refuse", lambda record, reasons: None)
+        write_submission(tmp_path / "s.zip", [record], theirs)
+    accept_submission(tmp_path / "s.zip", board, contradictions)
