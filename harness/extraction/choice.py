@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from avbench.harness.contract.encoder import FrameEncoder, SoundEncoder, TrainedOn
+from avbench.harness.contract.encoder import Encoder, FrameEncoder, SoundEncoder, TrainedOn
 from avbench.harness.errors import UsageError, unknown
 from avbench.harness.extraction.messages import EncoderChoice
 from avbench.harness.extraction.plan import encoder_facts
 from avbench.harness.extraction.weights import find_weights
 from avbench.harness.features.provenance import EncoderFacts
+from avbench.harness.plugins.reach import reachable
 from avbench.harness.plugins.registry import Plugins, RegisteredEncoder
-from avbench.harness.plugins.source_hash import source_hash
+from avbench.harness.records.record import hash_of_code
 
 
 @dataclass(frozen=True)
@@ -80,4 +82,15 @@ def _ready(
         raise UsageError(f"encoder {kind.name!r} needs 'pip install avbench[encoders]' ({error})") from None
     assert isinstance(encoder, FrameEncoder | SoundEncoder)
     facts = encoder_facts(registered, encoder, found, trained_on.get(kind.name))
-    return Chosen(EncoderChoice(key=key, weights=found), encoder, facts, source_hash(kind.__module__))
+    return Chosen(EncoderChoice(key=key, weights=found), encoder, facts, _source_hash(kind))
+
+
+def _source_hash(kind: type[Encoder]) -> str:
+    """SHA-256 over the modules of the encoder's own package that it can reach, and those of this room."""
+    room, top = "avbench.harness.extraction", kind.__module__.partition(".")[0]
+
+    def own(name: str) -> bool:
+        return name.startswith(room) or (top != "avbench" and name.partition(".")[0] == top)
+
+    modules, _ = reachable({kind.__module__, f"{room}.worker"}, own)
+    return hash_of_code({name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in modules.items()})

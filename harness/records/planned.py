@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from avbench.harness.contract.encoder import Seen
 from avbench.harness.records.record import Configuration
 
 
@@ -16,6 +17,7 @@ class PlannedRun:
     simulated: bool = False
     """Of the features, as their manifest said when the run was planned; so are the warnings."""
     warnings: tuple[str, ...] = ()
+    encoders_met: Seen = "not declared"
 
     def __str__(self) -> str:
         c = self.configuration

@@ -100,6 +100,7 @@ def plan(
             variant.name if variant else None,
             manifest.simulated,
             manifest.warnings,
+            manifest.seen,
         )
         for track, manifest in manifests.items()
         for method, variant in chosen
@@ -223,6 +224,7 @@ def draft_record(planned: PlannedRun, registered: Registered, where: Environment
         variant=planned.variant,
         simulated=planned.simulated,
         capabilities=capabilities_of(registered),
+        encoders_met=planned.encoders_met,
         warnings=[storable(warning)[:2_000] for warning in planned.warnings],
         environment=where,
         measured=Measured(started=datetime.now(UTC).isoformat(timespec="seconds"), runs_at_once=at_once),
