@@ -180,4 +180,3 @@ TESTS: dict[str, Callable[[Sequence[Recalls]], Statement]] = {
     "bootstrap": bootstrap,
     "jackknife": jackknife,
 }
-IN_USE = "jackknife"

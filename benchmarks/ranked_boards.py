@@ -26,15 +26,18 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cache
-from itertools import product
+from itertools import product, repeat
 
 import numpy as np
-from rank_tests import FIRST, IN_USE, ROWS, SECOND, TESTS, percentiles
+from numpy.typing import NDArray
+from rank_tests import FIRST, ROWS, SECOND, TESTS, percentiles
 from scipy.stats import norm
 from tabulate import tabulate
 
 from avbench.harness.evaluation.accuracy import harmonic_mean
-from avbench.leaderboard.statistics import Estimates, Recalls, difference, interval
+from avbench.leaderboard.statistics import Recalls
+
+Doubles = NDArray[np.float64]
 
 CLASSES = {"ucf": (42, 9), "activitynet": (150, 50), "vggsound": (207, 69)}
 SEEDS = (3, 5, 10)
@@ -55,19 +58,30 @@ class Cell:
     class_noise: str
     seed_noise: str
 
-    def recalls(self, random: np.random.Generator, levels: Sequence[tuple[float, float]]) -> list[Recalls]:
-        """One board; ``levels``: the true (S, U) of each row."""
+    def random(self) -> np.random.Generator:
+        noises = map(ord, self.class_noise + self.seed_noise)
+        return np.random.default_rng([CLASSES[self.track][0], self.seeds, *noises])
+
+    def recalls_of_boards(
+        self, random: np.random.Generator, levels: Sequence[tuple[float, float]], boards: int
+    ) -> tuple[Doubles, Doubles]:
+        """(boards, rows, seeds, classes) recalls, seen and unseen; ``levels``: the true (S, U) of each row."""
         row_noise, (run_noise, noise) = CLASS_NOISE[self.class_noise], SEED_NOISE[self.seed_noise]
         scale = np.sqrt(1 + DIFFICULTY**2 + row_noise**2 + run_noise**2 + noise**2)
         sides = []
         for side, classes in enumerate(CLASSES[self.track]):
             level = scale * norm.ppf([row[side] / 100 for row in levels])
-            latent = level[:, None, None] + DIFFICULTY * random.standard_normal(classes)
-            latent = latent + row_noise * random.standard_normal((len(levels), 1, classes))
-            latent = latent + run_noise * random.standard_normal((len(levels), self.seeds, 1))
-            latent = latent + noise * random.standard_normal((len(levels), self.seeds, classes))
+            latent = level[:, None, None] + DIFFICULTY * random.standard_normal((boards, 1, 1, classes))
+            latent = latent + row_noise * random.standard_normal((boards, len(levels), 1, classes))
+            latent = latent + run_noise * random.standard_normal((boards, len(levels), self.seeds, 1))
+            latent = latent + noise * random.standard_normal((boards, len(levels), self.seeds, classes))
             sides.append(100 * norm.cdf(latent))
-        return [Recalls(seen, unseen, unseen) for seen, unseen in zip(*sides, strict=True)]
+        return sides[0], sides[1]
+
+    def recalls(self, random: np.random.Generator, levels: Sequence[tuple[float, float]]) -> list[Recalls]:
+        """One board."""
+        seen, unseen = (side[0] for side in self.recalls_of_boards(random, levels, 1))
+        return [Recalls(s, u, u) for s, u in zip(seen, unseen, strict=True)]
 
     @cache  # noqa: B019
     def true_hm(self, seen: float, unseen: float) -> float:
@@ -83,49 +97,31 @@ class Cell:
         return float(weights @ harmonic_mean(s[:, None], u[None, :]) @ weights)
 
 
-def simulate(cell: Cell, boards: int, share: float) -> list[dict[str, object]]:
-    """A row per test. ``share``: of the boards, for power and for the tests that are not in use."""
-    wrong = dict.fromkeys(TESTS, 0)
-    random = np.random.default_rng([CLASSES[cell.track][0], cell.seeds, *map(ord, cell.class_noise + cell.seed_noise)])
-    covered: dict[str, list[bool]] = {"swaps": [], IN_USE: [], "difference": []}
-    powered = int(share * boards)
+def compare_tests(cell: Cell, boards: int) -> list[dict[str, object]]:
+    """A row per test, from so many boards of exchangeable rows and as many others."""
+    random = cell.random()
+    wrong, pair, board = (dict.fromkeys(TESTS, 0.0) for _ in range(3))
+    covered: list[bool] = []
+    across = (FIRST < ROWS // 2) & (SECOND >= ROWS // 2)
     for number in range(boards):
         level = LEVELS[number % len(LEVELS)]
-        rows = cell.recalls(random, [level] * ROWS)
-        true = cell.true_hm(*level)
+        equal = cell.recalls(random, [level] * ROWS)
+        apart = cell.recalls(random, [APART[row >= ROWS // 2] for row in range(ROWS)])
         for name, test in TESTS.items():
-            if name == IN_USE or number < powered:
-                wrong[name] += bool(test(rows).board.any())
-        estimates = Estimates.of(rows, "HM")
-        for row in range(2):
-            ends = interval(estimates, row)
-            covered[IN_USE].append(ends.low <= true <= ends.high)
-            if number < powered:
-                low, high = percentiles(rows[row], random)
-                covered["swaps"].append(low <= true <= high)
-    across = (FIRST < ROWS // 2) & (SECOND >= ROWS // 2)
-    found_pair, found_board = (dict.fromkeys(TESTS, 0.0) for _ in range(2))
-    gain = cell.true_hm(*APART[1]) - cell.true_hm(*APART[0])
-    for _ in range(powered):
-        rows = cell.recalls(random, [APART[row >= ROWS // 2] for row in range(ROWS)])
-        for name, test in TESTS.items():
-            said = test(rows)
-            found_board[name] += said.board[across].mean() / powered
-            found_pair[name] += said.pair[across].mean() / powered
-        estimates = Estimates.of(rows, "HM")
-        for row in range(ROWS // 2):
-            found = difference(estimates, row, row + ROWS // 2)
-            assert found.interval is not None
-            covered["difference"].append(found.interval.low <= gain <= found.interval.high)
+            wrong[name] += test(equal).board.any() / boards
+            said = test(apart)
+            pair[name] += said.pair[across].mean() / boards
+            board[name] += said.board[across].mean() / boards
+        low, high = percentiles(equal[0], random)
+        covered.append(low <= cell.true_hm(*level) <= high)
     return [
         {
             **vars(cell),
             "test": name,
-            "wrong": wrong[name] / (boards if name == IN_USE else powered),
-            "covered": float(np.mean(covered[name])) if name in covered else None,
-            "difference covered": float(np.mean(covered["difference"])) if name == IN_USE else None,
-            "found, pair": float(found_pair[name]),
-            "found, board": float(found_board[name]),
+            "wrong": float(wrong[name]),
+            "covered": float(np.mean(covered)) if name == "swaps" else None,
+            "found, pair": float(pair[name]),
+            "found, board": float(board[name]),
         }
         for name in TESTS
     ]
@@ -137,18 +133,22 @@ def cells() -> Iterator[Cell]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--boards", type=int, default=1000, help="boards of exchangeable rows per kind")
-    parser.add_argument("--share", type=float, default=0.2, help="part of them for power and for tests not in use")
+    parser.add_argument("--boards", type=int, default=1200, help="boards of each kind, in hundreds for the test in use")
+    parser.add_argument("--all-tests", action="store_true", help="compare all tests, board by board: slow")
     parser.add_argument("--track", choices=CLASSES)
-    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     chosen = [cell for cell in cells() if arguments.track in (None, cell.track)]
     # statsmodels collects garbage at every correction, which takes much longer than the correction.
     with ProcessPoolExecutor(arguments.jobs, initializer=gc.freeze) as pool:
-        count = len(chosen)
-        found = pool.map(simulate, chosen, [arguments.boards] * count, [arguments.share] * count)
-        rows = [row for rows in found for row in rows]
+        if arguments.all_tests:
+            rows = [row for rows in pool.map(compare_tests, chosen, repeat(arguments.boards)) for row in rows]
+        else:
+            from many_boards import simulate_in_use
+
+            boards = arguments.boards
+            rows = list(pool.map(simulate_in_use, chosen, repeat(boards), repeat(max(boards // 3, 1))))
     print(json.dumps(rows, indent=1) if arguments.json else tabulate(rows, headers="keys", floatfmt=".3f"))
 
 

@@ -22,6 +22,15 @@ class Average:
     metrics: Mapping[Metric, float] | None
     """Mean over tracks of the means over seeds; None where a track is missing: such a mean compares with nothing."""
 
+    @property
+    def marks(self) -> tuple[str, ...]:
+        """Those of its rows."""
+        return tuple(dict.fromkeys(mark for row in self.rows.values() for mark in row.marks))
+
+    @property
+    def method_key(self) -> str:
+        return next(iter(self.rows.values())).method_key
+
 
 @dataclass(frozen=True)
 class AverageBoard:

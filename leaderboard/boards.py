@@ -28,12 +28,25 @@ from avbench.leaderboard.claims import (
     Claim,
     Metric,
     Origin,
+    Trusted,
     anomalies_of,
     authority,
     claim_for,
+    method_key,
     published_methods,
 )
-from avbench.leaderboard.frame import BOARD, INCOMPLETE, SERIES, finished_by_row, plain_rows, results_frame, rows_frame
+from avbench.leaderboard.frame import (
+    BOARD,
+    INCOMPLETE,
+    NOT_VERIFIED,
+    SERIES,
+    SIMULATED,
+    finished_by_row,
+    plain_rows,
+    results_frame,
+    rows_frame,
+)
+from avbench.splits import PARTITIONS
 
 COMPARABLE = "as-published"
 """The one protocol whose results may stand beside numbers printed in papers."""
@@ -62,6 +75,8 @@ class RerunRow:
     """This row of :func:`avbench.leaderboard.frame.rows_frame`."""
     claims: tuple[Claim, ...]
     """Printed rows that this row may be compared with, the most authoritative first."""
+    comparable: bool = False
+    """It may be compared with printed rows of its method: where they are of the same variant, with the same options."""
 
     @property
     def first(self) -> RunRecord:
@@ -75,6 +90,11 @@ class RerunRow:
     @property
     def method(self) -> str:
         return self.first.configuration.method
+
+    @property
+    def method_key(self) -> str:
+        """What tells the method from all others, also from one that uses the name of a published one."""
+        return method_key(self.method, self.first.configuration.plugin.distribution)
 
     @property
     def label(self) -> str:
@@ -170,6 +190,8 @@ class FeatureGroup:
     feature_hash: str
     verified: bool
     """The hash is known to be that of the genuine features."""
+    source: str
+    """Where they come from, in the words of who stored them; empty where no record says it."""
     rows: tuple[RerunRow, ...]
 
     @property
@@ -190,7 +212,8 @@ class Board:
     claimed: tuple[ClaimedRow, ...]
     """Best HM first; empty unless the protocol is the comparable one and the features are real."""
     groups: tuple[FeatureGroup, ...]
-    """The verified features first, then those with more runs; empty where nothing was run."""
+    """The verified features first, then those with more runs; empty where nothing was run. Only rows on verified ones
+    stand above printed rows."""
 
     @property
     def rows(self) -> tuple[RerunRow, ...]:
@@ -202,15 +225,15 @@ def build_boards(
     records: Iterable[RunRecord],
     claims: Sequence[Claim],
     overrides: Overrides,
-    trusted: frozenset[tuple[Track, str]] = frozenset(),
+    trusted: Trusted | None = None,
     marks: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> tuple[Board, ...]:
     """All boards that have a row, real tracks first. Failed runs have no row.
 
-    ``trusted``: tracks with the content hash of their genuine features. ``marks``: of the gate, by identity.
+    ``trusted``: :func:`trusted_features` unless given. ``marks``: of the gate, by identity.
     """
     everything = list(records)
-    runs = results_frame(everything, overrides, marks)
+    runs = results_frame(everything, overrides, marks, trusted)
     rows = rows_frame(runs)
     members = finished_by_row(runs).groups
     printed: dict[Track, list[Claim]] = defaultdict(list)
@@ -220,20 +243,24 @@ def build_boards(
 
     def rerun(line: Mapping[str, Any]) -> RerunRow:
         row = RerunRow(tuple(everything[at] for at in members[line["simulated"], line["group"]]), line, ())
-        comparable = line["protocol"] == COMPARABLE and not line["simulated"] and INCOMPLETE not in row.marks
-        if not (comparable and row.as_named and line["variant"] is None):
+        if not _comparable(row):
             return row
-        return replace(row, claims=claim_for(row.method, row.first.configuration.track, claims))
+        full = row.as_named and line["variant"] is None
+        found = claim_for(row.method, row.first.configuration.track, claims) if full else ()
+        return replace(row, comparable=True, claims=found)
 
-    def group(content: str, part: pd.DataFrame, track: Track) -> FeatureGroup:
-        ordered = part.sort_values(["HM", "method", "group"], ascending=[False, True, True])
-        return FeatureGroup(content, (track, content) in trusted, tuple(map(rerun, plain_rows(ordered))))
+    def group(content: str, part: pd.DataFrame) -> FeatureGroup:
+        ordered = tuple(
+            map(rerun, plain_rows(part.sort_values(["HM", "method", "group"], ascending=[False, True, True])))
+        )
+        source = next((row.first.features_source for row in ordered if row.first.features_source), "")
+        return FeatureGroup(content, not any(NOT_VERIFIED in row.marks for row in ordered), source, ordered)
 
     boards = {}
     for _, part in rows.groupby(BOARD):
         place = plain_rows(part.head(1))[0]
         track, protocol, simulated = Track(place["dataset"], place["features"]), place["protocol"], place["simulated"]
-        found = [group(str(content), same, track) for content, same in part.groupby("feature_hash")]
+        found = [group(str(content), same) for content, same in part.groupby("feature_hash")]
         found.sort(key=lambda g: (not g.verified, -sum(len(row.records) for row in g.rows), g.feature_hash))
         comparable = printed[track] if protocol == COMPARABLE and not simulated else ()
         board = Board(track, protocol, place["protocol_version"], simulated, claimed_rows(comparable), tuple(found))
@@ -250,9 +277,25 @@ def reruns_of(claim: Claim, boards: Iterable[Board]) -> tuple[RerunRow, ...]:
     return tuple(
         row
         for board in boards
-        if board.track == claim.track and board.protocol == COMPARABLE and not board.simulated
+        if board.track == claim.track
         for row in board.rows
-        if row.method == claim.method and row.first.variant == claim.variant and row.as_named
+        if row.comparable and row.method == claim.method and row.first.variant == claim.variant and row.as_named
+    )
+
+
+def _comparable(row: RerunRow) -> bool:
+    """Whether printed numbers of the method may be held against a row.
+
+    The method must be the one that was published, not a namesake, and the features the genuine ones: known by their
+    content, or of the public archive, whose import checks every list of clips. Marks say which.
+    """
+    c = row.first.configuration
+    genuine = NOT_VERIFIED not in row.marks or c.features in PARTITIONS
+    return (
+        c.protocol.name == COMPARABLE
+        and genuine
+        and not {SIMULATED, INCOMPLETE} & set(row.marks)
+        and row.method_key == row.method
     )
 
 

@@ -27,6 +27,9 @@ Origin = Literal["paper", "repository", "re-run", "log"]
 
 STATED_BY_AUTHORS: tuple[Origin, ...] = ("paper", "repository")
 
+BUILT_IN = "avbench"
+"""The distribution of the built-in methods."""
+
 _HALF_DIGIT = 0.005
 _FLOAT = 1e-9
 
@@ -91,6 +94,8 @@ class PublishedMethod(Row):
     inputs: Annotated[Literal["averaged", "temporal"] | None, Blank]
     uses_unseen_names: Annotated[bool | None, Blank]
     generative: Annotated[bool | None, Blank]
+    distribution: Annotated[str | None, Blank]
+    """The package, other than avbench, whose runs under this name are this method: its authors' own, for example."""
 
 
 class Claim(Row):
@@ -203,6 +208,17 @@ def claims() -> tuple[Claim, ...]:
     return read_rows("claims.csv", Claim)
 
 
+def method_key(slug: str, distribution: str) -> str:
+    """What tells a run's method from all others: its name, or ``name~package`` where the name is reserved.
+
+    The name of a published method is reserved for the built-in one and for the package that ``methods.csv`` names.
+    """
+    published = published_methods().get(slug)
+    if published is None or distribution in (BUILT_IN, published.distribution):
+        return slug
+    return f"{slug}~{distribution}"
+
+
 @cache
 def anomalies() -> tuple[Anomaly, ...]:
     """Every known fault of a printed cell."""
@@ -215,8 +231,12 @@ def remarks() -> tuple[Remark, ...]:
     return read_rows("remarks.csv", Remark)
 
 
+Trusted = frozenset[tuple[Track, str]]
+"""Tracks with the content hash of their genuine features."""
+
+
 @cache
-def trusted_features() -> frozenset[tuple[Track, str]]:
+def trusted_features() -> Trusted:
     """Tracks with the content hash of their genuine features. None is known yet: all features are unverified."""
     rows = read_rows("features.csv", TrustedFeatures)
     return frozenset((Track(row.dataset, row.features), row.content_hash) for row in rows)

@@ -17,6 +17,8 @@ from avbench.harness.printable import printable
 from avbench.harness.records.record import RunRecord, canonical_json
 from avbench.harness.records.results import ResultsFolder, Unreadable
 from avbench.harness.records.summary import METRICS, VALIDATION, summary
+from avbench.leaderboard.claims import Trusted, trusted_features
+from avbench.leaderboard.labels import labels
 from avbench.leaderboard.statistics import FEWEST_SEEDS
 
 BOARD = ["simulated", "dataset", "features", "protocol", "protocol_version"]
@@ -40,17 +42,31 @@ COLUMNS = [
     *METRICS, *VALIDATION, "offset", "epochs", "parameters", "seconds", "seconds_stage_1", "seconds_stage_2",
     "peak_memory_bytes", "runs_at_once", "started", "device", "threads", "platform", "python", "torch", "avbench",
     "git_commit", "git_dirty", "distribution", "version", "source_hash", "options", "feature_hash",
-    "split_fingerprint", "uses_unseen_names", "inputs", "generative", "warnings", "marks", "group", "failure",
+    "features_source", "split_fingerprint", "uses_unseen_names", "inputs", "generative", "warnings", "marks", "group",
+    "failure",
 ]  # fmt: skip
 """Of :func:`results_frame`."""
+SIMULATED = "simulated"
 INCOMPLETE = "incomplete features"
+NOT_VERIFIED = "features not verified"
+OFF_PRESET = "off preset"
+NO_PRESET = "presets not known"
 FEW_SEEDS = f"fewer than {FEWEST_SEEDS} seeds"
+MIXED_VERSIONS = "mixed versions"
+MIXED_DEVICES = "mixed devices"
 MARKS = {
+    SIMULATED: "the features are made up: the numbers say nothing about real data",
     INCOMPLETE: "clips or classes were missing when the features were imported",
+    NOT_VERIFIED: "the content of the features is not known to be the genuine one",
+    OFF_PRESET: "options or numerics are not those that the method has on this track under this protocol",
+    NO_PRESET: "what options the method has on this track is not known here: it is not installed, or another version",
     FEW_SEEDS: "it cannot be told apart from any other row",
+    MIXED_VERSIONS: "its seeds were run with different versions of avbench or torch",
+    MIXED_DEVICES: "its seeds were run on different devices",
 }
-"""What a reader must know beside a number, in short and at length."""
-LABEL_LIMIT = 60
+"""What a reader must know beside a number, in short and at length. The gate adds its own, such as "identical to"."""
+_OF_ALL = ["marks", "device", "torch", "avbench"]
+"""Columns of a row that tell of all its runs."""
 _TYPES = {**dict.fromkeys((*METRICS, *VALIDATION, "offset"), "float64"), "epochs": "Int64", "parameters": "Int64"}
 """Of columns where a failed run has no number."""
 _FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
@@ -60,21 +76,23 @@ def results_frame(
     records: Iterable[RunRecord],
     overrides: Overrides = options_beyond_variant,
     gate_marks: Mapping[str, Sequence[str]] = MappingProxyType({}),
+    trusted: Trusted | None = None,
 ) -> pd.DataFrame:
     """One row per run, failed ones included, with the columns :data:`COLUMNS`.
 
     Accuracies are percent, times seconds. ``val_S``, ``val_U``, ``val_HM``: of the epoch that stage 1 chose.
     ``changes``: options that differ from the presets beyond ``variant``, as text; ``options``: all, as JSON.
     ``group``: equal for runs that differ in the seed alone. ``marks``: see :data:`MARKS`, and those of the gate
-    (``gate_marks``, by identity), joined by semicolons.
+    (``gate_marks``, by identity), joined by semicolons. ``trusted``: :func:`trusted_features` unless given.
     """
+    genuine = trusted_features() if trusted is None else trusted
     words: dict[tuple[str, str | None], str] = {}
     rows = []
     for record in records:
         key = group_of(record), record.variant
         if key not in words:
             words[key] = changes_in_words(record, overrides)
-        told = [*marks(record), *gate_marks.get(record.identity, ())]
+        told = [*run_marks(record, words[key], genuine), *gate_marks.get(record.identity, ())]
         rows.append({**summary(record), "changes": words[key], "group": key[0], "marks": "; ".join(told)})
     return pd.DataFrame(rows, columns=COLUMNS).astype(_TYPES)
 
@@ -100,9 +118,18 @@ def group_of(record: RunRecord) -> str:
     return hashlib.sha256(canonical_json(content).encode()).hexdigest()
 
 
-def marks(record: RunRecord) -> list[str]:
-    """Those of :data:`MARKS` that a run bears by itself."""
-    return [INCOMPLETE] if record.warnings else []
+def run_marks(record: RunRecord, changes: str, trusted: Trusted) -> list[str]:
+    """Those of :data:`MARKS` that a run bears by itself. ``changes``: how its options differ from the presets."""
+    c = record.configuration
+    simulated = record.simulated or c.track.simulated
+    holds = {
+        SIMULATED: simulated,
+        INCOMPLETE: bool(record.warnings),
+        NOT_VERIFIED: not simulated and (c.track, c.feature_hash) not in trusted,
+        OFF_PRESET: "=" in changes or bool(c.numerics.changed),
+        NO_PRESET: bool(changes) and "=" not in changes,
+    }
+    return [mark for mark, held in holds.items() if held]
 
 
 def finished_by_row(runs: pd.DataFrame) -> Any:
@@ -115,38 +142,25 @@ def rows_frame(runs: pd.DataFrame) -> pd.DataFrame:
     """One line per configuration with a finished run, from :func:`results_frame`.
 
     Means over seeds; ``*_deviation`` is the sample standard deviation, NaN for one run. What describes a row is
-    that of its first seed; ``marks`` and ``device`` are those of all its runs, ``parameters`` the largest.
+    that of its first seed; ``marks``, ``device``, ``torch`` and ``avbench`` are those of all its runs, ``parameters``
+    the largest.
     """
     by_row = finished_by_row(runs)
     means = [*METRICS, *VALIDATION, "seconds"]
-    rows: pd.DataFrame = by_row.head(1).drop(columns=[*means, "parameters", "marks", "device"]).set_index(ROW)
+    rows: pd.DataFrame = by_row.head(1).drop(columns=[*means, "parameters", *_OF_ALL]).set_index(ROW)
     parts = [by_row[means].mean(), by_row[means].std().add_suffix("_deviation"), by_row.size().rename("seeds")]
-    parts += [by_row["parameters"].max(), by_row["marks"].agg(_joined), by_row["device"].agg(_joined)]
-    rows = rows.join(parts).reset_index()
-    few = rows["marks"].map(lambda found: "; ".join(filter(None, (found, FEW_SEEDS))))
-    rows["marks"] = rows["marks"].where(rows["seeds"] >= FEWEST_SEEDS, few)
-    rows["label"] = labels(rows)
+    parts += [by_row["parameters"].max(), *(by_row[name].agg(_joined) for name in _OF_ALL)]
+    differing = by_row[["device", "torch", "avbench"]].nunique() > 1
+    rows = rows.join(parts)
+    for mark, holds in (
+        (FEW_SEEDS, rows["seeds"] < FEWEST_SEEDS),
+        (MIXED_VERSIONS, differing["torch"] | differing["avbench"]),
+        (MIXED_DEVICES, differing["device"]),
+    ):
+        rows["marks"] = rows["marks"].where(~holds, (rows["marks"] + "; " + mark).str.removeprefix("; "))
+    rows = rows.reset_index()
+    rows["label"] = labels(plain_rows(rows), BOARD, SERIES)
     return rows
-
-
-def labels(rows: pd.DataFrame) -> pd.Series[str]:
-    """A name for each row: the method, what was changed, and what else tells it from rows of the same name.
-
-    Rows of different tracks get the same name where they are the same series. One line, printable.
-    """
-    named = []
-    for method, *changed in rows[["method", "variant", "changes", "numerics"]].fillna("").itertuples(index=False):
-        what = ", ".join(filter(None, changed))
-        named.append(f"{method} ({what})" if what else method)
-    label = pd.Series([printable(name, LABEL_LIMIT) for name in named], rows.index, dtype=str)
-    contents = rows.groupby(BOARD)["feature_hash"].transform("nunique")
-    label = label.where(contents == 1, label + " [features " + rows["feature_hash"].str[:8] + "]")
-    series = pd.Series([_digest(*key) for key in rows[SERIES].itertuples(index=False)], rows.index, dtype=str)
-    place = [rows[name] for name in ("simulated", "features", "protocol", "protocol_version")]
-    for name, differing in (("code", rows["source_hash"].str[:8]), ("row", series)):
-        alike = differing.groupby([*place, label]).transform("nunique")
-        label = label.where(alike == 1, label + f" [{name} " + differing + "]")
-    return label
 
 
 def plain_rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
@@ -175,10 +189,6 @@ def _harmless(value: Any) -> Any:
         return value
     text = printable(value, 100_000)
     return f"'{text}" if text.lstrip().startswith(_FORMULA) else text
-
-
-def _digest(*parts: Any) -> str:
-    return hashlib.sha256("\0".join(map(str, parts)).encode()).hexdigest()[:8]
 
 
 def _joined(texts: pd.Series[str]) -> str:

@@ -14,7 +14,7 @@ from avbench.harness.plugins.presets import Overrides
 from avbench.harness.records.record import RunRecord
 from avbench.leaderboard.boards import Board, RerunRow, build_boards
 from avbench.leaderboard.claims import METRICS, PRINTED, Claim
-from avbench.leaderboard.frame import BOARD, FEW_SEEDS, csv_text, json_text
+from avbench.leaderboard.frame import BOARD, FEW_SEEDS, SIMULATED, csv_text, json_text
 from avbench.splits import DATASETS
 
 Format = Literal["text", "markdown", "latex", "csv", "json"]
@@ -22,8 +22,9 @@ FORMATS: tuple[Format, ...] = ("text", "markdown", "latex", "csv", "json")
 
 COLUMNS = [
     *BOARD[1:3], "simulated", *BOARD[3:], "method", "changes", "source", "distribution", "version", "feature_hash",
-    "features_verified", "seeds", *(f"{metric}{what}" for metric in METRICS for what in ("", "_deviation")),
-    "val_HM", "val_HM_deviation", "parameters", "seconds", "device", "label", "marks",
+    "features_verified", "features_source", "seeds",
+    *(f"{metric}{what}" for metric in METRICS for what in ("", "_deviation")), "val_HM",
+    "val_HM_deviation", "parameters", "seconds", "device", "label", "marks",
 ]  # fmt: skip
 """Of :func:`compared`."""
 HEADS = ["method", "protocol", "source", "runs"]
@@ -68,8 +69,9 @@ def run_line(row: RerunRow, verified: bool) -> dict[str, Any]:
 def _claim_line(row: RerunRow) -> dict[str, Any]:
     claims = {metric: row.deviations[metric][1] for metric in PRINTED if metric in row.deviations}
     return {
-        **{name: row.line[name] for name in (*BOARD, "method", "label", "marks")},
+        **{name: row.line[name] for name in (*BOARD, "method", "label")},
         "changes": "",
+        "marks": "",
         "source": "claimed, " + ", ".join(dict.fromkeys(claim.paper for claim in claims.values())),
         **{metric: claim.values[metric] for metric, claim in claims.items()},
     }
@@ -82,7 +84,8 @@ def render(lines: pd.DataFrame, format: Format, validation: bool = False) -> str
     if format == "json":
         return json_text(lines)
     columns = (*PRINTED, "val_HM") if validation else PRINTED
-    return "\n\n".join(map(_RENDER[format], sheets(lines, columns))) or "No finished run."
+    found = sheets(lines, columns, every_mark=format == "latex")  # its title is a comment, which nobody prints
+    return "\n\n".join(map(_RENDER[format], found)) or "No finished run."
 
 
 def differences_text(rows: pd.DataFrame) -> str:
@@ -112,25 +115,35 @@ class Sheet:
     datasets: tuple[str, ...]
     table: pd.DataFrame
     """All text. Columns have two levels: data set (empty for :data:`HEADS`) and name."""
+    notes: tuple[str, ...]
+    """Marks that every re-run line bears."""
 
     @property
     def title(self) -> str:
-        note = " (simulated: says nothing about real data)" if self.simulated else ""
-        return f"{self.features} features{note}"
+        notes = ["simulated: says nothing about real data" if note == SIMULATED else note for note in self.notes]
+        return f"{self.features} features" + (f" ({'; '.join(notes)})" if notes else "")
 
 
-def sheets(lines: pd.DataFrame, metrics: Sequence[str] = PRINTED) -> Iterator[Sheet]:
+def sheets(lines: pd.DataFrame, metrics: Sequence[str] = PRINTED, *, every_mark: bool = False) -> Iterator[Sheet]:
     """One sheet per feature set, real features first: a line per method and protocol, data sets side by side.
 
     By protocol; what was run on more data sets first, then the better mean HM, with the printed numbers that it may be
-    compared with below it; other printed numbers last.
+    compared with below it; other printed numbers last. Marks stand in brackets behind the label: with ``every_mark``
+    all of them, else those that neither the title nor the number of runs tells.
     """
     for (simulated, features), part in lines.groupby(["simulated", "features"]):
         found = [*(d for d in DATASETS if d in set(part["dataset"])), *sorted(set(part["dataset"]) - set(DATASETS))]
-        yield Sheet(str(features), bool(simulated), tuple(found), _side_by_side(part, found, metrics))
+        borne = [marks.split("; ") for marks in part.loc[part["source"] == RUN, "marks"]]
+        notes = [mark for mark in (borne or [[]])[0] if mark not in ("", FEW_SEEDS) and all(mark in b for b in borne)]
+        told = () if every_mark else (FEW_SEEDS, *notes)
+        yield Sheet(
+            str(features), bool(simulated), tuple(found), _side_by_side(part, found, metrics, told), tuple(notes)
+        )
 
 
-def _side_by_side(part: pd.DataFrame, datasets: Sequence[str], metrics: Sequence[str]) -> pd.DataFrame:
+def _side_by_side(
+    part: pd.DataFrame, datasets: Sequence[str], metrics: Sequence[str], told: Sequence[str]
+) -> pd.DataFrame:
     series = ["protocol", "protocol_version", "label"]
     numbers = {name: "float64" for metric in metrics for name in (metric, f"{metric}_deviation")}
     part = part.astype({**numbers, "seeds": "Int64"}).assign(claimed=part["source"] != RUN)
@@ -143,7 +156,7 @@ def _side_by_side(part: pd.DataFrame, datasets: Sequence[str], metrics: Sequence
     by_line = part.groupby([*series, "claimed", "printing"], sort=False)
     runs = by_line["seeds"].agg(["min", "max"]).astype("string").fillna("")  # such as 3, or 1-3 where tracks differ
     found = {
-        ("", "method"): by_line["label"].first() + by_line["marks"].agg(_in_brackets),
+        ("", "method"): by_line["label"].first() + by_line["marks"].agg(_in_brackets, told=told),
         ("", "protocol"): by_line["protocol"].first(),
         ("", "source"): by_line["source"].agg(lambda sources: ", ".join(dict.fromkeys(sources))),
         ("", "runs"): runs["min"].where(runs["min"] == runs["max"], runs["min"] + "-" + runs["max"]),
@@ -162,9 +175,8 @@ def _number(mean: float | None, deviation: float | None) -> str:
     return f"{mean:.2f}" + ("" if pd.isna(deviation) else f" ± {deviation:.2f}")
 
 
-def _in_brackets(marks: pd.Series[str]) -> str:
-    found = dict.fromkeys("; ".join(marks).split("; "))
-    return "".join(f" [{mark}]" for mark in found if mark and mark != FEW_SEEDS)  # the runs are counted beside it
+def _in_brackets(marks: pd.Series[str], told: Sequence[str]) -> str:
+    return "".join(f" [{mark}]" for mark in dict.fromkeys("; ".join(marks).split("; ")) if mark and mark not in told)
 
 
 def _names(table: pd.DataFrame) -> list[str]:

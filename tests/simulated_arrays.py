@@ -16,7 +16,7 @@ AUDIO, VISUAL, TEXT = 16, 24, 12
 
 @dataclass(frozen=True)
 class ArrayFiles:
-    """The four files."""
+    """The five files."""
 
     folder: Path
 
@@ -36,9 +36,14 @@ class ArrayFiles:
     def text(self) -> Path:
         return self.folder / "text.npy"
 
+    @property
+    def text_names(self) -> Path:
+        return self.folder / "names.txt"
+
     def arguments(self) -> list[str]:
         """As the command takes them."""
-        return [x for name in ("audio", "visual", "clips", "text") for x in (f"--{name}", str(getattr(self, name)))]
+        names = ("audio", "visual", "clips", "text", "text_names")
+        return [x for name in names for x in (f"--{name.replace('_', '-')}", str(getattr(self, name)))]
 
 
 def array_files(
@@ -56,6 +61,7 @@ def array_files(
     vectors = generator.standard_normal((len(split.classes), TEXT))
     folder.mkdir(parents=True, exist_ok=True)
     np.save(files.text, vectors)
+    files.text_names.write_text("".join(f"{c.name}\n" for c in split.classes), "utf-8")
     centres = vectors[[split.find(name).id for _, name, _ in table]]
     for path, width in ((files.audio, AUDIO), (files.visual, VISUAL)):
         features = centres @ generator.standard_normal((TEXT, width)) + generator.standard_normal((len(table), width))

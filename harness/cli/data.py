@@ -121,7 +121,10 @@ def import_archive(
 @click.option("--audio", required=True, type=FILE, help="Audio features, .npy (clips, width).")
 @click.option("--visual", required=True, type=FILE, help="Visual features, .npy (clips, width).")
 @click.option("--clips", required=True, type=FILE, help="CSV with columns id, class, part; one row per clip.")
-@click.option("--text", required=True, type=FILE, help="Label vectors, .npy (classes, width), in class-id order.")
+@click.option("--text", required=True, type=FILE, help="Label vectors: .npz with 'names' and 'vectors', or .npy.")
+@click.option("--text-names", type=FILE, help="Class names of the rows of a .npy of label vectors, one per line.")
+@click.option("--source", default="arrays of the user", show_default=True, help="Where they come from; boards say it.")
+@click.option("--simulated", is_flag=True, help="They are made up: results stand beside no real ones.")
 @ALLOW_MISSING
 @FORCE
 def add(
@@ -132,6 +135,9 @@ def add(
     visual: Path,
     clips: Path,
     text: Path,
+    text_names: Path | None,
+    source: str,
+    simulated: bool,
     allow_missing: bool,
     force: bool,
 ) -> None:
@@ -139,7 +145,17 @@ def add(
     from avbench.harness.features.arrays import read_arrays
 
     draft = read_arrays(
-        name, dataset, partition, audio=audio, visual=visual, clips=clips, text=text, allow_missing=allow_missing
+        name,
+        dataset,
+        partition,
+        audio=audio,
+        visual=visual,
+        clips=clips,
+        text=text,
+        text_names=text_names,
+        source=source,
+        simulated=simulated,
+        allow_missing=allow_missing,
     )
     store = Store()
     with _progress() as report:
@@ -212,7 +228,7 @@ def _row(store: Store, manifest: Manifest) -> dict[str, Any]:
 def _table(rows: Sequence[dict[str, Any]]) -> str:
     cells = [
         [
-            f"{r['dataset']}/{r['features']}",
+            f"{r['dataset']}/{r['features']}" + (" (simulated)" if r["simulated"] else ""),
             f"{r['clips']:,}",
             f"{r['audio_dim']} / {r['visual_dim']} / {r['text_dim']}",
             f"{r['bytes'] / 1e6:,.0f} MB",

@@ -47,7 +47,8 @@ def _cores() -> int:
     multiple=True,
     help="ENCODER=FOLDER or ENCODER=NAME@COMMIT: safetensors weights, on disk or on the hub at a pinned commit.",
 )
-@click.option("--text", type=FILE, help="Label vectors, .npy (classes, width), instead of the encoders' own.")
+@click.option("--text", type=FILE, help="Label vectors instead of the encoders' own, as for `avbench data add`.")
+@click.option("--text-names", type=FILE, help="Class names of the rows of a .npy of label vectors, one per line.")
 @click.option(
     "--trained-on",
     multiple=True,
@@ -66,6 +67,7 @@ def _cores() -> int:
 @click.option(
     "--seconds", default=600.0, show_default=True, type=click.FloatRange(1), help="Longest time that one clip may take."
 )
+@click.option("--simulated", is_flag=True, help="The videos are made up: results stand beside no real ones.")
 @click.option("--report", "report_file", type=FILE, help="Write a CSV of all videos that were not as usual.")
 @ALLOW_MISSING
 @FORCE
@@ -78,11 +80,13 @@ def extract(
     name: str,
     weights: Sequence[str],
     text: Path | None,
+    text_names: Path | None,
     trained_on: Sequence[str],
     missing_audio: Literal["zeros", "drop", "fail"],
     device: str,
     jobs: int | None,
     seconds: float,
+    simulated: bool,
     report_file: Path | None,
     allow_missing: bool,
     force: bool,
@@ -108,7 +112,9 @@ def extract(
         weights=dict(_pair(given, "--weights", encoders) for given in weights),
         trained_on={name: _declared(what) for name, what in (_pair(t, "--trained-on", encoders) for t in trained_on)},
         text=text,
+        text_names=text_names,
         missing_audio=missing_audio,
+        simulated=simulated,
         allow_missing=allow_missing,
     )
     with working(home(), track) as work:

@@ -53,7 +53,10 @@ class Wanted:
     weights: Mapping[str, str] = field(default_factory=dict)
     trained_on: Mapping[str, TrainedOn] = field(default_factory=dict)
     text: Path | None = None
+    text_names: Path | None = None
     missing_audio: MissingAudio = "zeros"
+    simulated: bool = False
+    """The videos are made up."""
     allow_missing: bool = False
 
 
@@ -87,7 +90,7 @@ def extract(
     places = find_videos(wanted.videos, split.dataset, listed)
     _refuse_lacking(listed, places.found, wanted)
     chosen = choose(wanted.encoders, wanted.weights, wanted.trained_on, machine.device, plugins)
-    vectors, labels = label_vectors_of(chosen, split, wanted.text)
+    vectors, labels = label_vectors_of(chosen, split, wanted.text, wanted.text_names)
     unit_vectors_checked(vectors, split, "label vectors")
     facts = tuple(one.facts for one in chosen)
     sources = sources_of(facts, [one.source_hash for one in chosen], wanted.missing_audio)
@@ -115,6 +118,7 @@ def extract(
         visual_dim=width["visual"],
         vectors=vectors,
         groups=groups,
+        simulated=wanted.simulated,
         warnings=tuple(differences(split, groups, wanted.videos)),
         notes=summary(done, places.links),
         extraction=extraction,

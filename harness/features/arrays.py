@@ -12,11 +12,14 @@ from numpy.typing import NDArray
 
 from avbench.harness.errors import DataError, UsageError
 from avbench.harness.features.draft import ClipGroup, Draft, differences, forgiven, unit_vectors_checked
+from avbench.harness.features.label_vectors import read_label_vectors
 from avbench.harness.tracks import DEMO, Track
 from avbench.splits import ARCHIVE_NAMES, PARTITIONS, PARTS, Split, SplitClass, SplitError, load_split
 
 RESERVED = (*PARTITIONS, DEMO)
 COLUMNS = ("id", "class", "part")
+MAX_SOURCE = 300
+"""Characters that tell where features come from."""
 MAX_LIST_BYTES = 256 * 2**20
 
 
@@ -29,17 +32,24 @@ def read_arrays(
     visual: Path,
     clips: Path,
     text: Path,
+    text_names: Path | None = None,
+    source: str = "arrays of the user",
+    simulated: bool = False,
     allow_missing: bool = False,
 ) -> Draft:
-    """A feature set from ``audio`` (N, Da), ``visual`` (N, Dv), ``text`` (classes, Dt), and a table of the N clips.
+    """A feature set from ``audio`` (N, Da), ``visual`` (N, Dv), label vectors with their names, and a table of N clips.
 
     ``clips`` is a CSV with columns id, class, part, one row per row of the arrays. The splits are shipped as counts
     and digests, not as lists of ids, so class and part must come with the id; they are verified against the digests.
-    ``text`` has a row per source class in class-id order, or a row per used class in that order; rows are scaled to
-    unit norm. Raises :class:`DataError` as the import of the archive does, :class:`UsageError` for a reserved name.
+    ``text`` and ``text_names``: see :func:`~avbench.harness.features.label_vectors.read_label_vectors`; vectors are
+    scaled to unit norm. ``source``: where the features come from, in words; every record repeats it. ``simulated``:
+    they are made up, and results on them stand beside no real ones. Raises :class:`DataError` as the import of the
+    archive does, :class:`UsageError` for a reserved name or an unfit source.
     """
     if name in RESERVED:
         raise UsageError(f"feature set name {name!r} is reserved; choose another one")
+    if not (0 < len(source) <= MAX_SOURCE) or not source.isprintable():
+        raise UsageError(f"--source: one line of 1 to {MAX_SOURCE} printable characters, not {source[:40]!r}")
     split = load_split(dataset, partition)
     sounds, images = _array(audio), _array(visual)
     rows = _read_clips(clips, split)
@@ -47,12 +57,13 @@ def read_arrays(
         if len(array) != len(rows):
             raise DataError(f"{path}: {len(array):,} rows, but {clips} lists {len(rows):,} clips")
     groups = _groups(rows, sounds, images)
-    vectors = given_vectors(text, split)
+    vectors = read_label_vectors(text, text_names, split)
     unit_vectors_checked(vectors, split, str(text))
     return Draft(
         track=Track(dataset, name),
         split=split,
-        source="arrays of the user",
+        source=source,
+        simulated=simulated,
         audio_dim=sounds.shape[1],
         visual_dim=images.shape[1],
         vectors=vectors,
@@ -122,21 +133,3 @@ def _take(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     with np.errstate(over="ignore"):  # what does not fit becomes infinite, and is refused for that
         return audio[rows].astype(np.float32), visual[rows].astype(np.float32)
-
-
-def given_vectors(path: Path, split: Split) -> NDArray[np.float32]:
-    """Label vectors (source classes, Dt) of unit norm; NaN rows for classes that the file leaves out."""
-    given = np.asarray(_array(path), np.float64)
-    used = [c.id for c in split.classes if c.role != "unused"]
-    ids = {len(split.classes): [c.id for c in split.classes], len(used): used}.get(len(given))
-    if ids is None:
-        raise DataError(
-            f"{path}: {len(given)} rows; expected one per source class ({len(split.classes)}) or per used class "
-            f"({len(used)}), in ascending class id ('avbench splits show {split.dataset}' lists them)"
-        )
-    norms = np.linalg.norm(given, axis=1, keepdims=True)
-    if not np.isfinite(norms).all() or not norms.all():
-        raise DataError(f"{path}: a label vector is zero, NaN or infinite")
-    vectors = np.full((len(split.classes), given.shape[1]), np.nan, np.float32)
-    vectors[ids] = given / norms
-    return vectors

@@ -50,7 +50,8 @@ class Draft:
     """All that the store needs to know of a feature set before it reads a feature.
 
     ``vectors``: (source classes, Dt) float32, row = class id, unit norm; NaN rows: not known. ``groups``: ordered by
-    part, then class id. ``warnings``: allowed differences from the split. ``notes``: worth telling, no defect.
+    part, then class id. ``simulated``: made up. ``warnings``: allowed differences from the split. ``notes``: worth
+    telling, no defect.
     """
 
     track: Track
@@ -60,6 +61,7 @@ class Draft:
     visual_dim: int
     vectors: NDArray[np.float32]
     groups: tuple[ClipGroup, ...]
+    simulated: bool = False
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     extraction: Extraction | None = None

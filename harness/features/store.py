@@ -324,6 +324,7 @@ def _manifest(draft: Draft, found: str) -> Manifest:
             "counts": draft.counts,
             "content_hash": found,
             "source": draft.source,
+            "simulated": draft.simulated,
             "warnings": draft.warnings,
             "extraction": draft.extraction,
         }

@@ -17,6 +17,8 @@ class PlannedRun:
     simulated: bool = False
     """Of the features, as their manifest said when the run was planned; so are the warnings."""
     warnings: tuple[str, ...] = ()
+    features_source: str = ""
+    """Where the features come from, in words."""
     encoders_met: Seen = "not declared"
 
     def __str__(self) -> str:

@@ -215,6 +215,8 @@ class RunRecord(Part):
     encoders_met: Seen = "not declared"
     """What the encoders of the features had met before this track, by declaration."""
     warnings: list[Text] = []
+    features_source: Text = ""
+    """Where the features come from, in the words of who stored them; empty in records made before it was kept."""
     environment: Environment
     measured: Measured
     outcome: Outcome | None = None

@@ -42,6 +42,7 @@ def summary(record: RunRecord) -> dict[str, Any]:
         "options": canonical_json(c.options),
         "numerics": ", ".join(f"{name}={value}" for name, value in c.numerics.changed.items()),
         "feature_hash": c.feature_hash,
+        "features_source": record.features_source,
         "split_fingerprint": c.split_fingerprint,
         "uses_unseen_names": record.capabilities.uses_unseen_names,
         "inputs": record.capabilities.inputs,

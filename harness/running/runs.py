@@ -100,6 +100,7 @@ def plan(
             variant.name if variant else None,
             manifest.simulated,
             manifest.warnings,
+            manifest.source,
             manifest.seen,
         )
         for track, manifest in manifests.items()
@@ -226,6 +227,7 @@ def draft_record(planned: PlannedRun, registered: Registered, where: Environment
         capabilities=capabilities_of(registered),
         encoders_met=planned.encoders_met,
         warnings=[storable(warning)[:2_000] for warning in planned.warnings],
+        features_source=storable(planned.features_source)[:2_000],
         environment=where,
         measured=Measured(started=datetime.now(UTC).isoformat(timespec="seconds"), runs_at_once=at_once),
         failure=Failure(type="NotRun", message="the run did not take place", traceback=""),

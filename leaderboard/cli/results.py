@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,11 +55,11 @@ def table(
     """
     from avbench.harness.plugins.presets import options_beyond_variant
     from avbench.leaderboard.boards import build_boards
-    from avbench.leaderboard.claims import claims, trusted_features
+    from avbench.leaderboard.claims import claims
     from avbench.leaderboard.tables import FORMATS, compared, render
 
     chosen = sound(folder, method=method, dataset=dataset, features=features, protocol=protocol)
-    boards = build_boards(chosen, claims(), options_beyond_variant, trusted_features())
+    boards = build_boards(chosen.records, claims(), options_beyond_variant, marks=chosen.marks)
     known = next(known for known in FORMATS if known == form)
     click.echo(render(compared(boards), known, validation), nl=form != "csv")
 
@@ -76,8 +77,9 @@ def compare(first: str, second: str, folder: ResultsFolder, as_json: bool) -> No
     exactly where p is below 0.05. Both are for this comparison alone, without correction for others.
     """
     contents = read_folder(folder)
-    sides = [sound_of(_resolve(contents.records, name), folder) for name in (first, second)]
-    rows = [row for pair in _pairs(*sides) for row in _differences(*pair, folder)]
+    sides = [sound_of(_resolve(contents.records, name), folder).records for name in (first, second)]
+    labels = _labels(*sides)
+    rows = [row for pair in _pairs(*sides) for row in _differences(*pair, labels, folder)]
     if not rows:
         raise UsageError(
             f"{first!r} and {second!r} have no finished runs on one track, protocol, split and content of features"
@@ -109,19 +111,28 @@ def export(
     if out.suffix not in (".csv", ".json"):
         raise UsageError(f"{out}: name a .csv or a .json file")
     chosen = sound(folder, method=method, dataset=dataset, features=features, protocol=protocol)
-    frame = results_frame(chosen)
+    frame = results_frame(chosen.records, gate_marks=chosen.marks)
     write_bytes(out, (csv_text(frame) if out.suffix == ".csv" else json_text(frame) + "\n").encode())
     click.echo(f"{out}: {len(frame)} runs")
 
 
-def sound(folder: ResultsFolder, **wanted: Sequence[str]) -> list[RunRecord]:
+@dataclass(frozen=True)
+class Sound:
+    """Finished runs that the gate lets through."""
+
+    records: Sequence[RunRecord]
+    marks: Mapping[str, Sequence[str]]
+    """What the gate says beside their numbers, by identity."""
+
+
+def sound(folder: ResultsFolder, **wanted: Sequence[str]) -> Sound:
     """The chosen finished runs that verify; everything else is named on stderr."""
     contents = read_folder(folder)
     warn_unreadable(contents)
     return sound_of(select(contents.records, **wanted), folder)
 
 
-def sound_of(records: Sequence[RunRecord], folder: ResultsFolder) -> list[RunRecord]:
+def sound_of(records: Sequence[RunRecord], folder: ResultsFolder) -> Sound:
     """The finished ones that the gate lets through; the others are named on stderr."""
     from avbench.harness.plugins.declared import contradictions
     from avbench.harness.records.gate import judge_folder
@@ -135,7 +146,7 @@ def sound_of(records: Sequence[RunRecord], folder: ResultsFolder) -> list[RunRec
             click.echo(f"warning: left out: {describe(record)}: {printable('; '.join(reasons), 500)}", err=True)
         elif record.finished:
             found.append(record)
-    return found
+    return Sound(found, verdicts.marks)
 
 
 def _resolve(records: Sequence[RunRecord], name: str) -> list[RunRecord]:
@@ -164,11 +175,27 @@ def _pairs(first: Sequence[RunRecord], second: Sequence[RunRecord]) -> list[tupl
     return [(one, two) for place, one in rows(first) for other, two in rows(second) if place == other]
 
 
-def _differences(first: RerunRow, second: RerunRow, folder: ResultsFolder) -> list[dict[str, Any]]:
+def _labels(*sides: Sequence[RunRecord]) -> Mapping[str, str]:
+    """A label for each row of both sides, by group: unique among them all."""
+    from avbench.leaderboard.frame import results_frame, rows_frame
+
+    every = {record.identity: record for side in sides for record in side}
+    rows = rows_frame(results_frame(every.values()))
+    return dict(zip(rows["group"], rows["label"], strict=True))
+
+
+def _differences(
+    first: RerunRow, second: RerunRow, labels: Mapping[str, str], folder: ResultsFolder
+) -> list[dict[str, Any]]:
     from avbench.leaderboard.ranking import recalls_of, recalls_of_run
     from avbench.leaderboard.statistics import compare as compare_recalls
 
     c = first.first.configuration
+    names = [labels[row.group] for row in (first, second)]
+    if names[0] == names[1]:  # other seeds of one row
+        names = [
+            f"{name}, seed {row.first.configuration.seed}" for name, row in zip(names, (first, second), strict=True)
+        ]
     sides = [recalls_of(row, lambda record: recalls_of_run(record, folder)) for row in (first, second)]
     return [
         {
@@ -176,8 +203,10 @@ def _differences(first: RerunRow, second: RerunRow, folder: ResultsFolder) -> li
             "features": c.features,
             "simulated": first.first.simulated,
             "protocol": c.protocol.name,
-            "first": first.label,
-            "second": second.label,
+            "first": names[0],
+            "second": names[1],
+            "first_marks": "; ".join(first.marks),
+            "second_marks": "; ".join(second.marks),
             "first_runs": len(first.records),
             "second_runs": len(second.records),
             "metric": metric,

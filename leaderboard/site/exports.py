@@ -47,7 +47,7 @@ COLUMNS = [
     *(f"{metric}{what}" for metric in METRICS for what in ("", "_deviation")), "HM_minus_claim",
     *(f"{metric}_{end}" for metric in PRINTED for end in ("low", "high")), "val_HM", "val_HM_deviation", "seeds",
     "seconds", "device", "parameters", "uses_unseen_names", "inputs", "generative", "distribution", "version",
-    "feature_hash", "features_verified", "group", "runs",
+    "feature_hash", "features_verified", "features_source", "group", "runs",
 ]  # fmt: skip
 """Of :func:`as_shown`."""
 
@@ -74,15 +74,16 @@ def board_files(ranked: RankedBoard) -> Iterator[File]:
 
 
 def as_shown(boards: Iterable[RankedBoard]) -> pd.DataFrame:
-    """The rows of boards as they are shown: re-run ones with rank, intervals and cost, then the printed ones.
+    """The rows of boards as they are shown: re-run ones with rank, intervals and cost, and printed ones.
 
     ``HM_minus_claim``: points from the printed to the obtained HM. ``runs``: identities. The marks of a printed row
     name the known faults of its cells.
     """
     lines = []
     for ranked in boards:
-        lines += [_run_line(row, group.features.verified) for group in ranked.groups for row in group.rows]
+        lines += [_run_line(row, True) for group in ranked.above for row in group.rows]
         lines += [_claimed_line(row, ranked.board) for row in ranked.board.claimed]
+        lines += [_run_line(row, group.features.verified) for group in ranked.below for row in group.rows]
     return frame_of(lines, COLUMNS)
 
 

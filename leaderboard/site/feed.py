@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
-from avbench.harness.printable import printable
 from avbench.leaderboard.ranking import RankedRow
 from avbench.leaderboard.site import links
 from avbench.leaderboard.site.model import NEVER, RankedBoard, Site, started
@@ -38,11 +37,12 @@ def _entry(feed: Element, base: str, updated: str, board: RankedBoard, ranked: R
     row, hm = ranked.row, ranked.row.metrics["HM"]
     entry = SubElement(feed, "entry")
     _add(entry, "id", f"urn:avbench:row:{row.group}")
-    _add(entry, "title", f"{printable(row.label, 60)} on {board.board.track} ({board.board.protocol})")
+    _add(entry, "title", f"{row.label} on {board.board.track} ({board.board.protocol})")
     _add(entry, "updated", updated)
     SubElement(entry, "link", href=f"{base}{links.board(board.board)}#{links.row_anchor(row)}")
     spread = f" \N{PLUS-MINUS SIGN} {hm.deviation:.2f}" if hm.deviation is not None else ""
-    _add(entry, "summary", f"HM {hm.mean:.2f}{spread} over {hm.n} seeds, rank {ranked.standing}")
+    marks = f" ({'; '.join(row.marks)})" if row.marks else ""
+    _add(entry, "summary", f"HM {hm.mean:.2f}{spread} over {hm.n} seeds, rank {ranked.standing}{marks}")
 
 
 def _updated(ranked: RankedRow) -> str:

@@ -1,4 +1,5 @@
-"""Where everything lives on the site. Names in records are letters, digits, dots, dashes and underscores only."""
+"""Where everything lives on the site. Names in records are letters, digits, dots, dashes and underscores only; keys of
+methods may hold a tilde."""
 
 from __future__ import annotations
 
@@ -41,8 +42,9 @@ def run_file(record: RunRecord, suffix: str) -> str:
     return f"runs/{record.identity[:20]}{suffix}"
 
 
-def method(slug: str) -> str:
-    return f"methods/{slug}.html"
+def method(key: str) -> str:
+    """See :func:`avbench.leaderboard.claims.method_key`."""
+    return f"methods/{key}.html"
 
 
 def dataset(name: str) -> str:

@@ -14,7 +14,7 @@ from avbench.harness.plugins.site_page import SitePage
 from avbench.harness.records.record import RunRecord
 from avbench.leaderboard.averages import AverageBoard, average_boards
 from avbench.leaderboard.boards import Board, FeatureGroup, build_boards
-from avbench.leaderboard.claims import Anomaly, PublishedMethod, claims, published_methods, trusted_features
+from avbench.leaderboard.claims import Anomaly, PublishedMethod, claims, method_key, published_methods, trusted_features
 from avbench.leaderboard.ranking import RankedRow, rank_rows
 from avbench.leaderboard.site.gate import Gate
 from avbench.splits import DATASETS
@@ -43,6 +43,21 @@ class RankedBoard:
         """The row with the best HM of the first feature group; None where nothing was run."""
         return self.groups[0].rows[0] if self.groups else None
 
+    @property
+    def above(self) -> tuple[RankedGroup, ...]:
+        """Groups whose features are verified: they may stand above printed rows."""
+        return tuple(g for g in self.groups if g.features.verified)
+
+    @property
+    def below(self) -> tuple[RankedGroup, ...]:
+        """The others: they stand below all printed rows."""
+        return tuple(g for g in self.groups if not g.features.verified)
+
+    @property
+    def sections(self) -> tuple[RankedGroup | None, ...]:
+        """The groups in the order of the board; None stands for the printed rows, where there are any."""
+        return (*self.above, None, *self.below) if self.board.claimed else self.groups
+
     @cached_property
     def anomalies(self) -> tuple[Anomaly, ...]:
         """Known faults of the printed numbers on this board."""
@@ -54,7 +69,8 @@ class RankedBoard:
 class MethodEntry:
     """A method that is installed, was run, or has published numbers."""
 
-    slug: str
+    key: str
+    """See :func:`avbench.leaderboard.claims.method_key`."""
     registered: Registered | None
     published: PublishedMethod | None
 
@@ -64,9 +80,13 @@ class MethodEntry:
 
     @property
     def title(self) -> str:
-        if self.info:
-            return self.info.title
-        return self.published.title if self.published else self.slug
+        slug, _, package = self.key.partition("~")
+        named = self.info.title if self.info else self.published.title if self.published else slug
+        return f"{named} of {package}" if package else named
+
+    @property
+    def slug(self) -> str:
+        return self.key.partition("~")[0]
 
 
 @dataclass(frozen=True)
@@ -107,8 +127,10 @@ def site_of(gate: Gate) -> Site:
         )
         for board in sorted(boards, key=_order)
     )
-    slugs = {r.configuration.method for r in gate.sound} | set(published_methods()) | set(plugins().methods)
-    methods = {s: MethodEntry(s, plugins().methods.get(s), published_methods().get(s)) for s in sorted(slugs)}
+    installed = {method_key(slug, r.distribution): r for slug, r in plugins().methods.items()}
+    run = {method_key(r.configuration.method, r.configuration.plugin.distribution) for r in gate.sound}
+    keys = sorted(run | set(published_methods()) | set(installed))
+    methods = {key: MethodEntry(key, installed.get(key), published_methods().get(key)) for key in keys}
     return Site(gate, ranked, average_boards(boards), methods, tuple(plugins().site_pages(gate.sound)))
 
 

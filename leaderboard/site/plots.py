@@ -16,6 +16,8 @@ from avbench.harness.printable import printable
 from avbench.leaderboard.statistics import Interval
 
 MAX_POINTS = 240
+LONGEST = 64
+"""Characters of the name of a bar; labels of rows are shorter."""
 """Points of a line: more cannot be seen."""
 
 _INK, _MUTED, _RULE, _ACCENT, _CLAIM = "#1d2126", "#5c636b", "#dcd8cf", "#0a5c5c", "#8a4b12"
@@ -77,14 +79,14 @@ def history(values: Sequence[float], chosen: int, label: str) -> str:
 
 def bars(rows: Sequence[Bar], axis: str, label: str) -> str:
     """One line per row: a dot with its interval, if any, or a hollow diamond for a printed number. In percent."""
-    longest = max(len(printable(row.label, 44)) for row in rows)
+    longest = max(len(printable(row.label, LONGEST)) for row in rows)
     left, line = 20 + 6.6 * longest, 22
     top = _ceiling(max(row.interval.high if row.interval else row.value for row in rows))
     frame = _Frame(left + 400, 60 + line * len(rows), (0, top), (0, 1), left=left, top=12)
     parts = frame.axes(axis, None)
     for number, row in enumerate(rows):
         y = 12 + line * (number + 0.5)
-        parts.append(_text(left - 10, y + 4, printable(row.label, 44), _INK, anchor="end"))
+        parts.append(_text(left - 10, y + 4, printable(row.label, LONGEST), _INK, anchor="end"))
         x = frame.x(row.value)
         if row.claimed:
             points = f"{x - 5:.1f},{y:.1f} {x:.1f},{y - 5:.1f} {x + 5:.1f},{y:.1f} {x:.1f},{y + 5:.1f}"

@@ -11,9 +11,11 @@ import numpy as np
 from avbench.harness.evaluation.calibration import SeenUnseenCurve
 from avbench.harness.evaluation.evidence import Evidence
 from avbench.harness.evaluation.metrics import per_class_recall, predict
-from avbench.harness.plugins.presets import changed_options
+from avbench.harness.plugins.presets import changed_options, changes_in_words
 from avbench.harness.records.record import RunRecord
 from avbench.harness.records.verification import find_split
+from avbench.leaderboard.claims import method_key, trusted_features
+from avbench.leaderboard.frame import MARKS, run_marks
 from avbench.leaderboard.site import links, plots
 from avbench.leaderboard.site.page import File, Page
 from avbench.leaderboard.site.text import repeat_command
@@ -71,6 +73,9 @@ def files(
             "record": record,
             "marks": marks,
             "links": links,
+            "method_key": method_key(c.method, c.plugin.distribution),
+            "tags": run_marks(record, changes_in_words(record), trusted_features()),
+            "marks_explained": MARKS,
             "changes": changes,
             "command": repeat_command(record, changes),
             "curve_svg": seen_unseen,

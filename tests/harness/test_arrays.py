@@ -34,6 +34,7 @@ def read(files: ArrayFiles, *, name: str = "own", dataset: str = "ucf", allow_mi
         visual=files.visual,
         clips=files.clips,
         text=files.text,
+        text_names=files.text_names if files.text_names.exists() else None,
         allow_missing=allow_missing,
     )
 
@@ -105,12 +106,60 @@ def test_label_vectors_of_the_used_classes_only(files: ArrayFiles, tmp_path: Pat
     split = load_split("ucf", "main")
     used = [c.id for c in split.classes if c.role != "unused"]
     np.save(files.text, np.load(files.text)[used])
+    files.text_names.write_text("\n".join(split.classes[i].name for i in used))
     draft = read(files)
     np.testing.assert_array_equal(draft.vectors[used], wanted[used])
     unused = sorted({c.id for c in split.classes} - set(used))
     assert np.isnan(draft.vectors[unused]).all()
     Store(tmp_path / "store").save(draft)
     assert not [p for p in Store(tmp_path / "store").verify(Track("ucf", "own")) if p not in draft.warnings]
+
+
+def test_label_vectors_are_paired_by_name_not_by_position(files: ArrayFiles) -> None:
+    """Case A5: an array in the order of the first 51 source classes was taken for the 51 used ones."""
+    wanted, vectors = read(files).vectors, np.load(files.text)
+    classes = np.array(files.text_names.read_text().splitlines())
+    order = np.random.default_rng(1).permutation(len(classes))
+    np.save(files.text, vectors[order])
+    files.text_names.write_text("\n".join(classes[order]).upper())
+    np.testing.assert_array_equal(read(files).vectors, wanted)
+    with files.text.open("wb") as stream:
+        np.savez(stream, names=classes[order[::-1]], vectors=vectors[order[::-1]])
+    with pytest.raises(DataError, match="brings its own names"):
+        read(files)
+    files.text_names.unlink()
+    np.testing.assert_array_equal(read(files).vectors, wanted)
+    with files.text.open("wb") as stream:
+        np.savez(stream, names=classes[:51], vectors=vectors[:51])
+    with pytest.raises(DataError, match="no finite label vector for 20 used classes"):
+        read(files)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"vectors": np.ones((2, 3))}, "has no arrays names and vectors"),
+        ({"vectors": np.ones((2, 3)), "names": np.array(["Archery", 1], object)}, "not a plain NumPy .npz file"),
+        ({"vectors": np.ones((2, 3)), "names": np.ones(2)}, "names are float64 values"),
+        ({"vectors": np.ones((2, 3), int), "names": np.array(["Archery", "Biking"])}, "holds int64 values"),
+        ({"vectors": np.ones((2, 3)), "names": np.array(["x" * 2**18] * 2)}, "larger than label vectors can be"),
+    ],
+)
+def test_bad_archives_of_label_vectors(arrays: dict[str, Any], message: str, files: ArrayFiles) -> None:
+    files.text_names.unlink()
+    with files.text.open("wb") as stream:
+        np.savez_compressed(stream, **arrays)
+    with pytest.raises(DataError, match=message):
+        read(files)
+
+
+@pytest.mark.parametrize("source", ["", "x" * 301, "a\x1b[2J", "two\nlines"])
+def test_a_source_is_one_printable_line(source: str, files: ArrayFiles) -> None:
+    with pytest.raises(UsageError, match="--source: one line"):
+        read_arrays(
+            "own", "ucf", "main", audio=files.audio, visual=files.visual, clips=files.clips, text=files.text,
+            text_names=files.text_names, source=source, allow_missing=True,
+        )  # fmt: skip
 
 
 @pytest.mark.parametrize("name", ["main", "cls", "demo"])
@@ -133,6 +182,13 @@ def put(which: str, content: bytes | None) -> Callable[[ArrayFiles], None]:
         path.unlink()
         if content is not None:
             path.write_bytes(content)
+
+    return changed
+
+
+def names(one: str, other: str) -> Callable[[ArrayFiles], None]:
+    def changed(files: ArrayFiles) -> None:
+        files.text_names.write_text(files.text_names.read_text().replace(f"{one}\n", f"{other}\n"))
 
     return changed
 
@@ -168,8 +224,20 @@ BAD: dict[str, tuple[Callable[[ArrayFiles], object], str]] = {
     ),
     "wrong number of vectors": (
         save("text", lambda a: a[:7]),
-        r"7 rows; expected one per source class \(101\) or per used class \(51\).*'avbench splits show ucf'",
+        r"names\.txt: 101 names for the 7 vectors of .*text\.npy",
     ),
+    "vectors without names": (
+        put("text_names", None),
+        r"text\.npy: vectors without names.*'names' \(classes,\) and 'vectors'.*--text-names FILE",
+    ),
+    "an unknown name": (
+        names("Archery", "Archeri"),
+        r"names\.txt: unknown ucf class 'Archeri'. Did you mean 'Archery'",
+    ),
+    "a name twice": (names("Archery", "Biking"), r"names\.txt: 1 classes are named more than once \(Biking\)"),
+    "a name left out": (put("text_names", b"Archery\n"), r"1 names for the 101 vectors"),
+    "names that are no text": (put("text_names", b"\xff\xfe"), r"names\.txt: cannot be read"),
+    "a list of classes too long": (put("text_names", b"a\n" * 2**20), "which no list of classes is"),
     "a zero vector": (save("text", lambda a: a * (np.arange(len(a)) > 0)[:, None]), "a label vector is zero, NaN or"),
     "NaN in a vector": (save("text", lambda a: a * np.nan), "a label vector is zero, NaN or infinite"),
     "no table": (put("clips", None), r"clips\.csv: cannot be read"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from avbench.leaderboard.claims import METRICS
+from avbench.leaderboard.frame import MARKS
 from avbench.leaderboard.site import links
 from avbench.leaderboard.site.model import Site
 from avbench.leaderboard.site.page import Page
@@ -16,5 +17,5 @@ def pages(site: Site) -> Iterator[Page]:
         "averages.html",
         "averages.html",
         "Averages over tracks",
-        {"averages": averages, "links": links, "metrics": METRICS},
+        {"averages": averages, "links": links, "metrics": METRICS, "marks": MARKS},
     )

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from avbench.harness.evaluation.protocol import PROTOCOLS
 from avbench.leaderboard.claims import METRICS, papers, published_methods
 from avbench.leaderboard.frame import MARKS
+from avbench.leaderboard.ranking import RankedRow
 from avbench.leaderboard.site import links, plots
 from avbench.leaderboard.site.exports import board_files
 from avbench.leaderboard.site.model import RankedBoard, Site
@@ -52,20 +53,27 @@ def table_context(ranked: RankedBoard) -> dict[str, object]:
 
 
 def bar_plot(ranked: RankedBoard) -> File | None:
-    """HM of the best rows with intervals, and of printed rows; None where there is no row."""
-    rows = [
-        plots.Bar(r.row.label, r.row.metrics["HM"].mean, r.intervals.get("HM"))
-        for group in ranked.groups[:1]
-        for r in group.rows
-    ]
+    """HM of the best rows with intervals, and of printed rows; None where there is no row.
+
+    On a board with printed rows, those on features that are not verified stand below all others.
+    """
+    shown = [_bar(row) for group in ranked.above[:1] for row in group.rows]
     for claimed in ranked.board.claimed:
         if "HM" in claimed.values:
             marks = ", ".join(dict.fromkeys(a.id for a in claimed.anomalies.get("HM", ())))
             label = f"{claimed.title}, claimed{f' [{marks}]' if marks else ''}"
-            rows.append(plots.Bar(label, claimed.values["HM"], claimed=True))
-    if not rows:
+            shown.append(plots.Bar(label, claimed.values["HM"], claimed=True))
+    shown = sorted(shown, key=lambda bar: -bar.value)[:MAX_BARS]
+    if not ranked.above:
+        shown += [_bar(row) for group in ranked.below[:1] for row in group.rows][:MAX_BARS]
+    if not shown:
         return None
-    shown = sorted(rows, key=lambda bar: -bar.value)[:MAX_BARS]
     board = ranked.board
-    label = f"HM on {board.track} under {board.protocol}: dots with intervals were re-run, diamonds are printed numbers"
+    place = f"HM on {board.track} under {board.protocol}"
+    label = f"{place}: dots with intervals were re-run, diamonds are printed numbers, * bears marks"
     return File(f"{links.board_stem(board)}-hm.svg", plots.bars(shown, "HM (%)", label))
+
+
+def _bar(ranked: RankedRow) -> plots.Bar:
+    label = f"{ranked.row.label} *" if ranked.row.marks else ranked.row.label
+    return plots.Bar(label, ranked.row.metrics["HM"].mean, ranked.intervals.get("HM"))

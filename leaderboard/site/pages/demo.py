@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from avbench.leaderboard.claims import METRICS
+from avbench.leaderboard.frame import MARKS
 from avbench.leaderboard.site import links
 from avbench.leaderboard.site.exports import board_files
 from avbench.leaderboard.site.model import Site
@@ -20,5 +21,5 @@ def pages(site: Site) -> Iterator[Page | File]:
             yield plot
         yield from board_files(ranked)
     averages = [board for board in site.averages if board.simulated]
-    shared = {"links": links, "metrics": METRICS, "test_in_words": TEST_IN_WORDS}
+    shared = {"links": links, "metrics": METRICS, "marks": MARKS, "test_in_words": TEST_IN_WORDS}
     yield Page(links.DEMO, "demo.html", "Simulated features", {"tables": tables, "averages": averages, **shared})

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from avbench.harness.evaluation.protocol import PROTOCOLS
 from avbench.leaderboard.boards import ClaimedRow
 from avbench.leaderboard.claims import anomalies, claims, papers
+from avbench.leaderboard.frame import MARKS
 from avbench.leaderboard.site import links
 from avbench.leaderboard.site.model import RankedBoard, Site
 from avbench.leaderboard.site.page import Page
@@ -56,6 +57,7 @@ def pages(site: Site) -> Iterator[Page]:
             "runs": sum(not record.simulated for record in site.gate.sound),
             "simulated": sum(record.simulated for record in site.gate.sound),
             "links": links,
+            "marks": MARKS,
             "protocols": PROTOCOLS.values(),
             "printed": len(claims()),
             "faults": len(anomalies()),

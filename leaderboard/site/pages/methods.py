@@ -8,6 +8,7 @@ from typing import Any
 
 from avbench.harness.contract.options import Options, Preset
 from avbench.leaderboard.claims import PRINTED, anomalies_of, claims, papers
+from avbench.leaderboard.frame import MARKS
 from avbench.leaderboard.ranking import RankedRow
 from avbench.leaderboard.site import links
 from avbench.leaderboard.site.model import MethodEntry, RankedBoard, Site, distinct
@@ -32,11 +33,11 @@ class OptionCard:
 
 def pages(site: Site) -> Iterator[Page]:
     standings: dict[str, list[Standing]] = {slug: [] for slug in site.methods}
-    simulated = {row.method for board in site.simulated for row in board.board.rows}
+    simulated = {row.method_key for board in site.simulated for row in board.board.rows}
     for board in site.real:
         for group in board.groups:
             for ranked in group.rows:
-                standings[ranked.row.method].append(Standing(board, ranked))
+                standings[ranked.row.method_key].append(Standing(board, ranked))
     for slug, entry in site.methods.items():
         found = [claim for claim in claims() if claim.method == slug]
         yield Page(
@@ -53,6 +54,7 @@ def pages(site: Site) -> Iterator[Page]:
                 "options": options(entry),
                 "presets": presets(entry),
                 "links": links,
+                "marks": MARKS,
                 "papers": papers(),
                 "printed": PRINTED,
             },

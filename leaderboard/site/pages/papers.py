@@ -7,6 +7,7 @@ from itertools import groupby
 
 from avbench.leaderboard.boards import RerunRow, reruns_of
 from avbench.leaderboard.claims import PRINTED, Claim, anomalies_of, claims, papers, remarks
+from avbench.leaderboard.frame import MARKS
 from avbench.leaderboard.site import links
 from avbench.leaderboard.site.model import Site, distinct
 from avbench.leaderboard.site.page import Page
@@ -35,6 +36,7 @@ def pages(site: Site) -> Iterator[Page]:
                 "remarks": [remark for remark in remarks() if slug in remark.papers],
                 "printed": PRINTED,
                 "links": links,
+                "marks": MARKS,
             },
         )
     rows = [(paper, len(by_paper[slug])) for slug, paper in papers().items()]
