@@ -257,7 +257,8 @@ class Estimates:
     def _sum(
         self, classes: Sequence[Doubles], seeds: Sequence[Doubles], runs: Sequence[Doubles]
     ) -> tuple[Doubles, Doubles]:
-        parts = [*zip(classes, self.degrees, strict=True), *((s, r - 1) for s, r in zip(seeds, runs, strict=True))]
+        freedom = [*(np.asarray(number, np.float64) for number in self.degrees), *(number - 1 for number in runs)]
+        parts = list(zip([*classes, *seeds], freedom, strict=True))
         variance = np.sum([part for part, _ in parts], axis=0)
         spread = np.sum([part**2 / np.maximum(number, 1) for part, number in parts], axis=0)
         degrees = variance**2 / np.where(spread > 0, spread, 1)

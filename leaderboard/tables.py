@@ -14,7 +14,7 @@ from avbench.harness.plugins.presets import Overrides
 from avbench.harness.records.record import RunRecord
 from avbench.leaderboard.boards import Board, RerunRow, build_boards
 from avbench.leaderboard.claims import METRICS, PRINTED, Claim
-from avbench.leaderboard.frame import BOARD, FEW_SEEDS, SIMULATED, csv_text, json_text
+from avbench.leaderboard.frame import BOARD, FEW_SEEDS, NO_PRESET, NOT_VERIFIED, OFF_PRESET, SIMULATED, csv_text, json_text
 from avbench.splits import DATASETS
 
 Format = Literal["text", "markdown", "latex", "csv", "json"]
@@ -116,7 +116,7 @@ class Sheet:
     table: pd.DataFrame
     """All text. Columns have two levels: data set (empty for :data:`HEADS`) and name."""
     notes: tuple[str, ...]
-    """Marks that every re-run line bears."""
+    """Marks of the features that every re-run line bears."""
 
     @property
     def title(self) -> str:
@@ -129,13 +129,13 @@ def sheets(lines: pd.DataFrame, metrics: Sequence[str] = PRINTED, *, every_mark:
 
     By protocol; what was run on more data sets first, then the better mean HM, with the printed numbers that it may be
     compared with below it; other printed numbers last. Marks stand in brackets behind the label: with ``every_mark``
-    all of them, else those that neither the title nor the number of runs tells.
+    all of them, else those that neither the title nor the label nor the number of runs tells.
     """
     for (simulated, features), part in lines.groupby(["simulated", "features"]):
         found = [*(d for d in DATASETS if d in set(part["dataset"])), *sorted(set(part["dataset"]) - set(DATASETS))]
         borne = [marks.split("; ") for marks in part.loc[part["source"] == RUN, "marks"]]
-        notes = [mark for mark in (borne or [[]])[0] if mark not in ("", FEW_SEEDS) and all(mark in b for b in borne)]
-        told = () if every_mark else (FEW_SEEDS, *notes)
+        notes = [mark for mark in (SIMULATED, NOT_VERIFIED) if borne and all(mark in marks for marks in borne)]
+        told = () if every_mark else (FEW_SEEDS, OFF_PRESET, NO_PRESET, *notes)
         yield Sheet(
             str(features), bool(simulated), tuple(found), _side_by_side(part, found, metrics, told), tuple(notes)
         )

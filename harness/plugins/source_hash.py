@@ -3,7 +3,7 @@
 Counted are the modules of the method's own distribution that it can reach through imports, those of the modules that
 its base classes and its options come from, each in its own distribution, avbench's shared parts of methods among them,
 the data files in those packages, and the files that :attr:`MethodInfo.files` names. Other distributions count by their
-version, but for those that avbench itself needs, which the record's environment tells of. The harness does not count: a
+version, but for those that avbench itself needs (the record's environment names torch). The harness does not count: a
 change there that can change a number is a new protocol version.
 """
 

@@ -115,7 +115,7 @@ def test_evidence_of_another_methods_run_is_refused(
 ) -> None:
     other = records[0].configuration.plugin.model_copy(update={"distribution": "mine"})
     stolen = reconfigured(records[0], method="mine", plugin=other)
-    theirs = store(tmp_path / "theirs", [(stolen, folder.evidence_path(records[0]).read_bytes())])
+    theirs = store(tmp_path / "theirs", [(stolen, folder.evidence_bytes(records[0]))])
     write_submission(tmp_path / "s.zip", [stolen], theirs)
     with pytest.raises(RecordError, match=f"that of a run of method {records[0].configuration.method}"):
         accept_submission(tmp_path / "s.zip", folder)

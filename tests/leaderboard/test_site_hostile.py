@@ -61,7 +61,7 @@ def test_markup_in_every_text_field_is_text(tmp_path: Path) -> None:
                 git_commit=MARKUP,
                 git_dirty=True,
             ),
-            "measured": Measured(started=MARKUP),
+            "measured": Measured(started="2024-05-01T12:00:00Z", seconds=1.0),
         }
     )
     plugin = record.configuration.plugin.model_copy(update={"version": MARKUP})
