@@ -16,6 +16,7 @@ from typing import Any
 
 import pandas as pd
 
+from avbench.harness.contract.encoder import Seen, gravest
 from avbench.harness.evaluation.protocol import PROTOCOLS
 from avbench.harness.plugins.presets import Overrides
 from avbench.harness.records.record import Capabilities, RunRecord
@@ -45,7 +46,6 @@ from avbench.leaderboard.frame import (
     results_frame,
     rows_frame,
 )
-from avbench.splits import PARTITIONS
 
 COMPARABLE = "as-published"
 """The one protocol whose results may stand beside numbers printed in papers."""
@@ -193,6 +193,12 @@ class FeatureGroup:
     """Where they come from, in the words of who stored them; empty where no record says it."""
     rows: tuple[RerunRow, ...]
 
+    @property
+    def encoders_met(self) -> Seen:
+        """What the encoders of these features had met before the track: what any record declares, the gravest."""
+        declared = {record.encoders_met for row in self.rows for record in row.records} - {"not declared"}
+        return gravest(declared)
+
 
 @dataclass(frozen=True)
 class Board:
@@ -283,7 +289,7 @@ def _comparable(row: RerunRow) -> bool:
     content, or of the public archive, whose import checks every list of clips. Marks say which.
     """
     c = row.first.configuration
-    genuine = NOT_VERIFIED not in row.marks or c.features in PARTITIONS
+    genuine = NOT_VERIFIED not in row.marks or c.track.partition is not None
     return (
         c.protocol.name == COMPARABLE
         and genuine

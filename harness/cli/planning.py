@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from avbench.harness.cli.given import Values, combinations
 from avbench.harness.errors import UsageError, unknown
-from avbench.harness.tracks import DEMO, Track
+from avbench.harness.tracks import DEMO, PUBLIC, SIMULATED, Track
 
 if TYPE_CHECKING:
     from avbench.harness.records.planned import PlannedRun
@@ -24,14 +24,14 @@ def choose_tracks(datasets: Sequence[str], features: Sequence[str], *, named: bo
     Where none is installed, all data sets (not ``named`` ones) run on the demo features; where some are, the others
     are left out. Both are said. Raises :class:`UsageError` for named data sets without features.
     """
-    if set(features) == {DEMO}:
-        return [Track(d, DEMO) for d in datasets], []
+    if features and set(features) <= set(SIMULATED):
+        return [Track(d, f) for f in features for d in datasets], []
 
     from avbench.harness.plugins.sources import foreign_tracks, installed_tracks
 
     installed = installed_tracks()
     if features:
-        known = {DEMO, "main", "cls"} | {t.features for t in (*installed, *foreign_tracks())}
+        known = {*SIMULATED, *PUBLIC} | {t.features for t in (*installed, *foreign_tracks())}
         for name in features:
             if name not in known:
                 raise unknown("feature set", name, known)
@@ -55,11 +55,14 @@ def planned_runs(
     seeds: Sequence[int],
     given: Values,
     numerics: Numerics,
+    *,
+    lenient: bool = False,
 ) -> tuple[list[PlannedRun], list[str]]:
     """Every combination of methods, their own of the variants, values of options, protocols and seeds; track by track.
 
-    Methods that have none of the variants are left out, which is to be said. Raises :class:`UsageError` for a variant
-    that no method has, and for unknown names, options and values.
+    Methods that have none of the variants are left out, which is to be said. ``lenient``: nobody named both methods
+    and features, so a method also goes without the tracks that it cannot read. Raises :class:`UsageError` for a
+    variant that no method has, and for unknown names, options and values.
     """
     from avbench.harness.running.runs import plan
 
@@ -73,7 +76,9 @@ def planned_runs(
     methods = [method for method in methods if own[method] or not variants]
     runs: dict[str, PlannedRun] = {}
     for track in tracks:
-        for method in methods:
+        able, left = _able(methods, track) if lenient else (methods, [])
+        said += [f"{track}: left out, {_listed(left)}: no methods for these features."] if left else []
+        for method in able:
             for options in combinations(given):
                 for run in plan([method], [track], protocols, seeds, options, own[method], numerics):
                     runs.setdefault(run.configuration.identity, run)
@@ -106,6 +111,16 @@ def named(runs: Sequence[PlannedRun], given: Values) -> list[str]:
         " ".join([str(run), *(f"{name}={json.dumps(run.configuration.options[name])}" for name in grid)])
         for run in runs
     ]
+
+
+def _able(methods: Sequence[str], track: Track) -> tuple[Sequence[str], Sequence[str]]:
+    """The methods that read the features of a track, averaged or over time, and those that do not."""
+    from avbench.harness.plugins.registry import plugins
+    from avbench.harness.plugins.sources import feature_manifest
+
+    inputs = feature_manifest(track).inputs
+    able = [method for method in methods if plugins().method(method).info.reads(inputs)]
+    return able, [method for method in methods if method not in able]
 
 
 def _own(method: str, variants: Sequence[str]) -> list[str]:

@@ -139,7 +139,14 @@ def run(
     numerics, chosen = Numerics(precision=precision, feature_dtype=feature_dtype), choose_device(device)
     require(numerics, chosen)
     planned, more = planning.planned_runs(
-        names, tuple(dict.fromkeys(variant)), tracks, tuple(dict.fromkeys(protocol)), seed_values, given, numerics
+        names,
+        tuple(dict.fromkeys(variant)),
+        tracks,
+        tuple(dict.fromkeys(protocol)),
+        seed_values,
+        given,
+        numerics,
+        lenient="all" in method or not features,
     )
     folder = ResultsFolder(results)
     click.echo(planning.in_words(planned, given, device_name(chosen)), err=True)

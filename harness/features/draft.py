@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from avbench.harness.errors import DataError
+from avbench.harness.features.provenance import Extraction
 from avbench.harness.printable import printable
 from avbench.harness.tracks import Track
 from avbench.splits import PARTS, Split, SplitClass, SplitError
@@ -45,12 +46,21 @@ class ClipGroup(ListedClips):
 
 
 @dataclass(frozen=True)
+class NamedText:
+    """One of several text vectors of the classes, (source classes, Dk) float32; NaN rows: not known."""
+
+    vectors: NDArray[np.float32]
+    unit: bool
+    """Scaled to unit norm; otherwise as they were given."""
+
+
+@dataclass(frozen=True)
 class Draft:
     """All that the store needs to know of a feature set before it reads a feature.
 
     ``vectors``: (source classes, Dt) float32, row = class id, unit norm; NaN rows: not known. ``groups``: ordered by
     part, then class id. ``simulated``: made up. ``warnings``: allowed differences from the split. ``notes``: worth
-    telling, no defect.
+    telling, no defect. ``texts``: named text vectors, where there are several kinds.
     """
 
     track: Track
@@ -60,9 +70,12 @@ class Draft:
     visual_dim: int
     vectors: NDArray[np.float32]
     groups: tuple[ClipGroup, ...]
-    simulated: bool = False
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    simulated: bool = False
+    texts: Mapping[str, NamedText] = field(default_factory=dict)
+    extraction: Extraction | None = None
+    """How the features were made, where avbench made them from videos."""
 
     @property
     def counts(self) -> dict[str, int]:

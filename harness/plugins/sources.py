@@ -8,7 +8,7 @@ from avbench.harness.errors import DataError
 from avbench.harness.features.featureset import FeatureSet
 from avbench.harness.features.manifest import Manifest
 from avbench.harness.features.source import FeatureSource
-from avbench.harness.tracks import Track
+from avbench.harness.tracks import DEMO, DEMO_TEMPORAL, Track
 
 
 def feature_manifest(track: Track) -> Manifest:
@@ -29,8 +29,9 @@ def load_features(track: Track) -> FeatureSet:
     """
     if track.simulated:
         from avbench.harness.features.demo import demo
+        from avbench.harness.features.demo_temporal import demo_mean, demo_temporal
 
-        return demo(track.dataset)
+        return {DEMO: demo, DEMO_TEMPORAL: demo_temporal}.get(track.features, demo_mean)(track.dataset)
     source = _foreign(track)
     if source is None:
         return _store().load(track)
