@@ -58,7 +58,7 @@ class RepeatedStep:
         _forget_workspaces()
         try:
             # thread_local: a thread that gathers the next batch may copy meanwhile
-        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+            with torch.cuda.graph(graph, capture_error_mode="thread_local"):
                 self.step()
         finally:
             _forget_workspaces()
