@@ -51,7 +51,10 @@ def data() -> None:
 @data.command()
 @AS_JSON
 def status(as_json: bool) -> None:
-    """What is installed, and how to get the rest. Exit code 3 when a manifest cannot be read."""
+    """What is installed and where, and how to get the rest. Exit code 3 when a manifest cannot be read.
+
+    Features lie in $AVBENCH_HOME, else in the user's data directory.
+    """
     store = Store()
     rows, broken = [], []
     for track in store.tracks():
@@ -68,6 +71,7 @@ def status(as_json: bool) -> None:
         if missing:
             click.echo(f"Not installed: {', '.join(missing)}. {how_to_get(Track('ucf', 'main'))}.")
         click.echo("demo, demo-temporal, demo-temporal.mean: built in, simulated, for every data set.")
+        click.echo(f"Store: {store.root} (AVBENCH_HOME names another folder)")
     if broken:
         raise DataError("\n".join(broken))
 
@@ -192,6 +196,10 @@ def add(
     force: bool,
 ) -> None:
     """Store features of your own encoders as feature set NAME: a new track.
+
+    The clips are held against the split by the digest of their ids, written like v_Archery_g01_c01 (ucf),
+    YOUTUBEID_0, with the number of the segment (activitynet), or YOUTUBEID_000030, with the second at which the clip
+    starts (vggsound). Label vectors are scaled to unit norm, which is said.
 
     Features over time come with offsets and the length of a step, for each modality; a .npz holds the arrays values,
     offsets and seconds. Their averaged view becomes the feature set NAME.mean.

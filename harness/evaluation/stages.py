@@ -18,7 +18,7 @@ from avbench.harness.contract.data import Classes, Clips, TrainingSet
 from avbench.harness.contract.method import Method, Progress
 from avbench.harness.errors import DataError, MethodError
 from avbench.harness.evaluation.chunks import Chunks
-from avbench.harness.evaluation.evidence import Evidence, reduce_scores
+from avbench.harness.evaluation.evidence import Evidence, kind_of, reduce_scores
 from avbench.harness.evaluation.protocol import Protocol
 from avbench.harness.evaluation.random_state import random_state_kept, seed_generators
 from avbench.harness.evaluation.shown_order import ShownOrder
@@ -195,7 +195,7 @@ def checked_scores(method: Method, scores: object, clips: Clips, classes: Classe
     """
     slug, shape = method.info.slug, (len(clips), len(classes))
     if type(scores) not in (Tensor, Parameter):  # another subclass could take part in what is done with it
-        raise MethodError(f"{slug}.predict returned {type(scores).__name__}, not a tensor")
+        raise MethodError(f"{slug}.predict must return a tensor, not {kind_of(scores)}")
     assert isinstance(scores, Tensor)
     if tuple(scores.shape) != shape:
         raise MethodError(f"{slug}.predict returned shape {tuple(scores.shape)}, not (clips, classes) = {shape}")

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avbench.harness.errors import DataError
-from avbench.harness.features.archive_files import LITTER, READ_ERRORS, reading
+from avbench.harness.features.archive_files import READ_ERRORS, reading
 from avbench.harness.features.archive_lists import list_differences, refuse_other_prompts, spelling
 from avbench.harness.features.classfile import read_features, read_ids
 from avbench.harness.features.draft import (
@@ -30,6 +30,7 @@ from avbench.harness.features.draft import (
 )
 from avbench.harness.features.legacy import MAX_BYTES, read_label_vectors
 from avbench.harness.tracks import Track
+from avbench.harness.untrusted import is_litter
 from avbench.splits import ARCHIVE_NAMES, DATASETS, PARTITIONS, PARTS, Split, SplitClass, SplitError, load_split
 
 DIMENSIONS = {"main": (512, 512), "cls": (128, 4096)}
@@ -131,7 +132,7 @@ def _entries(folder: Traversable, suffix: str) -> list[Traversable]:
     """What lies in a folder under names with that ending, by name; nothing where there is no such folder."""
     if not folder.is_dir():
         return []
-    found = (e for e in folder.iterdir() if e.name.endswith(suffix) and not e.name.startswith(LITTER))
+    found = (e for e in folder.iterdir() if e.name.endswith(suffix) and not is_litter(e.name))
     return sorted(found, key=lambda e: e.name)
 
 

@@ -29,11 +29,16 @@ MAX_SEQUENCE_FILE_BYTES = 4 * 2**30
 MAX_RATIO = 200
 """Of a file, and of all files to the zip. Features hardly compress; below ``RATIO_BYTES`` no ratio is looked at."""
 RATIO_BYTES = 2**20
+MAX_NAME = 1024
+MAX_DEPTH = 32
+"""Folders in the name of a member; the genuine archive has 6. Each costs memory for itself."""
 SEQUENCES = ".pkl"
 """Ending of files of features over time."""
 READ = (".h5", ".npy", ".csv")
-LITTER = ("._", "__MACOSX")
-"""What macOS adds to archives and foreign disks: beginnings of names that are passed over."""
+COMPRESSION = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
+"""What can be read here."""
+DEFLATE64 = 9
+"""What Windows packs files over 2 GB with."""
 
 READ_ERRORS = (OSError, RuntimeError, ValueError, TypeError, LookupError, EOFError, zipfile.BadZipFile, zlib.error)
 """What reading a damaged file, HDF5 file or zip member can raise."""
@@ -66,6 +71,8 @@ def opened(path: Path) -> Iterator[Traversable]:
 
 def _refusal(member: zipfile.ZipInfo) -> str | None:
     """What is wrong with a member of a zip, if anything."""
+    if len(member.filename) > MAX_NAME or member.filename.count("/") > MAX_DEPTH:
+        return f"has a name of more than {MAX_NAME:,} characters or {MAX_DEPTH} folders, which no feature file has"
     name = PurePosixPath(member.filename)
     bad_parts = ".." in name.parts or ":" in (name.parts or ("",))[0] or "//" in member.filename
     if name.is_absolute() or bad_parts or "\\" in member.filename:
@@ -76,6 +83,9 @@ def _refusal(member: zipfile.ZipInfo) -> str | None:
         return None
     if member.flag_bits & 1:
         return "is encrypted"
+    if member.compress_type not in COMPRESSION:
+        kind = "Deflate64" if member.compress_type == DEFLATE64 else f"method {member.compress_type}"
+        return f"is compressed as {kind}, which cannot be read here; unpack the zip and give the folder"
     if member.file_size > (MAX_SEQUENCE_FILE_BYTES if _is_sequences(member) else MAX_FILE_BYTES):
         return f"unpacks to {member.file_size:,} bytes, which no feature file does"
     if member.file_size > max(RATIO_BYTES, MAX_RATIO * member.compress_size):

@@ -63,7 +63,7 @@ def read_arrays(
         ClipGroup(part, owner, ids, partial(_take, sounds, images, places))
         for part, owner, ids, places in grouped(rows)
     )
-    vectors, texts = read_texts(text, text_names, split)
+    vectors, texts, notes = read_texts(text, text_names, split)
     return Draft(
         track=Track(dataset, name),
         split=split,
@@ -73,6 +73,7 @@ def read_arrays(
         visual_dim=images.shape[1],
         vectors=vectors,
         groups=groups,
+        notes=notes,
         warnings=forgiven(differences(split, groups, clips), allow_missing=allow_missing, what=clips),
         texts=texts,
     )
@@ -97,30 +98,29 @@ class TextFile:
 
 def read_texts(
     given: Path | Sequence[TextFile], names: Path | None, split: Split
-) -> tuple[NDArray[np.float32], dict[str, NamedText]]:
-    """Label vectors (source classes, Dt) of unit norm, and the named text vectors that they are made of.
+) -> tuple[NDArray[np.float32], dict[str, NamedText], tuple[str, ...]]:
+    """Label vectors (source classes, Dt) of unit norm, the named text vectors that they are made of, and what was done.
 
     One file without a name has the label vectors. Of several named ones the label vector of a class is the row of all
     its text vectors, in the order given, scaled to unit norm; methods that know the names get them as they are.
     ``names``: the classes of the rows of .npy files.
     """
     if isinstance(given, Path):
-        vectors = read_label_vectors(given, names, split)
+        vectors, notes = read_label_vectors(given, names, split)
         unit_vectors_checked(vectors, split, str(given))
-        return vectors, {}
+        return vectors, {}, notes
     called = [text.name for text in given]
     for name in called:
         if not TEXT_NAME.fullmatch(name):
             raise UsageError(f"text vectors {name!r}: names are lower-case letters, digits, '_' and '-'")
         if called.count(name) > 1:
             raise UsageError(f"text vectors {name!r} are given twice")
-    texts = {
-        text.name: NamedText(read_label_vectors(text.path, names, split, unit=text.unit), text.unit) for text in given
-    }
+    read = {text.name: read_label_vectors(text.path, names, split, unit=text.unit) for text in given}
+    texts = {text.name: NamedText(read[text.name][0], text.unit) for text in given}
     joined = np.concatenate([text.vectors for text in texts.values()], axis=1, dtype=np.float64)
     label = (joined / np.linalg.norm(joined, axis=1, keepdims=True)).astype(np.float32)
     unit_vectors_checked(label, split, ", ".join(str(text.path) for text in given))
-    return label, texts
+    return label, texts, tuple(f"{name}: {note}" for name, (_, notes) in read.items() for note in notes)
 
 
 def _array(path: Path) -> NDArray[np.floating]:

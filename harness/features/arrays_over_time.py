@@ -104,7 +104,7 @@ def read_arrays_over_time(
         raise DataError(f"{clips}: lists no clips")
     sounds, images = (read_sequences(f, len(rows), o) for f, o in ((audio, "audio"), (visual, "visual")))
     groups = tuple(_group(part, owner, ids, places, sounds, images) for part, owner, ids, places in grouped(rows))
-    vectors, texts = read_texts(text, text_names, split)
+    vectors, texts, notes = read_texts(text, text_names, split)
     return TemporalDraft(
         track=Track(dataset, name),
         split=split,
@@ -118,6 +118,7 @@ def read_arrays_over_time(
         vectors=vectors,
         groups=groups,
         texts=texts,
+        notes=notes,
         warnings=forgiven(differences(split, groups, clips), allow_missing=allow_missing, what=clips),
     )
 

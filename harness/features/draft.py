@@ -80,6 +80,14 @@ class Draft:
         return {part: sum(len(g.ids) for g in self.groups if g.part == part) for part in PARTS}
 
 
+ID_FORMS = {
+    "ucf": "as the file's name without its ending, such as v_Archery_g01_c01",
+    "activitynet": "YOUTUBEID_N, with N = 0, 1, ... for the segments of the video",
+    "vggsound": "YOUTUBEID_SSSSSS, with the second at which the clip starts in six digits",
+}
+"""How the ids are written that the splits' digests were made of."""
+
+
 def differences(split: Split, groups: Sequence[ListedClips], what: object) -> list[str]:
     """How the clips differ from the split, one sentence each; empty when every count and digest is right.
 
@@ -120,7 +128,8 @@ def _part_differences(split: Split, part: str, groups: Sequence[ListedClips]) ->
         ids = sample([video for g in groups for video in g.ids], 1)
         return [
             f"{part}: the ids of the {total:,} clips are not those of the split (digest {own[:12]}, "
-            f"the split has {facts.digest[:12]}; one of the ids is {ids})"
+            f"the split has {facts.digest[:12]}; one of the ids is {ids}; they are written "
+            f"{ID_FORMS[split.dataset]})"
         ]
     return []
 

@@ -55,13 +55,29 @@ NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
 ARCHIVE_SETS = ("main", "cls", "main-temporal", "cls-temporal")
 
 
+class HomelessError(DataError):
+    """There is no place for the store: nothing can be installed, and nothing is."""
+
+
 def home() -> Path:
-    """``$AVBENCH_HOME``, else the platform's data directory."""
+    """``$AVBENCH_HOME``, else the platform's data directory.
+
+    Raises :class:`UsageError` for the home of a user that does not exist, :class:`HomelessError` for a user without.
+    """
     if folder := os.environ.get("AVBENCH_HOME"):
-        return Path(folder).expanduser()
+        try:
+            return Path(folder).expanduser()
+        except RuntimeError:
+            raise UsageError(f"AVBENCH_HOME={folder}: there is no such user; name a folder") from None
     from platformdirs import user_data_path
 
-    return user_data_path("avbench")
+    try:
+        found = user_data_path("avbench")
+    except (RuntimeError, KeyError):
+        found = Path("~")
+    if not found.is_absolute():  # nothing knows where ~ is
+        raise HomelessError("this user has no home directory: set AVBENCH_HOME to a folder for features")
+    return found
 
 
 class Store(FeatureSource):

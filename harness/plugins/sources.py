@@ -42,6 +42,16 @@ def load_features(track: Track) -> FeatureSet:
     return features
 
 
+def installed_tracks() -> tuple[Track, ...]:
+    """The tracks of the local store; none for a user who has no place for one."""
+    from avbench.harness.features.store import HomelessError, Store
+
+    try:
+        return Store().tracks()
+    except HomelessError:
+        return ()
+
+
 def planned_features(track: Track, content_hash: str) -> FeatureSet:
     """The features that a run was planned on. Loading makes sure that their content has the hash of their manifest.
 
@@ -67,7 +77,7 @@ def foreign_tracks() -> dict[Track, FeatureSource]:
     from avbench.harness.plugins.registry import plugins
 
     found: dict[Track, FeatureSource] = {}
-    installed = set(_store().tracks())
+    installed = set(installed_tracks())
     for source in plugins().feature_sources:
         for track in source.tracks():
             if found.setdefault(track, source) is not source:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import TypeVar
 
 import torch
@@ -13,6 +14,7 @@ from avbench.harness.contract.data import Classes, Clips, TrainingSet
 from avbench.harness.contract.method import Method
 from avbench.harness.contract.packed import PackedClips
 from avbench.harness.evaluation.random_state import seed_generators
+from avbench.splits import DATASETS, load_split
 
 M = TypeVar("M", bound=Method)
 
@@ -20,12 +22,22 @@ M = TypeVar("M", bound=Method)
 def simulated_classes(count: int, text: int = 300, trained: int | None = None, seed: int = 0) -> Classes:
     """``count`` classes with random unit label vectors, the first ``trained`` of them (default: all) trained.
 
-    A class's vector depends on its row and the seed only.
+    A class's vector depends on its row and the seed only. Names and prompts are real ones of one data set, so that a
+    method may look them up.
     """
     rows = [torch.randn(text, generator=torch.Generator().manual_seed(1000 * seed + c)) for c in range(count)]
     vectors = torch.nn.functional.normalize(torch.stack(rows), dim=1)
-    names = tuple(f"class {i}" for i in range(count))
-    return Classes(names, names, vectors, torch.arange(count) < (count if trained is None else trained))
+    names, prompts = zip(*islice(_named(count), count), strict=True)
+    return Classes(names, prompts, vectors, torch.arange(count) < (count if trained is None else trained))
+
+
+def _named(count: int) -> Iterator[tuple[str, str]]:
+    """Names and prompts of the smallest data set that has ``count`` classes; made-up ones beyond the largest."""
+    splits = [load_split(dataset, "main") for dataset in DATASETS]
+    large = [split for split in splits if len(split.classes) >= count] or splits
+    classes = min(large, key=lambda split: abs(len(split.classes) - count)).classes
+    yield from ((c.name, c.prompt) for c in classes)
+    yield from ((f"class {i}", f"class {i}") for i in range(len(classes), count))
 
 
 def simulated_clips(

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from simulated_results import OPTIONS, configuration_of, record_of, sha256, simulated_run
+from simulated_results import OPTIONS, configuration_of, reconfigured, record_of, sha256, simulated_run
 
 from avbench.harness.records.record import RunRecord
 from avbench.harness.tracks import Track
@@ -29,6 +29,12 @@ def boards_of(*records: RunRecord, **arguments: Any) -> dict[tuple[str, str, boo
 
 def run(*arguments: Any, **keywords: Any) -> RunRecord:
     return simulated_run(*arguments, clips=2, **keywords)[0]
+
+
+def of(distribution: str, record: RunRecord) -> RunRecord:
+    """The record as if that package had brought the method."""
+    plugin = record.configuration.plugin.model_copy(update={"distribution": distribution})
+    return reconfigured(record, plugin=plugin)
 
 
 def test_seeds_of_one_configuration_make_one_row() -> None:
@@ -94,6 +100,30 @@ def test_a_demo_record_that_denies_being_simulated_stays_simulated() -> None:
     boards = boards_of(run("avca", Track("ucf", "demo"), simulated=False))
     assert set(boards) >= {("ucf/demo", "aligned", True)}
     assert ("ucf/demo", "aligned", False) not in boards
+
+
+def test_features_of_a_user_are_not_held_against_printed_numbers() -> None:
+    """Case B6: a track of one's own with the name of a published feature set."""
+    track = Track("ucf", "clipclap")
+    record = of("avbench", run("clipclap", track, "as-published"))
+    key = ("ucf/clipclap", "as-published", False)
+    (row,) = boards_of(record)[key].rows
+    assert "features not verified" in row.marks
+    assert (row.claims, row.comparable) == ((), False)
+    trusted = frozenset({(track, record.configuration.feature_hash)})
+    (row,) = boards_of(record, trusted=trusted)[key].rows
+    assert "features not verified" not in row.marks
+    assert row.claims == claim_for("clipclap", track)
+    made_up = boards_of(record.model_copy(update={"simulated": True}))
+    assert made_up[key].rows == ()
+    assert made_up["ucf/clipclap", "as-published", True].rows[0].marks[0] == "simulated"
+
+
+def test_a_namesake_of_a_published_method_is_not_held_against_it() -> None:
+    record = of("avbench", run("tcaf", Track("ucf", "cls"), "as-published"))
+    assert boards_of(record)["ucf/cls", "as-published", False].rows[0].claims == claim_for("tcaf", Track("ucf", "cls"))
+    (row,) = boards_of(of("evil", record))["ucf/cls", "as-published", False].rows
+    assert (row.method_key, row.claims, row.comparable) == ("tcaf~evil", (), False)
 
 
 def test_failed_runs_have_no_row() -> None:
