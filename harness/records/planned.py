@@ -18,6 +18,8 @@ class PlannedRun:
     warnings: tuple[str, ...] = ()
     features_source: str = ""
     """Where the features come from, in words."""
+    inputs: str = "averaged"
+    """What kind of features they are: ``averaged`` or ``temporal``."""
 
     def __str__(self) -> str:
         c = self.configuration

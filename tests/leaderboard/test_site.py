@@ -253,8 +253,9 @@ def test_run_pages_tell_everything(built: tuple[Path, Site], documents: dict[str
     text = (out / path).read_text("utf-8")
     c = record.configuration
     command = (
-        f"avbench run --method avca --dataset {c.dataset} --features {c.features} --protocol {c.protocol.name} "
-        f"--seed {c.seed} --fresh"
+        f"OMP_NUM_THREADS={record.environment.threads} avbench run --method avca "
+        f"--dataset {c.dataset} --features {c.features} --protocol {c.protocol.name} "
+        f"--seed {c.seed} --device cpu --fresh"
     )
     assert command in text
     for shown in (record.identity, record.outcome.evidence, c.feature_hash, f"{record.outcome.metrics.AUSUC:.2f}"):
