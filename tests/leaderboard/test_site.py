@@ -192,14 +192,14 @@ def test_a_row_with_fewer_than_three_seeds_says_so(built: tuple[Path, Site], doc
 
 def test_marks_travel_with_the_number_everywhere(tmp_path: Path) -> None:
     """Cases B6, B7: marks were on boards only, and a namesake took over the page of a published method."""
-    record, evidence = simulated_run("tcaf", UCF, "as-published", features_source="my own encoder", warnings=["gone"])
+    record, evidence = simulated_run("mstr", UCF, "as-published", features_source="my own encoder", warnings=["gone"])
     plugin = record.configuration.plugin.model_copy(update={"distribution": "evil"})
     record = reconfigured(record, plugin=plugin)
     out = tmp_path / "site"
     build_site(store(tmp_path / "results", [(record, evidence)]), out, processes=1)
     board = "boards/ucf/main/as-published-v1"
     places = [f"{board}.html", f"{board}.csv", f"{board}.tex", f"{board}.json", "index.html", "averages.html"]
-    for place in (*places, "methods/tcaf~evil.html", links.run(record), "feed.xml"):
+    for place in (*places, "methods/mstr~evil.html", links.run(record), "feed.xml"):
         text = (out / place).read_text("utf-8")
         for mark in ("incomplete features", "features not verified", "presets not known"):
             assert mark in text, (place, mark)
@@ -207,7 +207,7 @@ def test_marks_travel_with_the_number_everywhere(tmp_path: Path) -> None:
             assert "fewer than 3 seeds" in text, place
     for place in (f"{board}.html", f"{board}.csv", links.run(record)):
         assert "my own encoder" in (out / place).read_text("utf-8"), place
-    assert links.run(record) not in (out / "methods/tcaf.html").read_text("utf-8")
+    assert links.run(record) not in (out / "methods/mstr.html").read_text("utf-8")
 
 
 def test_other_contents_of_features_are_other_groups(documents: dict[str, Document]) -> None:
