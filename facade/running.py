@@ -69,7 +69,7 @@ def run(
     ]
     again = [fresh or run.configuration.method in loose for run in planned]
     records: dict[int, RunRecord] = {}
-    with RunProgress(planned) as progress:
+    with RunProgress([str(run) for run in planned]) as progress:
         for index, record, is_new in complete(
             planned, ResultsFolder(Path(results)), choose_device(device), jobs, progress.epoch, again=again
         ):

@@ -54,7 +54,8 @@ def calibrate(
     """
     from avbench.harness.evaluation.matrices import evidence_of
 
-    features, chosen = load_features(track), find_protocol(protocol)
+    features = load_features(track)
+    chosen = find_protocol(protocol).on(features.track)
     evidence = evidence_of(scores, features, "validation", classes=classes, labels=labels)
     return chosen.find_offset(evidence, allow_empty=features.incomplete or labels is not None)
 

@@ -80,9 +80,14 @@ def begun(path: Path) -> Iterator[Begun]:
 @contextmanager
 def writing(path: Path) -> Iterator[BinaryIO]:
     """A stream, open for writing and reading, that becomes the file ``path`` when the block ends without exception."""
-    with begun(path) as made:
-        yield made.stream
-        made.becomes(path)
+    try:
+        with begun(path) as made:
+            yield made.stream
+            made.becomes(path)
+    except OSError as error:
+        if error.filename is None:  # a full disk does not say where
+            error.filename = str(path)
+        raise
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -5,10 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from avbench.harness.errors import UsageError, unknown
-from avbench.splits import DATASETS
+from avbench.splits import DATASETS, PARTITIONS
 
 DEMO = "demo"
 """The simulated feature set. Its results never stand beside results on real features."""
+DEMO_TEMPORAL = "demo-temporal"
+"""The simulated feature set over time."""
+SIMULATED = (DEMO, DEMO_TEMPORAL, f"{DEMO_TEMPORAL}.mean")
+"""The simulated feature sets, the averaged view of that over time among them."""
+
+
+PUBLIC = {name + ending: name for name in PARTITIONS for ending in ("", "-temporal", "-temporal.mean")}
+"""The feature sets of the public archives -> the class partition that they follow."""
 
 
 @dataclass(frozen=True, order=True)
@@ -20,7 +28,17 @@ class Track:
 
     @property
     def simulated(self) -> bool:
-        return self.features == DEMO
+        return self.features in SIMULATED
+
+    @property
+    def kin(self) -> str:
+        """The averaged feature set of the same encoders, by its name: that of ``cls-temporal.mean`` is ``cls``."""
+        return self.features.removesuffix(".mean").removesuffix("-temporal")
+
+    @property
+    def partition(self) -> str | None:
+        """The class partition that the features of a public archive follow; None for others."""
+        return PUBLIC.get(self.features)
 
     def __str__(self) -> str:
         return f"{self.dataset}/{self.features}"

@@ -1,4 +1,4 @@
-"""Reading files that may come from strangers: regular files of bounded size only."""
+"""Reading files that may come from strangers: regular files of bounded size only, and none that nobody meant."""
 
 from __future__ import annotations
 
@@ -6,6 +6,13 @@ import stat
 from pathlib import Path
 
 from avbench.harness.errors import RecordError
+
+_LITTER = {"__macosx", ".ds_store", "thumbs.db", "desktop.ini", ".ipynb_checkpoints"}
+
+
+def is_litter(name: str) -> bool:
+    """Whether a file or folder of this name is what systems and editors leave beside data: ``._x`` and the like."""
+    return name.startswith("._") or name.lower() in _LITTER
 
 
 def read_limited(path: Path, limit: int) -> bytes:

@@ -46,7 +46,6 @@ from avbench.leaderboard.frame import (
     results_frame,
     rows_frame,
 )
-from avbench.splits import PARTITIONS
 
 COMPARABLE = "as-published"
 """The one protocol whose results may stand beside numbers printed in papers."""
@@ -290,7 +289,7 @@ def _comparable(row: RerunRow) -> bool:
     content, or of the public archive, whose import checks every list of clips. Marks say which.
     """
     c = row.first.configuration
-    genuine = NOT_VERIFIED not in row.marks or c.features in PARTITIONS
+    genuine = NOT_VERIFIED not in row.marks or c.track.partition is not None
     return (
         c.protocol.name == COMPARABLE
         and genuine

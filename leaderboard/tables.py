@@ -14,7 +14,16 @@ from avbench.harness.plugins.presets import Overrides
 from avbench.harness.records.record import RunRecord
 from avbench.leaderboard.boards import Board, RerunRow, build_boards
 from avbench.leaderboard.claims import METRICS, PRINTED, Claim
-from avbench.leaderboard.frame import BOARD, FEW_SEEDS, NO_PRESET, NOT_VERIFIED, OFF_PRESET, SIMULATED, csv_text, json_text
+from avbench.leaderboard.frame import (
+    BOARD,
+    FEW_SEEDS,
+    NO_PRESET,
+    NOT_VERIFIED,
+    OFF_PRESET,
+    SIMULATED,
+    csv_text,
+    json_text,
+)
 from avbench.splits import DATASETS
 
 Format = Literal["text", "markdown", "latex", "csv", "json"]

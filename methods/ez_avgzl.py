@@ -184,6 +184,8 @@ class EZAVGZL(BatchMethod):
   booktitle = {European Conference on Computer Vision (ECCV)},
   year      = {2024}
 }""",
+        inputs="temporal",
+        also_averaged=True,
         uses_unseen_names=True,
         differences=(
             Difference("sums or means in eqs. 1 to 3", "sums", "none", "printed_sums"),
@@ -235,8 +237,9 @@ class EZAVGZL(BatchMethod):
         from torch import nn
 
         from avbench.methods.learning.class_embeddings import NamedVectors
-        from avbench.methods.learning.fusion import WIDTH, Fusion, tcaf_heads
+        from avbench.methods.learning.fusion import Fusion, tcaf_heads
         from avbench.methods.learning.similarity import Bilinear, CrossAttention, DotProduct, Perceptron
+        from avbench.methods.learning.tokens import WIDTH
 
         o, count = self.options, dims.classes + dims.unseen
         parts: dict[str, nn.Module] = {
@@ -251,6 +254,7 @@ class EZAVGZL(BatchMethod):
                 dropout_encoder=o.dropout_encoder,
                 dropout_token=o.dropout_token,
                 dropout_transformer=o.dropout_transformer,
+                temporal=dims.temporal,
             ),
         }
         if not o.alignment:
@@ -293,11 +297,11 @@ class EZAVGZL(BatchMethod):
 
         from avbench.methods.learning.fusion import tcaf_loss
 
-        tokens = net["fusion"](batch.audio, batch.visual)
+        tokens, valid = net["fusion"](batch.audio, batch.visual, batch.time)
         classes = net["classes"].get_buffer("vectors")[: len(batch.classes)]
         if not self.options.alignment:
-            return tcaf_loss(net, tokens, classes, batch.labels)
-        logits = net["similarity"](tokens, net["query"](classes)) / self.options.temperature
+            return tcaf_loss(net, net["project_clip"](tokens[:, 0]), classes, batch.labels)
+        logits = net["similarity"](tokens, net["query"](classes), valid) / self.options.temperature
         if self.options.contrast == "training-classes":
             return cross_entropy(logits, batch.labels)
         log_counts = one_hot(batch.labels, len(classes)).sum(0).log()  # a class counts as often as it was drawn
@@ -309,11 +313,13 @@ class EZAVGZL(BatchMethod):
         from avbench.methods.learning.fusion import tcaf_scores
 
         vectors = net["classes"](classes)
-        tokens = net["fusion"](clips.audio, clips.visual)
+        tokens, valid = net["fusion"](clips.audio, clips.visual, clips.time)
         if not self.options.alignment:
-            return tcaf_scores(net, tokens, vectors)
+            return tcaf_scores(net, net["project_clip"](tokens[:, 0]), vectors)
         queries = net["query"](vectors)
-        parts = [net["similarity"](part, queries) for part in tokens.split(max(1, PAIRS // len(queries)))]
+        at_once = max(1, PAIRS // len(queries))
+        masks = [None] * len(tokens) if valid is None else valid.split(at_once)
+        parts = [net["similarity"](p, queries, m) for p, m in zip(tokens.split(at_once), masks, strict=False)]
         return torch.cat(parts) / self.options.temperature
 
 

@@ -311,8 +311,59 @@ class OnTheHost(Good):
         return super().predict(clips, classes).cpu()
 
 
+class OverTime(Good):
+    """The good method on the mean over the steps of a clip."""
+
+    info = replace(Good.info, inputs="temporal", also_averaged=True)
+
+    def features(self, clips: Clips) -> Tensor:
+        import torch
+
+        from avbench.harness.contract.packed import PackedClips
+
+        if isinstance(clips, PackedClips):
+            clips = clips.take(torch.arange(len(clips)))
+        if clips.time is None:
+            return super().features(clips)
+        audio = clips.audio.sum(1) / clips.time.audio_lengths[:, None]
+        return super().features(Clips(audio, clips.visual.sum(1) / clips.time.visual_lengths[:, None]))
+
+
+class PaddingCounted(OverTime):
+    def predict(self, clips: Clips, classes: Classes) -> Tensor:
+        return super().predict(clips, classes) + 0.1 * (clips.audio.dim() == 3 and clips.audio.shape[1] > 9)
+
+
+class TwoSteps(OverTime):
+    def predict(self, clips: Clips, classes: Classes) -> Tensor:
+        if len(clips) > 1 and clips.time and max(clips.audio.shape[1], clips.visual.shape[1]) < 2:
+            raise ValueError("no difference between steps")
+        return super().predict(clips, classes)
+
+
+class Aligned(OverTime):
+    def predict(self, clips: Clips, classes: Classes) -> Tensor:
+        if (
+            len(clips) > 1
+            and clips.time
+            and min(clips.audio.shape[1], clips.visual.shape[1]) < 2 <= clips.audio.shape[1]
+        ):
+            raise ValueError("a step of vision for several of audio")
+        return super().predict(clips, classes)
+
+
+class NeverAveraged(OverTime):
+    def predict(self, clips: Clips, classes: Classes) -> Tensor:
+        assert clips.time is not None, "clips without time"
+        return super().predict(clips, classes)
+
+
 BAD: dict[type[Method], tuple[str, str]] = {
     Uncited: ("metadata-complete", "bibtex must hold one entry"),
+    PaddingCounted: ("padding-ignored", "the padding behind its steps"),
+    TwoSteps: ("one-step", "no difference between steps"),
+    Aligned: ("uneven-lengths", "a step of vision for several of audio"),
+    NeverAveraged: ("averaged-too", "clips without time"),
     Unbounded: ("options-documented", "option ridge: it has no upper bound"),
     MisspeltPreset: ("presets-valid", "Did you mean 'vggsound'"),
     Undefined: ("scores-sound", "NaN"),

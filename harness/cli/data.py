@@ -7,20 +7,22 @@ import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 from tabulate import tabulate
 
 from avbench.harness.cli.lazy import LazyGroup
-from avbench.harness.errors import DataError, UsageError
+from avbench.harness.errors import DataError, UsageError, unknown
 from avbench.harness.features.draft import Draft, Report
-from avbench.harness.features.store import Store, how_to_get
+from avbench.harness.features.store import ARCHIVE_SETS, Store, how_to_get
+from avbench.harness.features.temporal_draft import TemporalDraft, view_of
 from avbench.harness.plugins.commands import Command
 from avbench.harness.tracks import Track
 from avbench.splits import DATASETS, PARTITIONS
 
 if TYPE_CHECKING:
+    from avbench.harness.features.arrays import TextFile
     from avbench.harness.features.manifest import Manifest
 
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -30,6 +32,13 @@ ALLOW_MISSING = click.option(
     help="Store features that differ from the split; every record then says so.",
 )
 FORCE = click.option("--force", is_flag=True, help="Replace features that are installed already.")
+DTYPE = click.option(
+    "--dtype",
+    type=click.Choice(("float32", "float16")),
+    default="float32",
+    show_default=True,
+    help="How features over time are stored.",
+)
 FILE = click.Path(path_type=Path, dir_okay=False)
 
 
@@ -49,7 +58,10 @@ def data() -> None:
 @data.command()
 @AS_JSON
 def status(as_json: bool) -> None:
-    """What is installed, and how to get the rest. Exit code 3 when a manifest cannot be read."""
+    """What is installed and where, and how to get the rest. Exit code 3 when a manifest cannot be read.
+
+    Features lie in $AVBENCH_HOME, else in the user's data directory.
+    """
     store = Store()
     rows, broken = [], []
     for track in store.tracks():
@@ -65,7 +77,8 @@ def status(as_json: bool) -> None:
         missing = [str(t) for f in PARTITIONS for d in DATASETS if (t := Track(d, f)) not in store.tracks()]
         if missing:
             click.echo(f"Not installed: {', '.join(missing)}. {how_to_get(Track('ucf', 'main'))}.")
-        click.echo("demo: built in, simulated, for every data set.")
+        click.echo("demo, demo-temporal, demo-temporal.mean: built in, simulated, for every data set.")
+        click.echo(f"Store: {store.root} (AVBENCH_HOME names another folder)")
     if broken:
         raise DataError("\n".join(broken))
 
@@ -73,19 +86,29 @@ def status(as_json: bool) -> None:
 @data.command("import")
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option("--dataset", "datasets", multiple=True, type=click.Choice(DATASETS), help="Only this data set.")
-@click.option("--features", "features", multiple=True, type=click.Choice(PARTITIONS), help="Only this feature set.")
+@click.option("--features", "features", multiple=True, type=click.Choice(ARCHIVE_SETS), help="Only this feature set.")
+@DTYPE
 @ALLOW_MISSING
 @FORCE
 def import_archive(
-    path: Path, datasets: Sequence[str], features: Sequence[str], allow_missing: bool, force: bool
+    path: Path,
+    datasets: Sequence[str],
+    features: Sequence[str],
+    dtype: Literal["float32", "float16"],
+    allow_missing: bool,
+    force: bool,
 ) -> None:
-    """Import the public feature archive from a folder or zip PATH, verified against the splits.
+    """Import a public feature archive from a folder or zip PATH, verified against the splits.
+
+    The averaged features become main and cls. Those over time become main-temporal and cls-temporal, each with its
+    averaged view, such as cls-temporal.mean.
 
     Each feature set is stored whole or not at all. What is installed already is left as it is: the same command goes
     on where it was interrupted.
     """
     from avbench.harness.features.archive import find_sets, read_set
     from avbench.harness.features.archive_files import opened
+    from avbench.harness.features.archive_over_time import read_set_over_time
 
     store = Store()
     with opened(path) as root:
@@ -93,7 +116,7 @@ def import_archive(
         chosen = [
             found
             for found in there
-            if found.track.dataset in (datasets or DATASETS) and found.track.features in (features or PARTITIONS)
+            if found.track.dataset in (datasets or DATASETS) and found.track.features in (features or ARCHIVE_SETS)
         ]
         if not chosen:
             raise DataError(
@@ -104,27 +127,59 @@ def import_archive(
             names = ", ".join(map(str, installed))
             click.echo(f"{names}: installed already and left as they are; --force replaces them", err=True)
         with _progress() as report:
-            stored = [
-                _store(store, read_set(found, allow_missing=allow_missing, report=report), force, report)
-                for found in chosen
-                if found.track not in installed
-            ]
+            stored = []
+            for found in chosen:
+                if found.track in installed:
+                    continue
+                draft = (
+                    read_set_over_time(found, dtype=dtype, allow_missing=allow_missing, report=report)
+                    if found.over_time
+                    else read_set(found, allow_missing=allow_missing, report=report)
+                )
+                stored += _store(store, draft, force, report)
     if not stored:
         return
     click.echo(_table([_row(store, manifest) for manifest in stored]))
+    for manifest in stored:
+        if manifest.time is not None and (told := _told_of_means(store, manifest)):
+            click.echo(told, err=True)
+
+
+def _told_of_means(store: Store, manifest: Manifest) -> str | None:
+    """How the means of imported features over time compare with the averaged features, where both are installed."""
+    from avbench.harness.features.mean_report import mean_report
+
+    track = Track(manifest.dataset, manifest.features)
+    averaged = Track(manifest.dataset, manifest.partition)
+    return mean_report(store, view_of(track), averaged) if averaged in store.tracks() else None
 
 
 @data.command()
 @click.argument("name")
 @click.option("--dataset", required=True, type=click.Choice(DATASETS), help="Data set that the clips belong to.")
 @click.option("--partition", default="main", show_default=True, type=click.Choice(PARTITIONS), help="Class partition.")
-@click.option("--audio", required=True, type=FILE, help="Audio features, .npy (clips, width).")
-@click.option("--visual", required=True, type=FILE, help="Visual features, .npy (clips, width).")
+@click.option(
+    "--audio", required=True, type=FILE, help="Audio features, .npy (clips, width); over time (steps, width), or .npz."
+)
+@click.option("--visual", required=True, type=FILE, help="Visual features, the same.")
+@click.option("--audio-offsets", type=FILE, help="Over time: .npy (clips + 1), first step of each clip, and the end.")
+@click.option("--visual-offsets", type=FILE, help="The same for vision.")
+@click.option("--audio-step", type=float, metavar="SECONDS", help="Over time: length of an audio step.")
+@click.option("--visual-step", type=float, metavar="SECONDS", help="Over time: length of a visual step.")
 @click.option("--clips", required=True, type=FILE, help="CSV with columns id, class, part; one row per clip.")
-@click.option("--text", required=True, type=FILE, help="Label vectors: .npz with 'names' and 'vectors', or .npy.")
+@click.option(
+    "--text",
+    required=True,
+    multiple=True,
+    metavar="[NAME=]FILE",
+    help="Label vectors: .npz with 'names' and 'vectors', or .npy. With names, such as clip=FILE and clap=FILE, "
+    "several text vectors per class.",
+)
 @click.option("--text-names", type=FILE, help="Class names of the rows of a .npy of label vectors, one per line.")
+@click.option("--text-as-given", multiple=True, metavar="NAME", help="Do not scale these text vectors to unit norm.")
 @click.option("--source", default="arrays of the user", show_default=True, help="Where they come from; boards say it.")
 @click.option("--simulated", is_flag=True, help="They are made up: results stand beside no real ones.")
+@DTYPE
 @ALLOW_MISSING
 @FORCE
 def add(
@@ -133,34 +188,89 @@ def add(
     partition: str,
     audio: Path,
     visual: Path,
+    audio_offsets: Path | None,
+    visual_offsets: Path | None,
+    audio_step: float | None,
+    visual_step: float | None,
     clips: Path,
-    text: Path,
+    text: Sequence[str],
     text_names: Path | None,
+    text_as_given: Sequence[str],
     source: str,
     simulated: bool,
+    dtype: Literal["float32", "float16"],
     allow_missing: bool,
     force: bool,
 ) -> None:
-    """Store features of your own encoders as feature set NAME: a new track."""
-    from avbench.harness.features.arrays import read_arrays
+    """Store features of your own encoders as feature set NAME: a new track.
 
-    draft = read_arrays(
-        name,
-        dataset,
-        partition,
-        audio=audio,
-        visual=visual,
-        clips=clips,
-        text=text,
-        text_names=text_names,
-        source=source,
-        simulated=simulated,
-        allow_missing=allow_missing,
-    )
+    The clips are held against the split by the digest of their ids, written like v_Archery_g01_c01 (ucf),
+    YOUTUBEID_0, with the number of the segment (activitynet), or YOUTUBEID_000030, with the second at which the clip
+    starts (vggsound). Label vectors are scaled to unit norm, which is said.
+
+    Features over time come with offsets and the length of a step, for each modality; a .npz holds the arrays values,
+    offsets and seconds. Their averaged view becomes the feature set NAME.mean.
+    """
+    from avbench.harness.features.arrays import read_arrays
+    from avbench.harness.features.arrays_over_time import SequenceFiles, read_arrays_over_time
+
+    texts = _texts(text, text_as_given)
+    sounds = SequenceFiles(audio, audio_offsets, audio_step)
+    images = SequenceFiles(visual, visual_offsets, visual_step)
+    draft: Draft | TemporalDraft
+    if sounds.over_time or images.over_time:
+        draft = read_arrays_over_time(
+            name,
+            dataset,
+            partition,
+            audio=sounds,
+            visual=images,
+            clips=clips,
+            text=texts,
+            text_names=text_names,
+            source=source,
+            simulated=simulated,
+            dtype=dtype,
+            allow_missing=allow_missing,
+        )
+    elif dtype != "float32":
+        raise UsageError("--dtype is for features over time; averaged ones are stored as float32")
+    else:
+        draft = read_arrays(
+            name,
+            dataset,
+            partition,
+            audio=audio,
+            visual=visual,
+            clips=clips,
+            text=texts,
+            text_names=text_names,
+            source=source,
+            simulated=simulated,
+            allow_missing=allow_missing,
+        )
     store = Store()
     with _progress() as report:
-        manifest = _store(store, draft, force, report)
-    click.echo(_table([_row(store, manifest)]))
+        manifests = _store(store, draft, force, report)
+    click.echo(_table([_row(store, manifest) for manifest in manifests]))
+
+
+def _texts(given: Sequence[str], as_given: Sequence[str]) -> Path | list[TextFile]:
+    """One file of label vectors, or several named ones."""
+    from avbench.harness.features.arrays import TextFile
+
+    pairs = [text.partition("=") for text in given]
+    if len(pairs) == 1 and not pairs[0][1]:
+        if as_given:
+            raise UsageError("--text-as-given names text vectors; give --text NAME=FILE")
+        return Path(given[0])
+    if not all(equals and name and path for name, equals, path in pairs):
+        raise UsageError("several --text need a name each, such as --text clip=CLIP.npy --text clap=CLAP.npy")
+    names = [name for name, _, _ in pairs]
+    for name in as_given:
+        if name not in names:
+            raise unknown("text vectors", name, names)
+    return [TextFile(name, Path(path), unit=name not in as_given) for name, _, path in pairs]
 
 
 @data.command()
@@ -209,12 +319,15 @@ def _track(text: str) -> Track:
     return Track(dataset, features)
 
 
-def _store(store: Store, draft: Draft, force: bool, report: Report) -> Manifest:
-    manifest = store.save(draft, replace=force, report=report)
+def _store(store: Store, draft: Draft | TemporalDraft, force: bool, report: Report) -> list[Manifest]:
+    """Store a feature set. Returns its manifest, and that of the averaged view of one over time."""
+    manifests = [store.save(draft, replace=force, report=report)]
+    if isinstance(draft, TemporalDraft):
+        manifests.append(store.manifest(draft.view))
     for kind, lines in (("note", draft.notes), ("warning", draft.warnings)):
         for line in lines:
             click.echo(f"{kind}: {draft.track}: {line}", err=True)
-    return manifest
+    return manifests
 
 
 def _row(store: Store, manifest: Manifest) -> dict[str, Any]:
@@ -231,13 +344,22 @@ def _table(rows: Sequence[dict[str, Any]]) -> str:
             f"{r['dataset']}/{r['features']}" + (" (simulated)" if r["simulated"] else ""),
             f"{r['clips']:,}",
             f"{r['audio_dim']} / {r['visual_dim']} / {r['text_dim']}",
+            _steps(r),
             f"{r['bytes'] / 1e6:,.0f} MB",
             r["content_hash"][:12],
             len(r["warnings"]) or "",
         ]
         for r in rows
     ]
-    return tabulate(cells, headers=["track", "clips", "audio / visual / text", "size", "content", "warnings"])
+    return tabulate(cells, headers=["track", "clips", "audio / visual / text", "steps", "size", "content", "warnings"])
+
+
+def _steps(row: dict[str, Any]) -> str:
+    """Steps of the clips of a set over time, from the shortest to the longest."""
+    if row["time"] is None:
+        return ""
+    parts = [row["time"][name] for name in ("audio", "visual")]
+    return " / ".join(f"{p['shortest']}-{p['longest']}" for p in parts) + f" {row['time']['dtype']}"
 
 
 class _Bars:

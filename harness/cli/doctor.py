@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 from tabulate import tabulate
 
+from avbench.harness.errors import AvbenchError, DataError
+from avbench.harness.printable import printable
+
+if TYPE_CHECKING:
+    from avbench.harness.features.store import Store
+    from avbench.harness.tracks import Track
+
 LOW_DISK = 5 * 2**30
+MOST = 10
+"""Broken files of one kind that are named."""
+_READABLE = "give this user access to it, or set AVBENCH_HOME (features) or --results to another folder"
 
 
 @dataclass(frozen=True)
@@ -31,7 +43,8 @@ class Finding:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def doctor(as_json: bool) -> None:
     """Check the installation and say what to do next. Exit code 1 when there is a problem."""
-    findings = [*_versions(), *_device(), *_plugins(), *_store()]
+    parts = {"versions": _versions, "device": _device, "plugins": _plugins, "store": _store, "results": _results}
+    findings = [finding for subject, part in parts.items() for finding in _examined(subject, part)]
     if as_json:
         click.echo(json.dumps([asdict(f) for f in findings], indent=1))
     else:
@@ -45,11 +58,24 @@ def doctor(as_json: bool) -> None:
         raise SystemExit(1)
 
 
+def _examined(subject: str, part: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
+    """What a part finds; where it cannot go on, that is a finding too."""
+    try:
+        yield from part()
+    except AvbenchError as error:
+        yield Finding(subject, "problem", str(error))
+    except Exception as error:  # whatever is broken is to be diagnosed
+        text = f"cannot be examined: {type(error).__name__}: {error}"
+        yield Finding(subject, "problem", text, _READABLE if isinstance(error, OSError) else "")
+
+
 def _versions() -> Iterator[Finding]:
-    yield Finding("avbench", "ok", version("avbench"))
     yield Finding("python", "ok", platform.python_version())
-    for name in ("torch", "numpy", "pydantic", "h5py", "safetensors"):
-        yield Finding(name, "ok", version(name))
+    for name in ("avbench", "torch", "numpy", "pydantic", "h5py", "safetensors"):
+        try:
+            yield Finding(name, "ok", version(name))
+        except PackageNotFoundError:
+            yield Finding(name, "problem", "is not installed", f"pip install {name}")
 
 
 def _device() -> Iterator[Finding]:
@@ -68,6 +94,8 @@ def _device() -> Iterator[Finding]:
 
 
 def _plugins() -> Iterator[Finding]:
+    from avbench.harness.plugins.commands import plugin_commands
+    from avbench.harness.plugins.door import ONLY
     from avbench.harness.plugins.registry import plugins
 
     found = plugins()
@@ -75,30 +103,31 @@ def _plugins() -> Iterator[Finding]:
         members = [r for r in found.methods.values() if r.distribution == distribution]
         names = ", ".join(r.info.slug for r in members)
         yield Finding("plugin", "ok", f"{distribution} {members[0].version}: {names}")
-    for broken in found.broken:
+    for broken in (*found.broken, *plugin_commands().broken):
         text = f"{broken.distribution} ({broken.entry_point}) does not load: {broken.reason}"
-        yield Finding("plugin", "problem", text, f"reinstall or remove {broken.distribution}")
+        advice = "correct the variable" if broken.distribution == ONLY else f"reinstall or remove {broken.distribution}"
+        yield Finding("plugin", "problem", text, advice)
 
 
 def _store() -> Iterator[Finding]:
-    from avbench.harness.errors import DataError
-    from avbench.harness.features.store import Store, home
+    from avbench.harness.features.store import HomelessError, Store, home
 
-    folder = home()
+    try:
+        folder = home()
+    except HomelessError as error:
+        yield Finding("store", "note", f"{error}; the embedded demo works")
+        return
+    yield Finding("store", "ok", f"{folder} (AVBENCH_HOME names another folder)")
     existing = next(p for p in (folder, *folder.parents) if p.exists())
+    if not (existing.is_dir() and os.access(existing, os.R_OK | os.W_OK | os.X_OK)):
+        yield Finding("store", "problem", f"{existing} is no folder that can be read and written", _READABLE)
     free = shutil.disk_usage(existing).free
     low = free < LOW_DISK
     advice = "VGGSound needs about 2 GB for 'main' features and 4 GB for 'cls' while importing" if low else ""
     yield Finding("disk", "note" if low else "ok", f"{free / 2**30:.1f} GiB free at the store", advice)
     store = Store()
     for track in store.tracks():
-        try:
-            m = store.manifest(track)
-        except DataError as error:
-            yield Finding("features", "problem", str(error), f"'avbench data remove {track}', then import it again")
-            continue
-        text = f"{track}: {sum(m.counts.values()):,} clips" + (f"; {len(m.warnings)} warnings" if m.warnings else "")
-        yield Finding("features", "note" if m.warnings else "ok", text)
+        yield from _examined("features", partial(_features, store, track))
     if not store.tracks():
         yield Finding(
             "features",
@@ -106,6 +135,35 @@ def _store() -> Iterator[Finding]:
             "no real features installed; the embedded demo works",
             "'avbench data import PATH' takes the public feature archive (folder or zip)",
         )
-    results = Path("results")
-    if not results.is_dir():
+
+
+def _features(store: Store, track: Track) -> Iterator[Finding]:
+    try:
+        m = store.manifest(track)
+        store.load(track)
+    except DataError as error:
+        yield Finding("features", "problem", str(error), f"'avbench data remove {track}', then import it again")
+        return
+    text = f"{track}: {sum(m.counts.values()):,} clips" + (f"; {len(m.warnings)} warnings" if m.warnings else "")
+    yield Finding("features", "note" if m.warnings else "ok", text)
+
+
+def _results() -> Iterator[Finding]:
+    from avbench.harness.records.results import ResultsFolder, Unreadable
+
+    folder = Path("results")
+    if not folder.exists():
         yield Finding("results", "note", "none here yet", "avbench run --method avca --all-datasets")
+        return
+    if not (folder.is_dir() and os.access(folder, os.R_OK | os.W_OK | os.X_OK)):
+        yield Finding("results", "problem", f"{folder.resolve()} is no folder that can be read and written", _READABLE)
+        return
+    found = list(ResultsFolder(folder).records())
+    broken = [item for item in found if isinstance(item, Unreadable)]
+    yield Finding("results", "ok", f"{len(found) - len(broken)} runs in {folder.resolve()}")
+    for item in broken[:MOST]:
+        yield Finding(
+            "results", "problem", printable(item.reason, 300), "delete the file, or bring it back from a copy"
+        )
+    if len(broken) > MOST:
+        yield Finding("results", "problem", f"{len(broken) - MOST} more files are no valid records")

@@ -1,8 +1,9 @@
-"""Progress of runs on a terminal: one bar for all runs, one for each run at work. Off a terminal: one line per run."""
+"""Progress of runs on a terminal: one bar for all runs, one for each run at work. Off a terminal: lines."""
 
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Sequence
 from types import TracebackType
 
@@ -12,14 +13,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from avbench.harness.evaluation.two_stages import EpochDone
 from avbench.harness.printable import printable
-from avbench.harness.records.planned import PlannedRun
 from avbench.harness.records.record import RunRecord
+
+LINE_SECONDS = 10.0
+"""Off a terminal, epochs of one stage are told no more often, but for the first and the last."""
 
 
 class RunProgress:
-    """Shows runs on standard error, so that standard output stays for results."""
+    """Shows runs, given by their names, on standard error, so that standard output stays for results."""
 
-    def __init__(self, runs: Sequence[PlannedRun]) -> None:
+    def __init__(self, runs: Sequence[str]) -> None:
         self._runs = runs
         self._tasks: dict[tuple[int, int], TaskID] = {}
         self._bars = Progress(
@@ -33,6 +36,9 @@ class RunProgress:
         )
         self._all = self._bars.add_task("all runs", total=len(runs), detail="")
         self._known = 0
+        self._left = len(runs)
+        self._timed = False
+        self._told: dict[tuple[int, int], float] = {}
 
     def __enter__(self) -> RunProgress:
         self._bars.start()
@@ -45,6 +51,7 @@ class RunProgress:
     def known(self) -> None:
         """A run was finished before."""
         self._known += 1
+        self._left -= 1
         self._bars.advance(self._all)
 
     def _tell_known(self) -> None:
@@ -57,10 +64,20 @@ class RunProgress:
         """An epoch of a run is done."""
         self._tell_known()
         key = (index, done.stage)
+        if self._bars.disable:
+            self._tell_epoch(key, done)
+            return
         if key not in self._tasks:
             text = f"{self._runs[index]}, stage {done.stage}"
             self._tasks[key] = self._bars.add_task(text, total=done.epochs, detail="")
         self._bars.update(self._tasks[key], completed=done.epoch, detail=f"validation HM {done.validation.HM:.2f}")
+
+    def _tell_epoch(self, key: tuple[int, int], done: EpochDone) -> None:
+        now = time.monotonic()
+        if done.epoch in (1, done.epochs) or now - self._told[key] >= LINE_SECONDS:
+            self._told[key] = now
+            hm = f", validation HM {done.validation.HM:.2f}" if done.stage == 1 else ""
+            self._say(f"{self._runs[key[0]]}, stage {done.stage}: epoch {done.epoch} of {done.epochs}{hm}")
 
     def waiting(self, indices: Sequence[int]) -> None:
         """Only other commands still do these runs."""
@@ -75,12 +92,23 @@ class RunProgress:
                 self._bars.remove_task(task)
         self._bars.advance(self._all)
         self._say(f"{self._runs[index]}: {_verdict(record)} ({record.measured.seconds:.1f} s)")
+        self._left -= 1
+        if self._left and not self._timed and record.finished:
+            self._timed = True
+            seconds = record.measured.seconds * self._left / record.measured.runs_at_once
+            self._say(f"about {_duration(seconds)} for the {self._left} that are left, if they take as long")
 
     def _say(self, line: str) -> None:
         if self._bars.disable:
             click.echo(line, err=True)
         else:
             self._bars.console.print(line, markup=False, highlight=False)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def _verdict(record: RunRecord) -> str:

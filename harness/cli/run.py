@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import json
 import os
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, get_args
 
 import click
 
-from avbench.harness.errors import UsageError, unknown
+from avbench.harness.cli import config, planning
+from avbench.harness.cli.given import parse_given
+from avbench.harness.errors import UsageError
 from avbench.harness.records.record import FeatureDtype, Precision
 from avbench.harness.running.numerics import require
 from avbench.harness.running.spin import SHORT_SPIN
-from avbench.harness.tracks import DEMO, Track
 from avbench.splits import DATASETS
+
+if TYPE_CHECKING:
+    from avbench.harness.records.planned import PlannedRun
+    from avbench.harness.records.results import ResultsFolder
 
 
 def complete_method(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
@@ -24,26 +28,6 @@ def complete_method(_ctx: click.Context, _param: click.Parameter, incomplete: st
     from avbench.harness.plugins.registry import plugins
 
     return [slug for slug in ("all", *plugins().methods) if slug.startswith(incomplete)]
-
-
-def read_config(ctx: click.Context, _param: click.Parameter, path: Path | None) -> Path | None:
-    """Defaults of this command from a TOML file: its long option names as keys, and a table ``options``."""
-    if path is None:
-        return None
-    try:
-        values = tomllib.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path}: not readable as TOML ({error})") from None
-    known = {p.name: p for p in ctx.command.params if p.name and p.name != "config"}
-    given = values.pop("options", {})
-    defaults: dict[str, Any] = {"option": [f"{name}={json.dumps(value)}" for name, value in given.items()]}
-    for key, value in values.items():
-        name = key.replace("-", "_")
-        if name not in known:
-            raise unknown(f"setting in {path}", key, known)
-        defaults[name] = [value] if known[name].multiple and not isinstance(value, list) else value
-    ctx.default_map = defaults
-    return path
 
 
 @click.command()
@@ -54,9 +38,19 @@ def read_config(ctx: click.Context, _param: click.Parameter, path: Path | None) 
 @click.option("--protocol", "protocol", multiple=True, default=("aligned",), show_default=True, help="Named protocol.")
 @click.option("--seeds", type=click.IntRange(1, 1000), help="Run seeds 0 to N-1.")
 @click.option("--seed", "seed", multiple=True, type=click.IntRange(0, 2**32 - 1), help="Run this seed. [default: 0]")
-@click.option("-p", "--option", "option", multiple=True, metavar="OPTION=VALUE", help="Set an option of the method.")
 @click.option(
-    "--variant", "variant", multiple=True, help="Named variant of the method; may be repeated. An option given wins."
+    "-p",
+    "--option",
+    "option",
+    multiple=True,
+    metavar="OPTION=VALUE",
+    help="Set an option of the method; several values (x=0.1,1, or twice -p) make a grid.",
+)
+@click.option(
+    "--variant",
+    "variant",
+    multiple=True,
+    help="Named variant, of the methods that have it; may be repeated. An option given wins.",
 )
 @click.option(
     "--precision",
@@ -79,16 +73,19 @@ def read_config(ctx: click.Context, _param: click.Parameter, path: Path | None) 
 )
 @click.option("--observe", multiple=True, metavar="NAME", help="Observer of the runs, such as tensorboard.")
 @click.option("--fresh", is_flag=True, help="Repeat runs that are finished already.")
+@click.option("--dry-run", is_flag=True, help="Say what would run, and run nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print the records as JSON.")
 @click.option(
     "--config",
     type=click.Path(path_type=Path),
-    callback=read_config,
+    callback=config.read_config,
     is_eager=True,
     expose_value=False,
     help="TOML file with defaults for these options.",
 )
+@click.pass_context
 def run(
+    ctx: click.Context,
     method: Sequence[str],
     dataset: Sequence[str],
     all_datasets: bool,
@@ -105,6 +102,7 @@ def run(
     results: Path,
     observe: Sequence[str],
     fresh: bool,
+    dry_run: bool,
     as_json: bool,
 ) -> None:
     """Train and evaluate methods under the fixed protocol.
@@ -116,20 +114,22 @@ def run(
     """
     if not method:
         raise UsageError("name a method with --method NAME, or --method all; 'avbench methods list' shows them")
-    if seeds is not None and seed:
-        raise UsageError("use either --seeds N or --seed S, not both")
+    seeds, seed = config.one_of(ctx, "seeds", "seed", "use either --seeds N or --seed S, not both")
+    all_datasets, dataset = config.one_of(
+        ctx, "all_datasets", "dataset", "use either --all-datasets or --dataset NAME, not both"
+    )
     datasets = DATASETS if all_datasets else tuple(dict.fromkeys(dataset))
     if not datasets:
         raise UsageError("choose --dataset NAME or --all-datasets")
-    tracks = choose_tracks(datasets, tuple(dict.fromkeys(features)))
-    given = dict(_parse_option(text) for text in option)
+    tracks, notes = planning.choose_tracks(datasets, tuple(dict.fromkeys(features)), named=not all_datasets)
+    given = parse_given(ctx.meta.get(config.OPTIONS, ())) | parse_given(option)
 
     os.environ.setdefault(*SHORT_SPIN)
     from avbench.harness.plugins.registry import plugins
     from avbench.harness.records.record import Numerics, RunRecord
     from avbench.harness.records.results import ResultsFolder
+    from avbench.harness.running.environment import device_name
     from avbench.harness.running.jobs import choose_device
-    from avbench.harness.running.runs import plan
 
     watching = tuple(dict.fromkeys(observe))
     for name in watching:
@@ -138,13 +138,29 @@ def run(
     seed_values = tuple(range(seeds)) if seeds else tuple(dict.fromkeys(seed)) or (0,)
     numerics, chosen = Numerics(precision=precision, feature_dtype=feature_dtype), choose_device(device)
     require(numerics, chosen)
-    planned = plan(names, tracks, dict.fromkeys(protocol), seed_values, given, tuple(dict.fromkeys(variant)), numerics)
+    planned, more = planning.planned_runs(
+        names,
+        tuple(dict.fromkeys(variant)),
+        tracks,
+        tuple(dict.fromkeys(protocol)),
+        seed_values,
+        given,
+        numerics,
+        lenient="all" in method or not features,
+    )
     folder = ResultsFolder(results)
+    click.echo(planning.in_words(planned, given, device_name(chosen)), err=True)
+    for note in (*notes, *more):
+        click.echo(note, err=True)
+    names = planning.named(planned, given)
+    if dry_run:
+        _tell_plan(planned, names, folder, fresh, as_json)
+        return
     from avbench.harness.cli.progress import RunProgress
     from avbench.harness.running.session import complete
 
     records: dict[int, RunRecord] = {}
-    with RunProgress(planned) as progress:
+    with RunProgress(names) as progress:
         for index, record, is_new in complete(
             planned,
             folder,
@@ -174,38 +190,19 @@ def run(
         raise SystemExit(1)
 
 
-def choose_tracks(datasets: Sequence[str], features: Sequence[str]) -> list[Track]:
-    """The tracks to run: the named feature sets, else the installed real ones, else the demo (said in one line)."""
-    if set(features) == {DEMO}:
-        return [Track(d, DEMO) for d in datasets]
-
-    from avbench.harness.features.store import Store
-    from avbench.harness.plugins.sources import foreign_tracks
-
-    installed = Store().tracks()
-    if features:
-        known = {DEMO, "main", "cls"} | {t.features for t in (*installed, *foreign_tracks())}
-        for name in features:
-            if name not in known:
-                raise unknown("feature set", name, known)
-        return [Track(d, f) for f in features for d in datasets]
-    tracks = sorted(t for t in installed if t.dataset in datasets)
-    if tracks:
-        return tracks
-    click.echo(
-        f"No real features of {', '.join(datasets)} are installed: running on the embedded demo features (simulated). "
-        "'avbench data import' brings the real ones.",
-        err=True,
-    )
-    return [Track(d, DEMO) for d in datasets]
-
-
-def _parse_option(text: str) -> tuple[str, Any]:
-    """``name=value``; the value is read as JSON where it is JSON, and as text otherwise."""
-    name, equals, value = text.partition("=")
-    if not equals or not name:
-        raise UsageError(f"-p {text!r}: write OPTION=VALUE")
-    try:
-        return name, json.loads(value)
-    except ValueError:
-        return name, value
+def _tell_plan(
+    planned: Sequence[PlannedRun], names: Sequence[str], folder: ResultsFolder, fresh: bool, as_json: bool
+) -> None:
+    """One line per run: what would be done with it."""
+    rows = []
+    for run, name in zip(planned, names, strict=True):
+        there = folder.find(run.configuration)
+        state = "new" if there is None else "finished already" if there.finished else "failed before, tried again"
+        if fresh and there is not None:
+            state = "repeated"
+        rows.append({"identity": run.configuration.identity, "run": name, "state": state})
+    if as_json:
+        click.echo(json.dumps(rows, indent=1))
+        return
+    for row in rows:
+        click.echo(f"{row['identity'][:8]}  {row['run']}: {row['state']}")

@@ -38,6 +38,11 @@ class MethodInfo:
     """One line: authors, title, venue."""
     bibtex: str = ""
     inputs: Literal["averaged", "temporal"] = "averaged"
+    """``temporal``: it reads features over time (:class:`avbench.harness.contract.data.Clips`)."""
+    also_averaged: bool = False
+    """A method that reads features over time takes averaged ones too: clips without ``time``, as of one step."""
+    texts: tuple[str, ...] = ()
+    """Names of text vectors that it can use on tracks with several kinds per class (``Classes.texts``)."""
     uses_unseen_names: bool = False
     """The method sees names and label vectors of the unseen classes (never clips) before or during training."""
     generative: bool = False
@@ -52,6 +57,10 @@ class MethodInfo:
     notes: tuple[str, ...] = ()
     expected_failures: Mapping[str, str] = field(default_factory=dict)
     """Checks of ``avbench methods check`` that the method is known to fail: name of the check -> reason."""
+
+    def reads(self, inputs: str) -> bool:
+        """Whether the method can run on a track with such features, ``averaged`` or ``temporal``."""
+        return inputs == self.inputs or (inputs == "averaged" and self.also_averaged)
 
 
 class Progress(Protocol):

@@ -14,7 +14,10 @@ from avbench.harness.tracks import DEMO, Track
 
 @dataclass(frozen=True)
 class Preset:
-    """Option values that hold for some tracks and protocols; ``None`` stands for every one."""
+    """Option values that hold for some tracks and protocols; ``None`` stands for every one.
+
+    Those for a feature set hold for its form over time, and for the averaged view of that, too.
+    """
 
     values: Mapping[str, Any] = field(default_factory=dict)
     dataset: str | None = None
@@ -24,7 +27,7 @@ class Preset:
     def applies(self, track: Track, protocol: str) -> bool:
         return (
             self.dataset in (None, track.dataset)
-            and self.features in (None, track.features)
+            and self.features in (None, track.features, track.kin)
             and self.protocol in (None, protocol)
         )
 

@@ -144,6 +144,13 @@ class Evidence:
         return self.seen_score.astype(np.float64) - self.unseen_score
 
 
+def kind_of(scores: object) -> str:
+    """What was given in place of scores, and what makes it a tensor where that is easy."""
+    if isinstance(scores, np.ndarray):
+        return f"a NumPy array of {scores.dtype}: return torch.from_numpy(scores)"
+    return str(getattr(scores, "dtype", type(scores).__name__))
+
+
 def reduce_scores(
     scores: Tensor,
     class_ids: Tensor | Sequence[int] | NDArray[Any],
@@ -166,7 +173,7 @@ def reduce_scores(
     if mask.shape != ids.shape or mask.all() or not mask.any() or not _ascending(ids):
         raise RecordError("the search space needs ascending class ids, at least one of them seen and one unseen.")
     if not isinstance(scores, torch.Tensor) or not scores.is_floating_point():
-        raise MethodError(f"scores must be a tensor of floating type, got {getattr(scores, 'dtype', type(scores))}.")
+        raise MethodError(f"scores must be a tensor of floating type, not {kind_of(scores)}")
     if tuple(scores.shape) != (truth.size, ids.size):
         raise MethodError(
             f"scores have shape {tuple(scores.shape)}, expected {(truth.size, ids.size)}: "

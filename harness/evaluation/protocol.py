@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Literal
 
 from avbench.harness.errors import unknown
 from avbench.harness.evaluation.accuracy import exceeds
-from avbench.harness.evaluation.calibration import Offset, exact_offset, grid_offset
+from avbench.harness.evaluation.calibration import GRID, Offset, exact_offset, grid_offset
 from avbench.harness.evaluation.evidence import Evidence
+from avbench.harness.tracks import Track
 
 
 @dataclass(frozen=True)
@@ -28,11 +29,22 @@ class Protocol:
     """For methods that have branches: the mean of their optima and that of the combined score."""
     replace_zero_best: bool
     """While the best validation HM is exactly 0, each later epoch replaces it."""
+    grid: tuple[float, ...] = GRID
+    """The offsets that are tried where ``offset`` is ``grid``."""
 
     def find_offset(self, evidence: Evidence, *, allow_empty: bool = False) -> Offset:
         """The offset with the best HM on this evidence, by this protocol's search."""
-        search = exact_offset if self.offset == "exact" else grid_offset
-        return search(evidence, allow_empty=allow_empty)
+        if self.offset == "exact":
+            return exact_offset(evidence, allow_empty=allow_empty)
+        return grid_offset(evidence, self.grid, allow_empty=allow_empty)
+
+    def on(self, track: Track) -> Protocol:
+        """The protocol as it is on a track: where the papers of its features ran other code, that is reproduced."""
+        return replace(
+            self,
+            grid=GRIDS.get(track.features, self.grid),
+            label_vectors="own" if track in REPAIRED else self.label_vectors,
+        )
 
     def replaces(self, hm: float, best: float) -> bool:
         """Whether an epoch with this validation HM takes the place of the best one before it.
@@ -41,6 +53,11 @@ class Protocol:
         """
         return exceeds(hm, best) or (self.replace_zero_best and best == 0)
 
+
+GRIDS: Mapping[str, tuple[float, ...]] = MappingProxyType({"clipclap": tuple(step / 15 for step in range(76))})
+"""Feature set -> offsets of its papers' code, where they are others: 0 to 5 in steps of 1/15 (ClipClap)."""
+REPAIRED = frozenset([Track("ucf", "clipclap")])
+"""Tracks whose papers' loader pairs every class with its own label vector: ClipClap's new table of names of UCF."""
 
 ALIGNED = Protocol(
     name="aligned",

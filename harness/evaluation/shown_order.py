@@ -11,12 +11,15 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from avbench.harness.contract.packed import PackedClips
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +35,19 @@ class ShownOrder:
         rows = [tensor.contiguous().view(torch.uint8).cpu().numpy() for tensor in modalities]
         contents = zip(*rows, strict=True)
         digests = [hashlib.sha256(b"".join(row.data for row in clip)).digest() for clip in contents]
+        return cls(np.frombuffer(b"".join(digests), dtype=np.uint64).reshape(len(digests), -1))
+
+    @classmethod
+    def over_time(cls, clips: PackedClips, rows: Sequence[int]) -> ShownOrder:
+        """For some clips over time, read one after the other."""
+        digests = []
+        for row in rows:
+            content = hashlib.sha256()
+            for values, offsets in ((clips.audio, clips.audio_offsets), (clips.visual, clips.visual_offsets)):
+                steps = values[int(offsets[row]) : int(offsets[row + 1])]
+                content.update(len(steps).to_bytes(8, "little"))
+                content.update(steps.contiguous().view(torch.uint8).cpu().numpy().data)
+            digests.append(content.digest())
         return cls(np.frombuffer(b"".join(digests), dtype=np.uint64).reshape(len(digests), -1))
 
     def order(self) -> NDArray[np.intp]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
@@ -17,15 +17,13 @@ from torch.nn import Parameter
 from avbench.harness.contract.data import Classes, Clips, TrainingSet
 from avbench.harness.contract.method import Method, Progress
 from avbench.harness.errors import DataError, MethodError
-from avbench.harness.evaluation.evidence import Evidence, reduce_scores
+from avbench.harness.evaluation.chunks import Chunks
+from avbench.harness.evaluation.evidence import Evidence, kind_of, reduce_scores
 from avbench.harness.evaluation.protocol import Protocol
 from avbench.harness.evaluation.random_state import random_state_kept, seed_generators
 from avbench.harness.evaluation.shown_order import ShownOrder
 from avbench.harness.features.featureset import FeatureSet
 from avbench.splits import SplitClass
-
-CHUNK = 8192
-"""Clips per call of ``predict``: bounds memory."""
 
 # parts that are trained on, and the evaluated seen and unseen part, per stage
 TRAINED = {1: ("train",), 2: ("train", "val_seen", "val_unseen")}
@@ -47,10 +45,12 @@ class StageData:
     stored. So what evidence holds in which place is known to whoever has the split."""
     labels: NDArray[np.int32]
     """True class ids of the evaluated clips, in that order."""
+    texts: Mapping[str, Tensor] = field(default_factory=dict)
+    """Named text vectors by class id, paired as the label vectors are."""
 
     @property
     def device(self) -> torch.device:
-        return self.features.audio.device
+        return self.features.device
 
     @property
     def evaluated_rows(self) -> list[int]:
@@ -70,6 +70,7 @@ class StageData:
             prompts=tuple(c.prompt for c in members),
             vectors=self.vectors[ids],
             trained=torch.tensor([c.id in known for c in members], device=self.device),
+            texts={name: vectors[ids] for name, vectors in self.texts.items()},
         )
 
     def training_set(self, *, unseen_names: bool, few_bits: bool = False) -> TrainingSet:
@@ -79,17 +80,22 @@ class StageData:
         in fewer bits than float32 are given as they are held.
         """
         rows = slice(0, self.features.rows[TRAINED[self.number][-1]].stop)
-        audio, visual = (
-            held[rows].to(held.dtype if few_bits else torch.float32, copy=True)
-            for held in (self.features.audio, self.features.visual)
-        )
         ids = torch.tensor([c.id for c in self.seen], device=self.device)
         return TrainingSet(
-            clips=Clips(audio, visual),
+            clips=self._training_clips(rows, few_bits=few_bits),
             labels=torch.searchsorted(ids, self.features.class_id[rows]),
             classes=self.classes(self.seen, trained=self.seen),
             unseen=self.classes(self.unseen, trained=()) if unseen_names else None,
         )
+
+    def _training_clips(self, rows: slice, *, few_bits: bool) -> Clips:
+        if self.features.offsets is not None:  # batches of them are float32 in any case
+            return self.features.first_steps(rows.stop)
+        audio, visual = (
+            held[rows].to(held.dtype if few_bits else torch.float32, copy=True)
+            for held in (self.features.audio, self.features.visual)
+        )
+        return Clips(audio, visual)
 
     def fit(self, method: Method, progress: Progress) -> None:
         """Seed every generator, fit, and check that the method left its inputs alone."""
@@ -114,18 +120,20 @@ class StageData:
         classes = self.classes(self.candidates, trained=(trained or self).seen)
         scores: dict[str, list[Tensor]] = {}
         order = self.shown.order()
+        chunks = Chunks(self.features, self.rows[torch.from_numpy(order).to(self.device)])
         with random_state_kept(self.device):
-            for rows in torch.split(self.rows[torch.from_numpy(order).to(self.device)], CHUNK):
-                clips = Clips(self.features.audio[rows].float(), self.features.visual[rows].float())
+            for clips in chunks.clips():
                 with _guarded(method, "predict", clips.audio, clips.visual, classes.vectors, classes.trained):
                     answer = call(clips, classes)
                 for name, part in answer.items():
                     scores.setdefault(name, []).append(checked_scores(method, part, clips, classes))
-        return {name: self._reduce(torch.cat(parts), order) for name, parts in sorted(scores.items())}
+        return {name: self._reduce(chunks.restored(parts), order) for name, parts in sorted(scores.items())}
 
     @cached_property
     def shown(self) -> ShownOrder:
         """The order in which the evaluated clips are shown."""
+        if self.features.offsets is not None:
+            return ShownOrder.over_time(self.features.packed(), self.rows.tolist())
         return ShownOrder.of(self.features.audio[self.rows], self.features.visual[self.rows])
 
     def _reduce(self, scores: Tensor, order: NDArray[np.intp]) -> Evidence:
@@ -137,11 +145,13 @@ class StageData:
 
 def stage_data(features: FeatureSet, protocol: Protocol, *, stage: Literal[1, 2]) -> StageData:
     """The data of one stage. Raises :class:`DataError` when a needed label vector is unknown."""
-    split = features.split
+    split, protocol = features.split, protocol.on(features.track)
     seen_part, unseen_part = EVALUATED[stage]
-    vectors = features.vectors
+    vectors, texts = features.vectors, dict(features.texts)
     if protocol.label_vectors == "permuted":
-        vectors = vectors[torch.tensor(split.permuted_ids, device=vectors.device)]
+        permuted = torch.tensor(split.permuted_ids, device=vectors.device)
+        vectors = vectors[permuted]
+        texts = {name: text[permuted] for name, text in texts.items()}
     seen, unseen = split.classes_of(seen_part), split.classes_of(unseen_part)
     known = torch.isfinite(vectors).all(dim=1).tolist()  # read back once
     missing = [c.name for c in seen + unseen if not known[c.id]]
@@ -154,7 +164,8 @@ def stage_data(features: FeatureSet, protocol: Protocol, *, stage: Literal[1, 2]
     class_id = features.class_id.cpu().numpy()
     rows = np.concatenate([_by_class(features.rows[part], class_id) for part in EVALUATED[stage]])
     labels = class_id[rows].astype(np.int32)
-    return StageData(stage, features, vectors, seen, unseen, torch.from_numpy(rows).to(features.audio.device), labels)
+    placed = torch.from_numpy(rows).to(features.device)
+    return StageData(stage, features, vectors, seen, unseen, placed, labels, texts)
 
 
 def _by_class(part: slice, class_id: NDArray[np.int64]) -> NDArray[np.intp]:
@@ -184,7 +195,7 @@ def checked_scores(method: Method, scores: object, clips: Clips, classes: Classe
     """
     slug, shape = method.info.slug, (len(clips), len(classes))
     if type(scores) not in (Tensor, Parameter):  # another subclass could take part in what is done with it
-        raise MethodError(f"{slug}.predict returned {type(scores).__name__}, not a tensor")
+        raise MethodError(f"{slug}.predict must return a tensor, not {kind_of(scores)}")
     assert isinstance(scores, Tensor)
     if tuple(scores.shape) != shape:
         raise MethodError(f"{slug}.predict returned shape {tuple(scores.shape)}, not (clips, classes) = {shape}")

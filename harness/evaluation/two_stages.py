@@ -80,6 +80,7 @@ def run_two_stages(
     from avbench.harness.evaluation.stages import stage_data
 
     start = perf_counter()
+    protocol = protocol.on(features.track)
     stage_1 = stage_data(features, protocol, stage=1)
     fit_1 = _Fit(stage_1, stage_1, protocol, epochs, seed, listener, pause)
     fit_1.run(make())

@@ -7,17 +7,20 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.resources.abc import Traversable
+from itertools import product
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from avbench.harness.errors import DataError
-from avbench.harness.features.archive_files import LITTER, READ_ERRORS, reading
+from avbench.harness.features.archive_files import READ_ERRORS, reading
 from avbench.harness.features.archive_lists import list_differences, refuse_other_prompts, spelling
 from avbench.harness.features.classfile import read_features, read_ids
 from avbench.harness.features.draft import (
     ClipGroup,
     Draft,
+    ListedClips,
     Report,
     differences,
     forgiven,
@@ -27,6 +30,7 @@ from avbench.harness.features.draft import (
 )
 from avbench.harness.features.legacy import MAX_BYTES, read_label_vectors
 from avbench.harness.tracks import Track
+from avbench.harness.untrusted import is_litter
 from avbench.splits import ARCHIVE_NAMES, DATASETS, PARTITIONS, PARTS, Split, SplitClass, SplitError, load_split
 
 DIMENSIONS = {"main": (512, 512), "cls": (128, 4096)}
@@ -35,6 +39,12 @@ TEXT_DIMENSION = 300
 DEPTH = 2
 """The data set folders may lie this many folders below the top."""
 MODALITIES = ("audio", "video")
+FOLDERS = (
+    ("{}", "{}_features"),
+    ("{}-temporal", "{}_features_non_averaged"),
+    ("{}-temporal", "{}_features_no_averaged"),
+)
+"""Feature set of a partition, and the folder where it lies: averaged over time, and over time in two spellings."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +54,23 @@ class ArchiveSet:
     track: Track
     folder: Traversable
     lists: Traversable | None
+    partition: str
+    """Class partition of the split that the clips follow."""
+
+    @property
+    def over_time(self) -> bool:
+        """Whether its features are those over time."""
+        return self.track.features != self.partition
+
+
+class Listed(Protocol):
+    """Files of one class and the ids in them."""
+
+    @property
+    def files(self) -> tuple[Traversable, ...]: ...
+
+    @property
+    def ids(self) -> tuple[str, ...]: ...
 
 
 @dataclass(frozen=True)
@@ -75,14 +102,14 @@ def find_sets(root: Traversable) -> list[ArchiveSet]:
         raise DataError(f"{root}: cannot be searched ({error})") from None
     for dataset, folder in folders:
         lists = next((p for n in ("class-split", "class_split") if (p := folder / n).is_dir()), None)
-        for features in PARTITIONS:
-            track = Track(dataset, features)
-            place = folder / "features" / f"{features}_features"
+        for partition, (features, name) in product(PARTITIONS, FOLDERS):
+            track = Track(dataset, features.format(partition))
+            place = folder / "features" / name.format(partition)
             if not any((place / modality).is_dir() for modality in MODALITIES):
                 continue
             if track in found:
                 raise DataError(f"{track} is there twice: {found[track].folder} and {place}; name one of the folders")
-            found[track] = ArchiveSet(track, place, lists)
+            found[track] = ArchiveSet(track, place, lists, partition)
     if not found:
         raise DataError(
             f"{root}: no features found; expected folders such as UCF/features/main_features/audio, "
@@ -105,7 +132,7 @@ def _entries(folder: Traversable, suffix: str) -> list[Traversable]:
     """What lies in a folder under names with that ending, by name; nothing where there is no such folder."""
     if not folder.is_dir():
         return []
-    found = (e for e in folder.iterdir() if e.name.endswith(suffix) and not e.name.startswith(LITTER))
+    found = (e for e in folder.iterdir() if e.name.endswith(suffix) and not is_litter(e.name))
     return sorted(found, key=lambda e: e.name)
 
 
@@ -116,11 +143,11 @@ def read_set(found: ArchiveSet, *, allow_missing: bool = False, report: Report =
     ``allow_missing`` turns them into warnings.
     """
     track = found.track
-    split = load_split(track.dataset, track.features)
+    split = load_split(track.dataset, found.partition)
     notes: list[str] = []
     problems: list[str] = []
     groups: list[ClipGroup] = []
-    audio_dim, visual_dim = DIMENSIONS[track.features]
+    audio_dim, visual_dim = DIMENSIONS[found.partition]
     for number, part in enumerate(PARTS):
         report(f"{track}: reading", number, len(PARTS))
         audio, video = (
@@ -135,29 +162,41 @@ def read_set(found: ArchiveSet, *, allow_missing: bool = False, report: Report =
         for owner in sorted(audio.keys() | video.keys(), key=lambda c: c.id):
             heard, seen = audio.get(owner, ClassFiles()), video.get(owner, ClassFiles())
             if audio and video:
-                problems += _unpaired(part, owner, heard, seen)
+                problems += unpaired(part, owner, heard, seen)
             ids = tuple(sorted(set(heard.ids) & set(seen.ids)))
             if ids:
                 groups.append(ClipGroup(part, owner, ids, partial(_read_both, heard, seen, ids)))
     problems += differences(split, groups, found.folder)
-    if found.lists is not None:
-        refuse_other_prompts(split, _entries(found.lists, "_w2v_class_names.csv"))
-        for part in PARTS:
-            told = list_differences(split, part, [group for group in groups if group.part == part], found.lists)
-            (notes if split.parts[part].digest is None else problems).extend(told)
-    vectors = _label_vectors(found, split)
-    unit_vectors_checked(vectors, split, f"{track}: label vectors")
+    problems += list_problems(found, split, groups, notes)
     return Draft(
         track=track,
         split=split,
         source="public feature archive (avgzsl_benchmark_datasets)",
         audio_dim=audio_dim,
         visual_dim=visual_dim,
-        vectors=vectors,
+        vectors=labelled(found, split),
         groups=tuple(groups),
         warnings=forgiven(problems, allow_missing=allow_missing, what=track),
         notes=tuple(dict.fromkeys(notes)),
     )
+
+
+def list_problems(found: ArchiveSet, split: Split, groups: Sequence[ListedClips], notes: list[str]) -> list[str]:
+    """How the clips differ from the archive's own lists. Where the split knows no better that is but a note."""
+    problems: list[str] = []
+    if found.lists is not None:
+        refuse_other_prompts(split, _entries(found.lists, "_w2v_class_names.csv"))
+        for part in PARTS:
+            told = list_differences(split, part, [group for group in groups if group.part == part], found.lists)
+            (notes if split.parts[part].digest is None else problems).extend(told)
+    return problems
+
+
+def labelled(found: ArchiveSet, split: Split) -> NDArray[np.float32]:
+    """The label vectors of an archive, checked: (source classes, 300)."""
+    vectors = _label_vectors(found, split)
+    unit_vectors_checked(vectors, split, f"{found.track}: label vectors")
+    return vectors
 
 
 def _read_both(
@@ -169,13 +208,26 @@ def _read_both(
 def _class_files(
     folder: Traversable, split: Split, part: str, width: int, notes: list[str]
 ) -> dict[SplitClass, ClassFiles]:
-    """The files of a folder by class. Those of classes that this partition removed are left out, with a note."""
+    """The files of a folder by class."""
+    found = {}
+    for owner, entries in class_entries(folder, ".h5", split, part, notes).items():
+        ids = [video for entry in entries for video in read_ids(entry, str(entry), width)]
+        if len(set(ids)) < len(ids):
+            raise DataError(f"{folder}: clips of class {owner.name!r} occur in more than one file")
+        found[owner] = ClassFiles(tuple(entries), tuple(ids))
+    return found
+
+
+def class_entries(
+    folder: Traversable, suffix: str, split: Split, part: str, notes: list[str]
+) -> dict[SplitClass, list[Traversable]]:
+    """The entries of a folder by class. Those of classes that this partition removed are left out, with a note."""
     members = set(split.classes_of(part))
     files: dict[SplitClass, list[Traversable]] = defaultdict(list)
     removed = []
-    for entry in _entries(folder, ".h5"):
+    for entry in _entries(folder, suffix):
         try:
-            owner = split.find(entry.name.removesuffix(".h5"))
+            owner = split.find(entry.name.removesuffix(suffix))
         except SplitError as error:
             raise DataError(f"{entry}: {error}") from None
         if owner in members:
@@ -186,16 +238,10 @@ def _class_files(
             raise DataError(f"{entry}: class {owner.name!r} has no clips in {part} (its role is {owner.role})")
     if removed:
         notes.append(f"{folder.name}: left out {len(removed)} classes that this partition removes ({sample(removed)})")
-    found = {}
-    for owner, entries in files.items():
-        ids = [video for entry in entries for video in read_ids(entry, str(entry), width)]
-        if len(set(ids)) < len(ids):
-            raise DataError(f"{folder}: clips of class {owner.name!r} occur in more than one file")
-        found[owner] = ClassFiles(tuple(entries), tuple(ids))
-    return found
+    return files
 
 
-def _unpaired(part: str, owner: SplitClass, audio: ClassFiles, video: ClassFiles) -> Iterator[str]:
+def unpaired(part: str, owner: SplitClass, audio: Listed, video: Listed) -> Iterator[str]:
     """What is there in one modality only."""
     for name, here, other in (("video", audio, video), ("audio", video, audio)):
         if here.files and not other.files:

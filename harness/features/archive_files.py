@@ -24,12 +24,21 @@ MAX_MEMBERS = 50_000
 """The genuine archive has about 8,000."""
 MAX_FILE_BYTES = 2**30
 """The largest file of the genuine archive that is read has about 20 MB."""
+MAX_SEQUENCE_FILE_BYTES = 4 * 2**30
+"""The same for features over time, of which one class can have over 500 MB."""
 MAX_RATIO = 200
 """Of a file, and of all files to the zip. Features hardly compress; below ``RATIO_BYTES`` no ratio is looked at."""
 RATIO_BYTES = 2**20
+MAX_NAME = 1024
+MAX_DEPTH = 32
+"""Folders in the name of a member; the genuine archive has 6. Each costs memory for itself."""
+SEQUENCES = ".pkl"
+"""Ending of files of features over time."""
 READ = (".h5", ".npy", ".csv")
-LITTER = ("._", "__MACOSX")
-"""What macOS adds to archives and foreign disks: beginnings of names that are passed over."""
+COMPRESSION = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
+"""What can be read here."""
+DEFLATE64 = 9
+"""What Windows packs files over 2 GB with."""
 
 READ_ERRORS = (OSError, RuntimeError, ValueError, TypeError, LookupError, EOFError, zipfile.BadZipFile, zlib.error)
 """What reading a damaged file, HDF5 file or zip member can raise."""
@@ -62,6 +71,8 @@ def opened(path: Path) -> Iterator[Traversable]:
 
 def _refusal(member: zipfile.ZipInfo) -> str | None:
     """What is wrong with a member of a zip, if anything."""
+    if len(member.filename) > MAX_NAME or member.filename.count("/") > MAX_DEPTH:
+        return f"has a name of more than {MAX_NAME:,} characters or {MAX_DEPTH} folders, which no feature file has"
     name = PurePosixPath(member.filename)
     bad_parts = ".." in name.parts or ":" in (name.parts or ("",))[0] or "//" in member.filename
     if name.is_absolute() or bad_parts or "\\" in member.filename:
@@ -72,7 +83,10 @@ def _refusal(member: zipfile.ZipInfo) -> str | None:
         return None
     if member.flag_bits & 1:
         return "is encrypted"
-    if member.file_size > MAX_FILE_BYTES:
+    if member.compress_type not in COMPRESSION:
+        kind = "Deflate64" if member.compress_type == DEFLATE64 else f"method {member.compress_type}"
+        return f"is compressed as {kind}, which cannot be read here; unpack the zip and give the folder"
+    if member.file_size > (MAX_SEQUENCE_FILE_BYTES if _is_sequences(member) else MAX_FILE_BYTES):
         return f"unpacks to {member.file_size:,} bytes, which no feature file does"
     if member.file_size > max(RATIO_BYTES, MAX_RATIO * member.compress_size):
         return f"unpacks from {member.compress_size:,} to {member.file_size:,} bytes, which no feature file does"
@@ -80,18 +94,24 @@ def _refusal(member: zipfile.ZipInfo) -> str | None:
 
 
 def _is_read(member: zipfile.ZipInfo) -> bool:
-    return member.filename.lower().endswith(READ)
+    return member.filename.lower().endswith(READ) or _is_sequences(member)
+
+
+def _is_sequences(member: zipfile.ZipInfo) -> bool:
+    """Features over time; other pickles are caches of the authors' loader, which are not read."""
+    name = member.filename.lower()
+    return name.endswith(SEQUENCES) and "_averaged/" in name
 
 
 @contextmanager
-def reading(entry: Traversable) -> Iterator[BinaryIO]:
-    """A seekable stream of a regular file of at most ``MAX_FILE_BYTES``. Raises OSError for anything else."""
+def reading(entry: Traversable, most: int = MAX_FILE_BYTES) -> Iterator[BinaryIO]:
+    """A seekable stream of a regular file of at most ``most`` bytes. Raises OSError for anything else."""
     if not entry.is_file():
         raise OSError("not a regular file")
     with cast(BinaryIO, entry.open("rb")) as stream:
         if isinstance(entry, Path):
-            if os.fstat(stream.fileno()).st_size > MAX_FILE_BYTES:
-                raise OSError(f"larger than {MAX_FILE_BYTES:,} bytes, which no feature file is")
+            if os.fstat(stream.fileno()).st_size > most:
+                raise OSError(f"larger than {most:,} bytes, which no feature file is")
             yield stream
         else:
-            yield io.BytesIO(stream.read(MAX_FILE_BYTES))
+            yield io.BytesIO(stream.read(most))

@@ -57,7 +57,7 @@ def demo(dataset: str, seed: int = 0) -> FeatureSet:
     """
     split = load_split(dataset, "main")
     vectors = label_vectors(split)
-    class_id, counts = _clips(split)
+    class_id, counts = demo_clips(split)
     bits = np.random.PCG64(np.random.SeedSequence([seed, zlib.crc32(dataset.encode())]))
     return feature_set(
         Track(dataset, DEMO),
@@ -72,7 +72,7 @@ def demo(dataset: str, seed: int = 0) -> FeatureSet:
     )
 
 
-def _clips(split: Split) -> tuple[NDArray[np.int64], dict[str, int]]:
+def demo_clips(split: Split) -> tuple[NDArray[np.int64], dict[str, int]]:
     """Class ids of all clips, (N,), part after part and class after class, and the clips of each part."""
     ids: list[int] = []
     counts = {}
@@ -89,19 +89,26 @@ def _simulate(
     modality: Modality, vectors: NDArray[np.float32], class_id: NDArray[np.int64], bits: np.random.PCG64
 ) -> NDArray[np.float32]:
     """Features of one modality, (N, width) float32, non-negative, about half of them zero."""
-    classes, width = len(vectors), modality.width
-    text = vectors - vectors.mean(axis=0, dtype=np.float64)
-    told = (text @ text.T) @ _bell_shaped(bits, classes, width)
-    told *= math.sqrt(width) / np.linalg.norm(told, axis=1, keepdims=True)
-    own = _bell_shaped(bits, classes, width)
-    centres = math.sqrt(modality.textual) * told + math.sqrt(1 - modality.textual) * own
-    clips = centres[class_id] + modality.spread * _bell_shaped(bits, len(class_id), width)
+    width = modality.width
+    centres = class_centres(modality, vectors, bits)
+    clips = centres[class_id] + modality.spread * bell_shaped(bits, len(class_id), width)
     scale = math.sqrt(2 / (width * (1 + modality.spread**2)))  # half of the variance survives the relu
     features: NDArray[np.float32] = (np.round(GRID * scale * np.maximum(clips, 0)) / GRID).astype(np.float32)
     return features
 
 
-def _bell_shaped(bits: np.random.PCG64, rows: int, columns: int) -> NDArray[np.float64]:
+def class_centres(modality: Modality, vectors: NDArray[np.float32], bits: np.random.PCG64) -> NDArray[np.float64]:
+    """What all clips of a class have in common, (classes, width), of variance 1: partly told by its text."""
+    classes, width = len(vectors), modality.width
+    text = vectors - vectors.mean(axis=0, dtype=np.float64)
+    told = (text @ text.T) @ bell_shaped(bits, classes, width)
+    told *= math.sqrt(width) / np.linalg.norm(told, axis=1, keepdims=True)
+    own = bell_shaped(bits, classes, width)
+    centres: NDArray[np.float64] = math.sqrt(modality.textual) * told + math.sqrt(1 - modality.textual) * own
+    return centres
+
+
+def bell_shaped(bits: np.random.PCG64, rows: int, columns: int) -> NDArray[np.float64]:
     """Nearly normal numbers, mean 0, variance 1: each the sum of four uniform 16-bit numbers.
 
     Made of raw bits because NumPy keeps those the same in all versions, and its normal numbers not.

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,12 +46,21 @@ class ClipGroup(ListedClips):
 
 
 @dataclass(frozen=True)
+class NamedText:
+    """One of several text vectors of the classes, (source classes, Dk) float32; NaN rows: not known."""
+
+    vectors: NDArray[np.float32]
+    unit: bool
+    """Scaled to unit norm; otherwise as they were given."""
+
+
+@dataclass(frozen=True)
 class Draft:
     """All that the store needs to know of a feature set before it reads a feature.
 
     ``vectors``: (source classes, Dt) float32, row = class id, unit norm; NaN rows: not known. ``groups``: ordered by
     part, then class id. ``simulated``: made up. ``warnings``: allowed differences from the split. ``notes``: worth
-    telling, no defect.
+    telling, no defect. ``texts``: named text vectors, where there are several kinds.
     """
 
     track: Track
@@ -61,9 +70,10 @@ class Draft:
     visual_dim: int
     vectors: NDArray[np.float32]
     groups: tuple[ClipGroup, ...]
-    simulated: bool = False
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    simulated: bool = False
+    texts: Mapping[str, NamedText] = field(default_factory=dict)
     extraction: Extraction | None = None
     """How the features were made, where avbench made them from videos."""
 
@@ -71,6 +81,14 @@ class Draft:
     def counts(self) -> dict[str, int]:
         """Clips per part."""
         return {part: sum(len(g.ids) for g in self.groups if g.part == part) for part in PARTS}
+
+
+ID_FORMS = {
+    "ucf": "as the file's name without its ending, such as v_Archery_g01_c01",
+    "activitynet": "YOUTUBEID_N, with N = 0, 1, ... for the segments of the video",
+    "vggsound": "YOUTUBEID_SSSSSS, with the second at which the clip starts in six digits",
+}
+"""How the ids are written that the splits' digests were made of."""
 
 
 def differences(split: Split, groups: Sequence[ListedClips], what: object) -> list[str]:
@@ -113,7 +131,8 @@ def _part_differences(split: Split, part: str, groups: Sequence[ListedClips]) ->
         ids = sample([video for g in groups for video in g.ids], 1)
         return [
             f"{part}: the ids of the {total:,} clips are not those of the split (digest {own[:12]}, "
-            f"the split has {facts.digest[:12]}; one of the ids is {ids})"
+            f"the split has {facts.digest[:12]}; one of the ids is {ids}; they are written "
+            f"{ID_FORMS[split.dataset]})"
         ]
     return []
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avbench.harness.errors import DataError
-from avbench.harness.features.draft import sample
+from avbench.harness.features.draft import NORM_TOLERANCE, sample
 from avbench.splits import Split, SplitError
 
 MEMBERS = ("names", "vectors")
@@ -21,8 +21,11 @@ HOW = (
 )
 
 
-def read_label_vectors(path: Path, names: Path | None, split: Split) -> NDArray[np.float32]:
-    """Label vectors (source classes, Dt) of unit norm; NaN rows for classes that are not named.
+def read_label_vectors(
+    path: Path, names: Path | None, split: Split, *, unit: bool = True
+) -> tuple[NDArray[np.float32], tuple[str, ...]]:
+    """Label vectors (source classes, Dt), of unit norm if so asked, with NaN rows for classes that are not named; and
+    what was done to them.
 
     ``path``: a .npz file with ``names`` and ``vectors``, or a .npy file of vectors with ``names``, a text file. Raises
     :class:`DataError` for vectors without names, for names that are unknown or doubled, and for vectors without length.
@@ -43,8 +46,13 @@ def read_label_vectors(path: Path, names: Path | None, split: Split) -> NDArray[
     if not np.isfinite(norms).all() or not norms.all():
         raise DataError(f"{path}: a label vector is zero, NaN or infinite")
     placed = np.full((len(split.classes), exact.shape[1]), np.nan, np.float32)
+    if not unit:
+        placed[owners] = exact
+        return placed, ()
     placed[owners] = exact / norms
-    return placed
+    scaled = int((np.abs(norms - 1) > NORM_TOLERANCE).sum())
+    said = f"{scaled} label vectors were scaled to unit norm (norms {norms.min():.3g} to {norms.max():.3g})"
+    return placed, (said,) if scaled else ()
 
 
 def _owners(names: NDArray[np.generic], where: Path, split: Split) -> list[int]:

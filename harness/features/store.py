@@ -14,11 +14,10 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,22 +25,25 @@ from pydantic import ValidationError
 
 from avbench.harness.atomic import abandoned, begun, sweep, target_of, unfinished
 from avbench.harness.errors import DataError, UsageError, unknown
-from avbench.harness.features.assemble import CHUNK, misplaced, part_rows
+from avbench.harness.features.assemble import CHUNK, assembled, misplaced, part_rows
+from avbench.harness.features.averaged_file import id_matrix, require_room, write_averaged
 from avbench.harness.features.draft import (
-    ClipGroup,
     Draft,
     ListedClips,
     Report,
     differences,
-    sample,
     silent,
     unit_vectors_checked,
 )
 from avbench.harness.features.featureset import FeatureSet
 from avbench.harness.features.hashing import content_hash
-from avbench.harness.features.manifest import STORE_VERSION, Manifest
+from avbench.harness.features.manifest import STORE_VERSION, TEXT, Manifest
+from avbench.harness.features.mapped import mapped_tensors
 from avbench.harness.features.source import FeatureSource
-from avbench.harness.features.tensorfile import HASH, Layout, TensorFile
+from avbench.harness.features.temporal_checks import expected_tensors, over_time_hash, problems_over_time
+from avbench.harness.features.temporal_draft import MEAN, TemporalDraft
+from avbench.harness.features.temporal_store import TemporalFiles
+from avbench.harness.features.tensorfile import HASH
 from avbench.harness.tracks import Track
 from avbench.splits import DATASETS, PARTS, Split, load_split
 
@@ -50,17 +52,32 @@ if TYPE_CHECKING:
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
 """Names of feature sets: they are file names."""
-SPARE_DISK = 64 * 2**20
-MAX_ID_BYTES = 255
+ARCHIVE_SETS = ("main", "cls", "main-temporal", "cls-temporal")
+
+
+class HomelessError(DataError):
+    """There is no place for the store: nothing can be installed, and nothing is."""
 
 
 def home() -> Path:
-    """``$AVBENCH_HOME``, else the platform's data directory."""
+    """``$AVBENCH_HOME``, else the platform's data directory.
+
+    Raises :class:`UsageError` for the home of a user that does not exist, :class:`HomelessError` for a user without.
+    """
     if folder := os.environ.get("AVBENCH_HOME"):
-        return Path(folder).expanduser()
+        try:
+            return Path(folder).expanduser()
+        except RuntimeError:
+            raise UsageError(f"AVBENCH_HOME={folder}: there is no such user; name a folder") from None
     from platformdirs import user_data_path
 
-    return user_data_path("avbench")
+    try:
+        found = user_data_path("avbench")
+    except (RuntimeError, KeyError):
+        found = Path("~")
+    if not found.is_absolute():  # nothing knows where ~ is
+        raise HomelessError("this user has no home directory: set AVBENCH_HOME to a folder for features")
+    return found
 
 
 class Store(FeatureSource):
@@ -132,6 +149,8 @@ class Store(FeatureSource):
         except DataError as error:
             return (str(error),)
         problems = [problem for problem in problems if problem not in manifest.warnings]
+        if features.offsets is not None:
+            return (*problems, *problems_over_time(features, ids))
         for name in ("audio", "visual"):
             chunks = getattr(features, name).split(CHUNK)
             if bad := sum(int((~chunk.isfinite().all(dim=1)).sum()) for chunk in chunks):
@@ -140,8 +159,8 @@ class Store(FeatureSource):
             problems.append("the content hash is not that of the manifest: the file was changed or damaged")
         return tuple(problems)
 
-    def save(self, draft: Draft, *, replace: bool = False, report: Report = silent) -> Manifest:
-        """Store a feature set: whole, or not at all.
+    def save(self, draft: Draft | TemporalDraft, *, replace: bool = False, report: Report = silent) -> Manifest:
+        """Store a feature set: whole, or not at all. One over time is stored with its averaged view.
 
         Features are read and written group by group. Raises :class:`DataError` for features of a wrong shape or with
         NaN or infinity, for an empty part, and when the disk is full or cannot be written to.
@@ -152,20 +171,49 @@ class Store(FeatureSource):
             raise installed
         if empty := [name for name, count in draft.counts.items() if not count]:
             raise DataError(f"{draft.track}: no clips at all in {', '.join(empty)}")
-        ids = _id_matrix(draft)
+        ids = id_matrix(draft)
+        if isinstance(draft, TemporalDraft):
+            return self._save_over_time(draft, ids, replace, report)
         folder = description.parent
         with _storage_errors(folder), begun(description) as mark:  # while it is there, nobody else sweeps our data
             sweep(folder)
             try:
                 with begun(folder / draft.track.features) as data_file:
-                    manifest = _write(draft, ids, data_file.stream, folder, report)
+                    manifest = write_averaged(draft, ids, data_file.stream, folder, report)
                     data_file.becomes(_data_path(description, manifest))
                 with begun(description) as manifest_file:
-                    manifest_file.stream.write(manifest.model_dump_json(indent=1).encode() + b"\n")
+                    manifest_file.stream.write(manifest.to_json())
                     manifest_file.becomes(description, replace=replace)
             except FileExistsError:
                 raise installed from None
             finally:
+                self._sweep_data(draft.track, mark.path)
+        return manifest
+
+    def _save_over_time(self, draft: TemporalDraft, ids: NDArray[np.uint8], replace: bool, report: Report) -> Manifest:
+        """The set over time and its averaged view, from one reading of the steps; the set takes its place last."""
+        places = {track: self._path(track) for track in (draft.view, draft.track)}
+        installed = DataError(f"{draft.track} or its averaged view is installed already; --force replaces them")
+        if not replace and any(place.exists() for place in places.values()):
+            raise installed
+        folder = places[draft.track].parent
+        with _storage_errors(folder), begun(places[draft.view]) as view_mark, begun(places[draft.track]) as mark:
+            sweep(folder)
+            try:
+                with begun(folder / draft.track.features) as steps, begun(folder / draft.view.features) as means:
+                    files = TemporalFiles(draft, ids, steps.stream, means.stream)
+                    require_room(draft.track, folder, files.bytes)
+                    manifest, view = files.write(report)
+                    means.becomes(_data_path(places[draft.view], view))
+                    steps.becomes(_data_path(places[draft.track], manifest))
+                for track, found in ((draft.view, view), (draft.track, manifest)):
+                    with begun(places[track]) as manifest_file:
+                        manifest_file.stream.write(found.to_json())
+                        manifest_file.becomes(places[track], replace=replace)
+            except FileExistsError:
+                raise installed from None
+            finally:
+                self._sweep_data(draft.view, view_mark.path)
                 self._sweep_data(draft.track, mark.path)
         return manifest
 
@@ -241,16 +289,14 @@ class Store(FeatureSource):
 
     def _open(self, track: Track) -> tuple[FeatureSet, Tensor]:
         """The mapped feature set and its video ids (N, W)."""
-        from safetensors import SafetensorError, safe_open
+        from safetensors import SafetensorError
 
         manifest = self.manifest(track)
         path = self._data(track, manifest)
         again = f"'avbench data remove {track}', then {how_to_get(track)}"
         try:
-            with safe_open(path, framework="pt") as file:
-                metadata = file.metadata() or {}
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except (OSError, SafetensorError) as error:
+            metadata, tensors = mapped_tensors(path)
+        except (OSError, ValueError, SafetensorError) as error:
             if self.manifest(track) != manifest:  # replaced between two lines
                 return self._open(track)
             raise DataError(f"{path}: damaged or missing ({error}); {again}") from None
@@ -261,83 +307,28 @@ class Store(FeatureSource):
         rows = part_rows(manifest.counts)
         if part := misplaced(tensors["class_id"].numpy(), rows, split):
             raise DataError(f"{path}: {part} holds clips of classes that do not belong there; {again}")
-        return FeatureSet(track, split, manifest, rows=rows, **tensors), ids
+        return assembled(track, split, manifest, tensors, path), ids
 
 
 def how_to_get(track: Track) -> str:
     """What to do for features that are not there."""
-    if track.features in ("main", "cls"):
+    if track.features.removesuffix(MEAN) in ARCHIVE_SETS:
         return "'avbench data import PATH' takes them from the public feature archive"
     return f"'avbench data add {track.features} --dataset {track.dataset} ...' stores your own"
 
 
 def _content(features: FeatureSet, ids: Tensor) -> str:
     """The content hash of a stored feature set."""
+    if features.offsets is not None:
+        return over_time_hash(features, ids)
     tensors = {name: getattr(features, name) for name in ("class_id", "audio", "visual", "vectors")}
+    tensors |= {TEXT + name: vectors for name, vectors in features.texts.items()}
     return content_hash(tensors | {"video_id": ids})
 
 
 def _data_path(description: Path, manifest: Manifest) -> Path:
     """The data file that a manifest names."""
     return description.with_name(f"{manifest.features}@{manifest.content_hash[:12]}.safetensors")
-
-
-def _write(draft: Draft, ids: NDArray[np.uint8], stream: BinaryIO, folder: Path, report: Report) -> Manifest:
-    """Write the tensors of a draft, group by group."""
-    count = len(ids)
-    layouts = {
-        "class_id": Layout("<i8", (count,)),
-        "audio": Layout("<f4", (count, draft.audio_dim)),
-        "visual": Layout("<f4", (count, draft.visual_dim)),
-        "vectors": Layout("<f4", draft.vectors.shape),
-        "video_id": Layout("|u1", ids.shape),
-    }
-    file = TensorFile(stream, layouts)
-    if (free := shutil.disk_usage(folder).free) < file.bytes + SPARE_DISK:
-        raise DataError(
-            f"{draft.track}: needs {file.bytes / 1e6:,.0f} MB in {folder}, where {free / 1e6:,.0f} MB "
-            "are free; make room, or set AVBENCH_HOME to another disk"
-        )
-    file.write("vectors", 0, draft.vectors)
-    file.write("video_id", 0, ids)
-    row = 0
-    for group in draft.groups:
-        report(f"{draft.track}: storing", row, count)
-        file.write("class_id", row, np.full(len(group.ids), group.owner.id))
-        for name, features in zip(("audio", "visual"), group.read(), strict=True):
-            _refuse_unusable(draft.track, group, name, features, layouts[name].shape[1])
-            file.write(name, row, features)
-        row += len(group.ids)
-    report(f"{draft.track}: storing", row, count)
-    return _manifest(draft, file.finish())
-
-
-def _manifest(draft: Draft, found: str) -> Manifest:
-    return Manifest.model_validate(
-        {
-            "dataset": draft.track.dataset,
-            "features": draft.track.features,
-            "partition": draft.split.partition,
-            "audio_dim": draft.audio_dim,
-            "visual_dim": draft.visual_dim,
-            "text_dim": draft.vectors.shape[1],
-            "counts": draft.counts,
-            "content_hash": found,
-            "source": draft.source,
-            "simulated": draft.simulated,
-            "warnings": draft.warnings,
-            "extraction": draft.extraction,
-        }
-    )
-
-
-def _id_matrix(draft: Draft) -> NDArray[np.uint8]:
-    """All video ids, (N, W)."""
-    texts = [video.encode() for group in draft.groups for video in group.ids]
-    if (longest := max(map(len, texts))) > MAX_ID_BYTES:
-        raise DataError(f"{draft.track}: a clip id of {longest:,} bytes; at most {MAX_ID_BYTES} are stored")
-    ids = np.array(texts)
-    return ids.view(np.uint8).reshape(len(ids), -1)
 
 
 def _names(ids: Tensor) -> tuple[str, ...]:
@@ -360,24 +351,18 @@ def _fits(tensors: Mapping[str, Tensor], manifest: Manifest, split: Split) -> bo
     """Whether names, dtypes and shapes are those that the manifest implies."""
     count = sum(manifest.counts.values())
     width = tuple(tensors["video_id"].shape[-1:]) if "video_id" in tensors else ()
+    found = {name: (str(t.dtype), tuple(t.shape)) for name, t in tensors.items()}
+    if manifest.time is not None:
+        return found == expected_tensors(manifest, len(split.classes)) | {"video_id": ("torch.uint8", (count, *width))}
     expected = {
         "class_id": ("torch.int64", (count,)),
         "audio": ("torch.float32", (count, manifest.audio_dim)),
         "visual": ("torch.float32", (count, manifest.visual_dim)),
         "vectors": ("torch.float32", (len(split.classes), manifest.text_dim)),
+        **{TEXT + name: ("torch.float32", (len(split.classes), text.dim)) for name, text in manifest.texts.items()},
         "video_id": ("torch.uint8", (count, *width)),
     }
-    return {name: (str(t.dtype), tuple(t.shape)) for name, t in tensors.items()} == expected
-
-
-def _refuse_unusable(track: Track, group: ClipGroup, name: str, features: NDArray[np.float32], width: int) -> None:
-    where = f"{track}: {name} features of {group.part}, class {group.owner.name!r}"
-    if features.shape != (len(group.ids), width):
-        raise DataError(f"{where}: shape {features.shape}, expected {(len(group.ids), width)}")
-    bad = np.flatnonzero(~np.isfinite(features).all(axis=1))
-    if len(bad):
-        names = sample([group.ids[row] for row in bad])
-        raise DataError(f"{where}: {len(bad)} of {len(group.ids)} clips hold NaN or infinity ({names})")
+    return found == expected
 
 
 @contextmanager

@@ -12,12 +12,12 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from avbench.harness.features.hashing import content_hash
+from avbench.harness.features.hashing import StreamedHash, content_hash_of_file, streamed_hash
 
 ALIGNMENT = 64
 HASH = "content_hash"
 """Key of the content hash in the metadata of the file."""
-CODES = {"<i8": "I64", "<f4": "F32", "|u1": "U8"}
+CODES = {"<i8": "I64", "<f8": "F64", "<f4": "F32", "<f2": "F16", "|u1": "U8"}
 """NumPy dtype -> its name in safetensors."""
 
 
@@ -66,14 +66,15 @@ class TensorFile:
         if any(self._unwritten.values()):
             raise ValueError(f"rows not written: {self._unwritten}")
         self._stream.flush()
-        maps = {
-            name: np.memmap(self._stream, layout.dtype, "r", self._offsets[name], layout.shape)
-            for name, layout in self._layouts.items()
-        }
-        found = content_hash(maps)
+        found = self._hash()
         self._stream.seek(0)
         self._stream.write(self._header(found))
         return found
+
+    def _hash(self) -> str:
+        layouts = self._layouts.items()
+        places = {name: (layout.dtype, layout.shape, self._offsets[name]) for name, layout in layouts}
+        return content_hash_of_file(self._stream, places)
 
     def _header(self, found: str) -> bytes:
         header: dict[str, object] = {"__metadata__": {HASH: found}}
@@ -84,3 +85,21 @@ class TensorFile:
         text = json.dumps(header, separators=(",", ":")).encode()
         text += b" " * (-(8 + len(text)) % ALIGNMENT)
         return struct.pack("<Q", len(text)) + text
+
+
+class SequentialTensorFile(TensorFile):
+    """The same for tensors whose rows are written in order: they are hashed on the way and not read again."""
+
+    def __init__(self, stream: BinaryIO, layouts: Mapping[str, Layout]) -> None:
+        super().__init__(stream, layouts)
+        self._hashes = {name: StreamedHash(layout.dtype, layout.shape) for name, layout in self._layouts.items()}
+
+    def append(self, name: str, rows: NDArray[np.generic]) -> None:
+        """Store the next rows of a tensor."""
+        layout = self._layouts[name]
+        rows = np.ascontiguousarray(rows, layout.dtype)
+        self.write(name, layout.shape[0] - self._unwritten[name], rows)
+        self._hashes[name].update(rows)
+
+    def _hash(self) -> str:
+        return streamed_hash({name: found.digest() for name, found in self._hashes.items()})

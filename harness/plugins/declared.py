@@ -32,11 +32,11 @@ def contradictions(record: RunRecord) -> list[str]:
     return [*_capabilities(record, registered), *_options(record, registered)]
 
 
-def capabilities_of(registered: Registered) -> Capabilities:
-    """What the board must say beside a method's name."""
+def capabilities_of(registered: Registered, inputs: str | None = None) -> Capabilities:
+    """What the board must say beside a method's name. ``inputs``: the kind of features of a track, where one is run."""
     info = registered.info
     return Capabilities(
-        inputs=info.inputs,
+        inputs=info.inputs if inputs is None else inputs,
         uses_unseen_names=info.uses_unseen_names,
         generative=info.generative,
         calibrated_stacking=info.calibrated_stacking,
@@ -45,7 +45,8 @@ def capabilities_of(registered: Registered) -> Capabilities:
 
 def _capabilities(record: RunRecord, registered: Registered) -> Iterator[str]:
     stated = record.capabilities.model_dump()
-    for name, value in capabilities_of(registered).model_dump().items():
+    read = stated["inputs"] if registered.info.reads(stated["inputs"]) else registered.info.inputs
+    for name, value in capabilities_of(registered, read).model_dump().items():
         if stated[name] != value:
             yield f"{name} is {value} for {record.configuration.method}, the record says {stated[name]}"
 

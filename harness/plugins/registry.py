@@ -16,7 +16,8 @@ from avbench.harness.contract.method import Method, MethodInfo
 from avbench.harness.contract.variants import Variant
 from avbench.harness.errors import MethodError, PluginError, unknown
 from avbench.harness.plugins import hookspecs
-from avbench.harness.plugins.door import Broken, canonical, left_out, may_enter
+from avbench.harness.plugins.commands import GROUP as COMMANDS
+from avbench.harness.plugins.door import ONLY, Broken, canonical, left_out, may_enter, wanted
 from avbench.harness.plugins.observers import RunObserver
 
 if TYPE_CHECKING:
@@ -172,7 +173,10 @@ class Plugins:
 @cache
 def plugins() -> Plugins:
     """Load all plugins once per process."""
-    return load_plugins(_entry_points())
+    found = load_plugins(_entry_points())
+    for name, error in _strangers():
+        found.leave_out(ONLY, name, error)
+    return found
 
 
 def load_plugins(entry_points: Iterable[tuple[Distribution, EntryPoint]]) -> Plugins:
@@ -206,8 +210,12 @@ def _admit(plugin: Loaded, found: Plugins) -> None:
         _slug(method): Registered(method, plugin.distribution, plugin.version)
         for method in plugin.call("avbench_methods")
     }
-    for slug in methods.keys() & found.methods.keys():
-        raise MethodError(f"method {slug!r} is already registered by {found.methods[slug].distribution}")
+    owners = {slug.casefold(): known.distribution for slug, known in found.methods.items()}
+    for slug in methods:  # a name is a folder, also where systems know no case
+        if (owner := owners.setdefault(slug.casefold(), plugin.distribution)) != plugin.distribution:
+            raise MethodError(f"method {slug!r} is already registered by {owner}")
+    if len({slug.casefold() for slug in methods}) < len(methods):
+        raise MethodError(f"methods {', '.join(sorted(methods))}: two differ in case only")
     variants = _agreeing(plugin.call("avbench_variants"), found.variants)
     sources = plugin.call("avbench_feature_sources")
     if sources:
@@ -288,6 +296,19 @@ def _new(what: str, values: list[Any], name: Callable[[Any], str], known: Mappin
             raise PluginError(f"{what} {key!r} is already registered")
         named[key] = value
     return named
+
+
+def _strangers() -> list[tuple[str, PluginError]]:
+    """The names in ``AVBENCH_LOAD_PLUGINS`` that no installed package has, and what is wrong with each."""
+    if not wanted():
+        return []
+    ours = {
+        canonical(d.metadata["Name"] or "")
+        for d in distributions()
+        if any(e.group in (GROUP, COMMANDS) for e in d.entry_points)
+    }
+    reason = f"no package of this name brings anything for avbench; those that do: {', '.join(sorted(ours))}"
+    return [(name, PluginError(reason)) for name in sorted(wanted() - ours)]
 
 
 def _entry_points() -> list[tuple[Distribution, EntryPoint]]:

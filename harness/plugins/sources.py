@@ -8,7 +8,7 @@ from avbench.harness.errors import DataError
 from avbench.harness.features.featureset import FeatureSet
 from avbench.harness.features.manifest import Manifest
 from avbench.harness.features.source import FeatureSource
-from avbench.harness.tracks import Track
+from avbench.harness.tracks import DEMO, DEMO_TEMPORAL, Track
 
 
 def feature_manifest(track: Track) -> Manifest:
@@ -29,8 +29,9 @@ def load_features(track: Track) -> FeatureSet:
     """
     if track.simulated:
         from avbench.harness.features.demo import demo
+        from avbench.harness.features.demo_temporal import demo_mean, demo_temporal
 
-        return demo(track.dataset)
+        return {DEMO: demo, DEMO_TEMPORAL: demo_temporal}.get(track.features, demo_mean)(track.dataset)
     source = _foreign(track)
     if source is None:
         return _store().load(track)
@@ -39,6 +40,16 @@ def load_features(track: Track) -> FeatureSet:
     features = source.load(track)
     check(features, track)
     return features
+
+
+def installed_tracks() -> tuple[Track, ...]:
+    """The tracks of the local store; none for a user who has no place for one."""
+    from avbench.harness.features.store import HomelessError, Store
+
+    try:
+        return Store().tracks()
+    except HomelessError:
+        return ()
 
 
 def planned_features(track: Track, content_hash: str) -> FeatureSet:
@@ -66,7 +77,7 @@ def foreign_tracks() -> dict[Track, FeatureSource]:
     from avbench.harness.plugins.registry import plugins
 
     found: dict[Track, FeatureSource] = {}
-    installed = set(_store().tracks())
+    installed = set(installed_tracks())
     for source in plugins().feature_sources:
         for track in source.tracks():
             if found.setdefault(track, source) is not source:

@@ -19,6 +19,8 @@ class PlannedRun:
     warnings: tuple[str, ...] = ()
     features_source: str = ""
     """Where the features come from, in words."""
+    inputs: str = "averaged"
+    """What kind of features they are: ``averaged`` or ``temporal``."""
     encoders_met: Seen = "not declared"
 
     def __str__(self) -> str:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from avbench.harness.atomic import abandoned, begun, sweep, target_of, unfinished, write_bytes
 from avbench.harness.errors import AvbenchError, RecordError
 from avbench.harness.records.record import Configuration, RunRecord, read_record
-from avbench.harness.untrusted import read_limited
+from avbench.harness.untrusted import is_litter, read_limited
 
 if TYPE_CHECKING:  # a listing reads no evidence and needs no NumPy
     import numpy as np
@@ -161,7 +161,7 @@ class ResultsFolder:
                 found.append((path, Unreadable(path, reason)))
 
         for folder, below, files in os.walk(self.root, onerror=cannot):
-            below[:] = [name for name in below if not name.startswith(".")]
+            below[:] = [name for name in below if not (name.startswith(".") or is_litter(name))]
             for name in (*files, *below):  # a folder of such a name stands in the way of a record
                 if name.endswith(".json") and not name.startswith("."):
                     found.append((Path(folder, name), None))

@@ -21,7 +21,7 @@ from avbench.harness.records.filing import file_all
 from avbench.harness.records.gate import Declared, differences, find_in, judge, nothing_declared
 from avbench.harness.records.record import MAX_RECORD_BYTES, RunRecord, decode_record
 from avbench.harness.records.results import MAX_EVIDENCE_BYTES, ResultsFolder
-from avbench.harness.untrusted import read_limited
+from avbench.harness.untrusted import is_litter, read_limited
 
 MAX_SUBMISSION_BYTES = 512 * 2**20
 MAX_TOTAL_BYTES = 2 * 2**30
@@ -97,13 +97,14 @@ def accept_submission(file: Path, folder: ResultsFolder, declared: Declared = no
         new = tuple(record for record in records if record not in known)
         _refuse_contradictions(new, inbox, folder, declared)
         _refuse_copies(new, folder)
+        _refuse_names_of_other_case(new, folder)
         file_all([(record, inbox.evidence_bytes(record)) for record in new], folder)
     return Accepted(new, known)
 
 
 def _pairs(archive: zipfile.ZipFile) -> list[tuple[zipfile.ZipInfo, zipfile.ZipInfo]]:
     """Record and evidence of every run, by the directory of the zip alone: nothing is unpacked yet."""
-    members = archive.infolist()
+    members = [m for m in archive.infolist() if not any(map(is_litter, m.filename.strip("/").split("/")))]
     if not members or len(members) > MAX_MEMBERS:
         raise RecordError(f"the submission has {len(members)} files; 2 to {MAX_MEMBERS:,} are allowed")
     if sum(member.file_size for member in members) > MAX_TOTAL_BYTES:
@@ -194,3 +195,13 @@ def _refuse_copies(new: Sequence[RunRecord], folder: ResultsFolder) -> None:
         owner = owners.setdefault(record.outcome.evidence, c)
         if owner.method != c.method and owner.plugin.distribution != c.plugin.distribution:
             _refuse(record, [f"its evidence is that of a run of method {owner.method}"])
+
+
+def _refuse_names_of_other_case(new: Sequence[RunRecord], folder: ResultsFolder) -> None:
+    """A method's name is a folder, also where systems know no case, and readers do not tell ``AVCA`` from ``avca``."""
+    filed = {r.configuration.method for r in folder.records() if isinstance(r, RunRecord)}
+    names = {name.casefold(): name for name in filed}
+    for record in new:
+        name = record.configuration.method
+        if (known := names.setdefault(name.casefold(), name)) != name:
+            _refuse(record, [f"there are runs of a method {known} already, whose name differs in case only"])

@@ -71,6 +71,7 @@ def check_tables(record: RunRecord, tables: Mapping[str, Evidence]) -> list[str]
     reasons.extend(_plausible(record))
     if reasons:  # the numbers below would be of something else
         return reasons
+    protocol = protocol.on(c.track)
     try:
         return [*_validation(record, record.outcome, protocol, tables), *_test(record, record.outcome, tables[TEST])]
     except RecordError as error:
@@ -101,7 +102,8 @@ def find_split(record: RunRecord) -> Split | None:
     c = record.configuration
     if c.dataset not in DATASETS:
         return None
-    partitions = (c.features,) if c.features in PARTITIONS else PARTITIONS
+    own = c.track.partition
+    partitions = PARTITIONS if own is None else (own,)
     splits = (load_split(c.dataset, partition) for partition in partitions)
     return next((split for split in splits if split.fingerprint == c.split_fingerprint), None)
 
@@ -136,7 +138,7 @@ def _against_split(name: str, table: Evidence, split: Split, record: RunRecord) 
     if record.simulated:
         return
     whole = {i: n for part in parts for i, n in _clips_by_class(split.dataset, split.partition, part).items()}
-    complete = record.configuration.features in PARTITIONS and not record.warnings
+    complete = record.configuration.track.partition is not None and not record.warnings
     wrong = [
         f"{split.classes[i].name} {clips} of {whole[i]}"
         for i, clips in zip(table.classes.tolist(), table.class_clips.tolist(), strict=True)

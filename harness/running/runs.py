@@ -17,10 +17,12 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from avbench.harness.contract.method import MethodInfo
 from avbench.harness.contract.options import EpochOptions, Options
 from avbench.harness.errors import AvbenchError, MethodError, UsageError
 from avbench.harness.evaluation.protocol import PROTOCOLS, find_protocol
 from avbench.harness.evaluation.two_stages import EpochDone, EpochListener, Result, run_two_stages
+from avbench.harness.features.temporal_draft import MEAN, view_of
 from avbench.harness.plugins.declared import capabilities_of
 from avbench.harness.plugins.observers import Observers
 from avbench.harness.plugins.registry import Registered, plugins
@@ -101,6 +103,7 @@ def plan(
             manifest.simulated,
             manifest.warnings,
             manifest.source,
+            manifest.inputs,
             manifest.seen,
         )
         for track, manifest in manifests.items()
@@ -114,6 +117,22 @@ def plan(
     return list(unique.values())
 
 
+def refuse_unreadable(info: MethodInfo, track: Track, manifest: Manifest, numerics: Numerics) -> None:
+    """Raise :class:`UsageError`, before anything starts, for features that a method cannot read."""
+    if info.reads(manifest.inputs):
+        if manifest.time is not None and numerics.feature_dtype != "float32":
+            raise UsageError(f"{track}: features over time are held as they are stored: import them with --dtype")
+        return
+    if manifest.time is not None:
+        raise UsageError(
+            f"method {info.slug!r} reads averaged features, those of {track} are over time; "
+            f"its averaged view is the feature set {view_of(track).features}"
+        )
+    over_time = Track(track.dataset, track.features.removesuffix(MEAN))
+    where = f"; try {over_time.features}" if over_time != track else ""
+    raise UsageError(f"method {info.slug!r} reads features over time, those of {track} are averaged{where}")
+
+
 def configuration(
     registered: Registered,
     track: Track,
@@ -125,6 +144,7 @@ def configuration(
 ) -> Configuration:
     """The full configuration of one run, identity included. Raises :class:`UsageError` for what cannot be recorded."""
     info, method = registered.info, registered.method
+    refuse_unreadable(info, track, manifest, numerics)
     try:
         options = method.Options.effective(track, protocol, given)
         code = source_hash(registered)
@@ -147,7 +167,7 @@ def configuration(
             numerics=numerics,
         )
         canonical_json(planned.model_dump(mode="json")).encode()
-        capabilities_of(registered)
+        capabilities_of(registered, manifest.inputs)
     except ValueError as error:  # what pydantic and UTF-8 refuse
         place, reason = "", str(error)
         if isinstance(error, ValidationError):
@@ -224,7 +244,7 @@ def draft_record(planned: PlannedRun, registered: Registered, where: Environment
         code=dict(code_of(registered)),
         variant=planned.variant,
         simulated=planned.simulated,
-        capabilities=capabilities_of(registered),
+        capabilities=capabilities_of(registered, planned.inputs),
         encoders_met=planned.encoders_met,
         warnings=[storable(warning)[:2_000] for warning in planned.warnings],
         features_source=storable(planned.features_source)[:2_000],

@@ -19,13 +19,14 @@ LONGEST = 32
 RESERVED = ("all",)
 """Names that mean something else on the command line."""
 
+METHOD = "src/{module}/method.py"
 FILES = {
     ".github/workflows/test.yml": "workflow.yml.jinja",
     ".gitignore": "gitignore.jinja",
     "README.md": "README.md.jinja",
     "pyproject.toml": "pyproject.toml.jinja",
     "src/{module}/__init__.py": "package.py.jinja",
-    "src/{module}/method.py": "method.py.jinja",
+    METHOD: "method.py.jinja",
     "tests/test_method.py": "test_method.py.jinja",
 }
 """Path in the new package -> template."""
@@ -36,9 +37,11 @@ class Package:
     """The names that follow from a method's slug."""
 
     slug: str
+    over_time: bool = False
+    """The method reads features over time."""
 
     @classmethod
-    def named(cls, name: str, taken: Container[str]) -> Package:
+    def named(cls, name: str, taken: Container[str], *, over_time: bool = False) -> Package:
         """The package for a name as typed: lower case, hyphens between words.
 
         Raises :class:`UsageError` for a name that makes no slug or that is ``taken``.
@@ -51,7 +54,7 @@ class Package:
             )
         if slug in RESERVED or slug in taken:
             raise UsageError(f"the name {slug!r} is taken: `avbench methods list` shows which are. Choose another one.")
-        return cls(slug)
+        return cls(slug, over_time)
 
     @property
     def distribution(self) -> str:
@@ -90,10 +93,12 @@ class Package:
             "kind": self.kind,
             "avbench_version": version("avbench"),
             "year": datetime.date.today().year,
+            "features": " --features demo-temporal" if self.over_time else "",
         }
+        files = {**FILES, METHOD: "method_temporal.py.jinja"} if self.over_time else FILES
         return {
             path.format(module=self.module): templates.get_template(template).render(names)
-            for path, template in FILES.items()
+            for path, template in files.items()
         }
 
     def write(self, into: Path) -> Path:

@@ -194,6 +194,35 @@ CHECKS = (
         needs=("options-documented", "deterministic"),
     ),
     Check(
+        name="padding-ignored",
+        reason="A clip is padded as far as the longest one beside it; what is behind its steps is no part of it.",
+        remedy="Mask what lies beyond clips.time.audio_lengths and visual_lengths in attention, means and norms.",
+        function="over_time:padding_ignored",
+        needs=REPEATS,
+    ),
+    Check(
+        name="one-step",
+        reason="The shortest clips have a single step of audio or of video.",
+        remedy="Divide by no difference of steps, and take no variance over time without a floor.",
+        function="over_time:one_step",
+        needs=FITS,
+    ),
+    Check(
+        name="uneven-lengths",
+        reason="Audio and video have steps of different length, so a clip has not as many of the one as of the other.",
+        remedy="Keep audio and visual lengths apart, and let a clip's scores depend on its own only.",
+        function="over_time:uneven_lengths",
+        needs=REPEATS,
+    ),
+    Check(
+        name="averaged-too",
+        reason="A method that declares also_averaged runs on averaged tracks, where clips have no time.",
+        remedy="Take clips.time=None, audio (N, Da) and visual (N, Dv) as clips of one step; or declare "
+        "also_averaged=False in info.",
+        function="over_time:averaged_too",
+        needs=FITS,
+    ),
+    Check(
         name="memory-stable",
         reason="A board of many runs happens in one process; what each leaves in memory ends the last ones.",
         remedy="Keep what belongs to a fit in the instance (self), not in the class, the module or an unbounded cache.",

@@ -45,14 +45,9 @@ def refuse_other_state(one: Mapping[str, Tensor], other: Mapping[str, Tensor], w
         raise CheckFailedError(f"{what} ({len(differing)} tensors: {names})")
 
 
-def views(clips: Clips) -> tuple[Tensor, Tensor]:
-    """Audio and visual features."""
-    return clips.audio, clips.visual
-
-
 def rows_of(clips: Clips, rows: Tensor | slice) -> Clips:
-    """Some of the clips."""
-    return Clips(clips.audio[rows], clips.visual[rows])
+    """Some of the clips; those over time keep their padding."""
+    return clips.take(torch.arange(len(clips))[rows])
 
 
 @contextmanager

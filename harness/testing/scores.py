@@ -8,10 +8,10 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from avbench.harness.contract.data import Clips
 from avbench.harness.testing.check import CheckFailedError, NotApplicableError
-from avbench.harness.testing.comparison import refuse_gap, refuse_other_state, rows_of, situation, views
-from avbench.harness.testing.simulated import Task, chosen
+from avbench.harness.testing.comparison import refuse_gap, refuse_other_state, rows_of, situation
+from avbench.harness.testing.over_time import beside
+from avbench.harness.testing.simulated import chosen
 from avbench.harness.testing.subject import Subject
 from avbench.harness.testing.surroundings import watched
 
@@ -42,7 +42,7 @@ def clips_independent(subject: Subject) -> None:
     together = fit.own_answers
     kept = torch.arange(len(clips)) % 2 == 0
     others = fit.task.evaluated(torch.zeros(len(clips), dtype=torch.int64), seed=5)
-    mixed = Clips(*(torch.where(kept[:, None], a, 3 * b) for a, b in zip(views(clips), views(others), strict=True)))
+    mixed = beside(clips, others, kept)
     answers = {name: scores[kept] for name, scores in fit.answers(mixed, classes).items()}
     alone = {name: scores[kept] for name, scores in together.items()}
     refuse_gap(alone, answers, "the scores of a clip change when other clips are asked for beside it")
@@ -79,7 +79,7 @@ def unseen_names(subject: Subject) -> None:
 
 
 def inputs_untouched(subject: Subject) -> None:
-    task = Task()
+    task = subject.task()
     train = task.training_set(unseen_names=subject.kind.info.uses_unseen_names)
     given = {"audio": train.clips.audio, "visual": train.clips.visual, "labels": train.labels}
     given |= {"label vectors": train.classes.vectors, "trained marks": train.classes.trained}

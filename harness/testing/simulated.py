@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import TypeVar
 
 import torch
@@ -11,7 +12,9 @@ from torch import Tensor
 
 from avbench.harness.contract.data import Classes, Clips, TrainingSet
 from avbench.harness.contract.method import Method
+from avbench.harness.contract.packed import PackedClips
 from avbench.harness.evaluation.random_state import seed_generators
+from avbench.splits import DATASETS, load_split
 
 M = TypeVar("M", bound=Method)
 
@@ -19,12 +22,22 @@ M = TypeVar("M", bound=Method)
 def simulated_classes(count: int, text: int = 300, trained: int | None = None, seed: int = 0) -> Classes:
     """``count`` classes with random unit label vectors, the first ``trained`` of them (default: all) trained.
 
-    A class's vector depends on its row and the seed only.
+    A class's vector depends on its row and the seed only. Names and prompts are real ones of one data set, so that a
+    method may look them up.
     """
     rows = [torch.randn(text, generator=torch.Generator().manual_seed(1000 * seed + c)) for c in range(count)]
     vectors = torch.nn.functional.normalize(torch.stack(rows), dim=1)
-    names = tuple(f"class {i}" for i in range(count))
-    return Classes(names, names, vectors, torch.arange(count) < (count if trained is None else trained))
+    names, prompts = zip(*islice(_named(count), count), strict=True)
+    return Classes(names, prompts, vectors, torch.arange(count) < (count if trained is None else trained))
+
+
+def _named(count: int) -> Iterator[tuple[str, str]]:
+    """Names and prompts of the smallest data set that has ``count`` classes; made-up ones beyond the largest."""
+    splits = [load_split(dataset, "main") for dataset in DATASETS]
+    large = [split for split in splits if len(split.classes) >= count] or splits
+    classes = min(large, key=lambda split: abs(len(split.classes) - count)).classes
+    yield from ((c.name, c.prompt) for c in classes)
+    yield from ((f"class {i}", f"class {i}") for i in range(len(classes), count))
 
 
 def simulated_clips(
@@ -57,6 +70,33 @@ def chosen(classes: Classes, rows: Tensor) -> Classes:
         prompts=tuple(classes.prompts[i] for i in rows.tolist()),
         vectors=classes.vectors[rows],
         trained=classes.trained[rows],
+        texts={name: text[rows] for name, text in classes.texts.items()},
+    )
+
+
+AUDIO_STEP, VISUAL_STEP = 0.96, 0.64
+"""Seconds of the steps of simulated clips over time."""
+
+
+def simulated_over_time(clips: Clips, steps: int = 5, seed: int = 0) -> PackedClips:
+    """Clips over time of 1 to ``steps`` steps, not as many of audio as of vision: the given features, plus noise."""
+    draws = torch.Generator().manual_seed(seed)
+
+    def spread_out(x: Tensor) -> tuple[Tensor, Tensor]:
+        lengths = torch.randint(1, steps + 1, (len(x),), generator=draws)
+        values = x.repeat_interleave(lengths, 0)
+        values = values + 0.3 * torch.randn(values.shape, generator=draws)
+        return values, torch.cat([torch.zeros(1, dtype=torch.int64), lengths.cumsum(0)])
+
+    audio, audio_offsets = spread_out(clips.audio)
+    visual, visual_offsets = spread_out(clips.visual)
+    return PackedClips(
+        audio,
+        visual,
+        audio_offsets=audio_offsets,
+        visual_offsets=visual_offsets,
+        audio_step=AUDIO_STEP,
+        visual_step=VISUAL_STEP,
     )
 
 
@@ -73,15 +113,25 @@ class Task:
     text: int = 300
     rank: int | None = None
     """Dimensions that the label vectors span, at most (default: all)."""
+    steps: int = 0
+    """Most steps of clips over time; 0: averaged features."""
+    texts: tuple[str, ...] = ()
+    """Names of further text vectors, which are linear maps of the label vectors."""
 
     @property
     def candidates(self) -> Classes:
         """Trained and unseen classes."""
         classes = simulated_classes(self.trained + self.unseen, self.rank or self.text, self.trained)
-        if self.rank is None:
-            return classes
-        directions = torch.randn(self.text, self.rank, generator=torch.Generator().manual_seed(8))
-        return replace(classes, vectors=classes.vectors @ torch.linalg.qr(directions).Q.T)
+        if self.rank is not None:
+            directions = torch.randn(self.text, self.rank, generator=torch.Generator().manual_seed(8))
+            classes = replace(classes, vectors=classes.vectors @ torch.linalg.qr(directions).Q.T)
+        texts = {name: self._text(classes.vectors, place) for place, name in enumerate(self.texts)}
+        return replace(classes, texts=texts)
+
+    def _text(self, vectors: Tensor, place: int) -> Tensor:
+        width = self.text // 2 + place
+        image = torch.randn(self.text, width, generator=torch.Generator().manual_seed(20 + place))
+        return torch.nn.functional.normalize(vectors @ image, dim=1)
 
     @property
     def labels(self) -> Tensor:
@@ -91,8 +141,9 @@ class Task:
     def training_set(self, *, unseen_names: bool) -> TrainingSet:
         """What a method gets to see; the unseen classes only where it declares that it uses them."""
         classes, rows = self.candidates, torch.arange(self.trained + self.unseen)
+        clips = simulated_clips(classes, self.labels, self.audio, self.visual)
         return TrainingSet(
-            clips=simulated_clips(classes, self.labels, self.audio, self.visual),
+            clips=simulated_over_time(clips, self.steps) if self.steps else clips,
             labels=self.labels,
             classes=chosen(classes, rows[: self.trained]),
             unseen=chosen(classes, rows[self.trained :]) if unseen_names else None,
@@ -100,7 +151,10 @@ class Task:
 
     def evaluated(self, labels: Tensor, seed: int = 1) -> Clips:
         """Other clips of the classes with these rows in :attr:`candidates`."""
-        return simulated_clips(self.candidates, labels, self.audio, self.visual, seed=seed)
+        clips = simulated_clips(self.candidates, labels, self.audio, self.visual, seed=seed)
+        if not self.steps:
+            return clips
+        return simulated_over_time(clips, self.steps, seed).take(torch.arange(len(labels)))
 
 
 def moved(train: TrainingSet, device: torch.device) -> TrainingSet:
@@ -115,13 +169,24 @@ def moved(train: TrainingSet, device: torch.device) -> TrainingSet:
 
 def moved_clips(clips: Clips, device: torch.device) -> Clips:
     """A copy in the memory of a device."""
-    return Clips(clips.audio.to(device, copy=True), clips.visual.to(device, copy=True))
+    audio, visual = (tensor.to(device, copy=True) for tensor in (clips.audio, clips.visual))
+    if isinstance(clips, PackedClips):
+        offsets = (o.to(device) for o in (clips.audio_offsets, clips.visual_offsets))
+        first, second = offsets
+        return replace(clips, audio=audio, visual=visual, audio_offsets=first, visual_offsets=second, device=device)
+    time = clips.time and replace(
+        clips.time,
+        audio_lengths=clips.time.audio_lengths.to(device, copy=True),
+        visual_lengths=clips.time.visual_lengths.to(device, copy=True),
+    )
+    return Clips(audio, visual, time=time)
 
 
 def moved_classes(classes: Classes, device: torch.device) -> Classes:
     """A copy in the memory of a device."""
     vectors, trained = (tensor.to(device, copy=True) for tensor in (classes.vectors, classes.trained))
-    return replace(classes, vectors=vectors, trained=trained)
+    texts = {name: text.to(device, copy=True) for name, text in classes.texts.items()}
+    return replace(classes, vectors=vectors, trained=trained, texts=texts)
 
 
 @dataclass

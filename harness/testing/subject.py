@@ -30,6 +30,10 @@ BUDGET: Mapping[str, int] = {"epochs": 2, "batches_per_epoch": 3, "batch_size": 
 They hold beside the method's own presets for demo features."""
 
 
+STEPS = 5
+"""Most steps of a simulated clip over time."""
+
+
 class CheckProgress:
     """The harness's side of a fit: after each epoch it asks for scores, as a run does on the validation clips.
 
@@ -147,6 +151,11 @@ class Subject:
         self.kind = kind
         self._fits: dict[tuple[Any, ...], Fit] = {}
 
+    def task(self, **changes: Any) -> Task:
+        """A task with features of the kind that the method reads. ``changes``: fields of it."""
+        steps = STEPS if self.kind.info.inputs == "temporal" else 0
+        return Task(**{"steps": steps, "texts": self.kind.info.texts, **changes})
+
     @cached_property
     def small(self) -> dict[str, Any]:
         """Option values with which a fit ends soon."""
@@ -179,7 +188,7 @@ class Subject:
         return called("the constructor", lambda: self.kind(options))
 
     def fit(self, task: Task | None = None, *, seed: int = 0, options: Mapping[str, Any] | None = None) -> Fit:
-        """A fit on a task (default: :class:`Task` as it is), made once."""
+        """A fit on a task (default: :meth:`task` as it is), made once."""
         key = (task, seed, str(sorted((options or {}).items())))
         if key not in self._fits:
             self._fits[key] = self.new_fit(task, seed=seed, options=options)
@@ -198,7 +207,7 @@ class Subject:
 
         Raises :class:`CheckFailedError` for an exception of the method.
         """
-        task, method = task or Task(), self.made(options)
+        task, method = task or self.task(), self.made(options)
         train = train or moved(task.training_set(unseen_names=self.kind.info.uses_unseen_names), device)
         progress = CheckProgress(method.options, task, seed, device)
         with watched(seed) as watch:
@@ -220,7 +229,7 @@ class Subject:
 
     def _interrupted(self, calls: InterruptedCalls) -> Watch | None:
         """What was seen during a fit that is interrupted, if it is."""
-        task, method = Task(), self.made()
+        task, method = self.task(), self.made()
         train = task.training_set(unseen_names=self.kind.info.uses_unseen_names)
         progress = CheckProgress(method.options, task, seed=0, device=CPU, interrupt=True)
         with watched(progress.seed) as watch:

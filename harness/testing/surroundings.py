@@ -44,8 +44,8 @@ CHANGING: dict[str, tuple[int, ...]] = {
     "os.utime": (0,),
     "sqlite3.connect": (0,),
 }
-CACHES = ("TORCHINDUCTOR_", "TRITON_")
-"""Environment variables of compilers, which torch sets itself."""
+LIBRARIES = ("TORCHINDUCTOR_", "TRITON_", "KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK")
+"""Beginnings of environment variables that libraries set when they are imported: torch, scikit-learn."""
 
 
 @dataclass
@@ -105,7 +105,7 @@ def _compare(watch: Watch, before: Mapping[str, Any], folder: str) -> None:
             setting.put(before[name])
     for name in sorted(before["environment"].keys() | after["environment"].keys()):
         old, new = before["environment"].get(name), after["environment"].get(name)
-        if old != new and not name.startswith(CACHES):
+        if old != new and not name.startswith(LIBRARIES):
             watch.settings[f"environment variable {name}"] = (str(old), str(new))
             os.environ.pop(name, None) if old is None else os.environ.update({name: old})
     left = (str(path.relative_to(folder)) for path in Path(folder).rglob("*"))

@@ -193,9 +193,7 @@ def _differences(
     c = first.first.configuration
     names = [labels[row.group] for row in (first, second)]
     if names[0] == names[1]:  # other seeds of one row
-        names = [
-            f"{name}, seed {row.first.configuration.seed}" for name, row in zip(names, (first, second), strict=True)
-        ]
+        names = [f"{names[0]}, seed {row.first.configuration.seed}" for row in (first, second)]
     sides = [recalls_of(row, lambda record: recalls_of_run(record, folder)) for row in (first, second)]
     return [
         {

@@ -77,7 +77,7 @@ def files(
             "tags": run_marks(record, changes_in_words(record), trusted_features()),
             "marks_explained": MARKS,
             "changes": changes,
-            "command": repeat_command(record, changes),
+            "command": repeat_command(record),
             "curve_svg": seen_unseen,
             "history_svg": history,
             "best_on_test": float(whole.hm.max()),

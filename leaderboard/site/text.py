@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
-from pydantic import JsonValue
 
+from avbench.harness.plugins.presets import options_beyond_variant
+from avbench.harness.plugins.registry import plugins
 from avbench.harness.printable import printable
 from avbench.harness.records.record import RunRecord, canonical_json
 
@@ -73,17 +73,23 @@ def lines(text: str, limit: int = 200) -> Markup:
     return Markup("\n").join(escape(printable(line, LIMIT)) for line in [*shown[:limit], *cut])
 
 
-def repeat_command(record: RunRecord, changes: Mapping[str, JsonValue] | None) -> str:
-    """The command line that repeats a run. Without known presets every option is given."""
+def repeat_command(record: RunRecord) -> str:
+    """The command line that repeats a run under its variant, with its numerics, on its kind of device, with as many
+    threads. Without known presets every option is given."""
     c = record.configuration
-    given = c.options if changes is None else changes
+    changes = options_beyond_variant(record)
+    variant = record.variant
+    if c.method in plugins().methods and variant not in {v.name for v in plugins().variants_of(c.method)}:
+        variant = None  # no longer there: its options are given
     words = ["avbench", "run", "--method", c.method, "--dataset", c.dataset, "--features", c.features]
     words += ["--protocol", c.protocol.name, "--seed", str(c.seed)]
-    for name, value in sorted(given.items()):
+    words += ["--variant", variant] if variant else []
+    for name, value in sorted((c.options if changes is None else changes).items()):
         words += ["-p", f"{name}={canonical_json(value)}"]
     for name, value in c.numerics.changed.items():
         words += [f"--{name.replace('_', '-')}", value]
-    return shlex.join([*words, "--fresh"])
+    words += ["--device", "cuda" if record.environment.device.startswith("cuda") else "cpu", "--fresh"]
+    return f"OMP_NUM_THREADS={record.environment.threads} {shlex.join(words)}"
 
 
 def _one_line(value: Any) -> Any:

@@ -17,6 +17,9 @@ class EpochBatches:
     graph: each replay gathers the next batch.
     """
 
+    capturable = True
+    """Whether a step can be captured as a CUDA graph."""
+
     def __init__(self, train: TrainingSet, batches: int, size: int, pairs: bool, seed: int) -> None:
         self.train = train
         self.sampler = BalancedSampler(train.labels, pairs, seed)
@@ -31,20 +34,24 @@ class EpochBatches:
         self.rows.copy_(self.sampler.draw(len(self.rows), self.size))
         self.position.zero_()
 
+    def stage(self, batches: int = 1) -> None:
+        """Called before a step that takes so many batches: what cannot be part of a CUDA graph."""
+
     def next(self) -> Batch:
         """The next batch of the epoch."""
         rows = self.rows.index_select(0, self.position).squeeze(0)
         self.position += 1
-        labels = _gather(self.train.labels, rows)
+        labels = gather(self.train.labels, rows)
         return Batch(
-            audio=_gather(self.train.clips.audio, rows).float(),
-            visual=_gather(self.train.clips.visual, rows).float(),
+            audio=gather(self.train.clips.audio, rows).float(),
+            visual=gather(self.train.clips.visual, rows).float(),
             labels=labels,
-            vectors=_gather(self.train.classes.vectors, labels),
+            vectors=gather(self.train.classes.vectors, labels),
             classes=self.train.classes.vectors,
+            texts=self.train.classes.texts,
         )
 
 
-def _gather(table: Tensor, rows: Tensor) -> Tensor:
+def gather(table: Tensor, rows: Tensor) -> Tensor:
     """Rows (...) of a table (N, ...)."""
     return table.index_select(0, rows.flatten()).view(*rows.shape, *table.shape[1:])

@@ -118,6 +118,25 @@ class Block(nn.Module):
         x = at_least_float32(self.linear(x))
         return self._normalise_by_batch(x) if self.training else self._normalise_by_running(x)
 
+    def over(self, x: Tensor, valid: Tensor) -> Tensor:
+        """The same for rows x (N, inputs) of which only those in ``valid`` (N,) enter the statistics of a batch.
+
+        Shapes do not depend on how many are valid, so a step with it can be captured as a CUDA graph. Rows that are not
+        valid come out as anything.
+        """
+        x = at_least_float32(self.linear(x))
+        if not self.training:
+            return self._normalise_by_running(x)
+        weight = valid.to(x.dtype)[:, None]
+        count = weight.sum()
+        mean = (x * weight).sum(0) / count
+        variance = ((x - mean).square() * weight).sum(0) / count
+        with torch.no_grad():
+            self.running_mean.lerp_(mean, self.momentum)
+            self.running_var.lerp_(variance * (count / (count - 1)), self.momentum)
+        x = ((x - mean) * (variance + EPSILON).rsqrt() * self.weight + self.bias).relu()
+        return x * dropout_mask(x.shape, self.dropout, x.device) if self.dropout else x
+
     def _normalise_by_running(self, x: Tensor) -> Tensor:
         rows = x.reshape(-1, x.shape[-1])
         rows = functional.batch_norm(rows, self.running_mean, self.running_var, self.weight, self.bias, eps=EPSILON)

@@ -15,17 +15,19 @@ class RepeatedStep:
 
     On CUDA the first calls run on a side stream as ordinary steps; then one step is captured, and every later
     call replays it without touching Python. So ``step`` must not wait for the device, and what changes from one call to
-    the next (batch, learning rate) must live in device tensors that are updated in place.
+    the next (batch, learning rate) must live in device tensors that are updated in place. Without ``captured`` every
+    call is an ordinary step, for steps whose shapes change.
     """
 
-    def __init__(self, step: Callable[[], None], device: torch.device) -> None:
+    def __init__(self, step: Callable[[], None], device: torch.device, *, captured: bool = True) -> None:
         self.step = step
+        self.captured = captured
         self.device = device
         self.graph: torch.cuda.CUDAGraph | None = None
         self.calls = 0
 
     def __call__(self) -> None:
-        if self.device.type != "cuda":
+        if self.device.type != "cuda" or not self.captured:
             self.step()
             return
         with torch.cuda.device(self.device):

@@ -22,6 +22,9 @@ from avbench.methods.learning.batch import Batch, Dims
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from avbench.harness.contract.packed import PackedClips, Window
+    from avbench.methods.learning.batches import EpochBatches
+
 DIMS = "dims"
 """Name under which a saved state holds the sizes that rebuild the network."""
 
@@ -43,6 +46,10 @@ class BatchMethod(Method):
     """Whether every positive clip comes with a negative clip of another class."""
     plateau = True
     """Whether the learning rate falls when the validation HM stalls (guide: How a number is made, "Learning rate")."""
+
+    padding_counts = False
+    """On features over time: results depend on how far a batch is padded, so it is padded to its longest clip on a GPU
+    too. Without it all batches have one length there, and the step is captured as a CUDA graph."""
 
     _fitted: tuple[Dims, nn.ModuleDict] | None = None
 
@@ -74,6 +81,10 @@ class BatchMethod(Method):
         """What :meth:`Method.predict_branches` returns, under the conditions of :meth:`scores`."""
         return {}
 
+    def window(self, clips: PackedClips) -> Window | None:
+        """Of features over time: the most steps of a clip in a training batch, from a random place; None: all."""
+        return None
+
     @property
     def batches_per_step(self) -> int:
         """Batches that one step takes, where optimisers take turns. An epoch is rounded up to whole steps."""
@@ -103,7 +114,6 @@ class BatchMethod(Method):
     def fit(self, train: TrainingSet, progress: Progress) -> None:
         import torch
 
-        from avbench.methods.learning.batches import EpochBatches
         from avbench.methods.learning.schedule import Plateau
         from avbench.methods.learning.steps import RepeatedStep, keep_freed_memory
 
@@ -112,7 +122,7 @@ class BatchMethod(Method):
         self._fitted = dims, net
         self.prepare(net, train)
         steps = math.ceil(options.batches_per_epoch / self.batches_per_step)
-        batches = EpochBatches(train, steps * self.batches_per_step, options.batch_size, self.pairs, progress.seed)
+        batches = self._batches(train, steps * self.batches_per_step, progress.seed)
         schedule = Plateau(options.learning_rate)
         rate = torch.tensor(schedule.rate, device=progress.device)
         update = self.updates(net, rate)
@@ -120,16 +130,36 @@ class BatchMethod(Method):
         step = RepeatedStep(
             lambda: update(*(batches.next() for _ in range(self.batches_per_step))),
             progress.device,
+            captured=batches.capturable,
         )
         for _ in range(progress.epochs):
             batches.draw()
             net.train()
             for _ in range(steps):
+                batches.stage(self.batches_per_step)
                 step()
             self.after_epoch(net, train)
             hm = progress.epoch_done(self)
             if self.plateau:
                 rate.fill_(schedule.update(hm))
+
+    def _batches(self, train: TrainingSet, count: int, seed: int) -> EpochBatches:
+        from avbench.harness.contract.packed import PackedClips
+        from avbench.methods.learning.batches import EpochBatches
+        from avbench.methods.learning.sequences import EpochSequences
+
+        size = self.options.batch_size
+        if not isinstance(train.clips, PackedClips):
+            return EpochBatches(train, count, size, self.pairs, seed)
+        return EpochSequences(
+            train,
+            count,
+            size,
+            self.pairs,
+            seed,
+            window=self.window(train.clips),
+            as_batch=self.padding_counts,
+        )
 
     def predict(self, clips: Clips, classes: Classes) -> Tensor:
         with self._evaluating() as net:
@@ -154,20 +184,17 @@ class BatchMethod(Method):
             net.train(training)
 
     def state(self) -> dict[str, Tensor]:
-        import torch
-
         dims, net = self._model()
-        sizes = torch.tensor([dims.audio, dims.visual, dims.text, dims.classes, dims.unseen])
-        return {DIMS: sizes, **{name: tensor.detach().clone() for name, tensor in net.state_dict().items()}}
+        return {**_saved(dims), **{name: tensor.detach().clone() for name, tensor in net.state_dict().items()}}
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         import torch
 
         try:
-            dims = Dims(*state[DIMS].tolist())
+            dims = _restored(state)
             with torch.random.fork_rng(devices=[]):
                 net = torch.nn.ModuleDict(self.build(dims))
-            tensors = {name: tensor for name, tensor in state.items() if name != DIMS}
+            tensors = {name: tensor for name, tensor in state.items() if name.partition(".")[0] != DIMS}
             net.load_state_dict(tensors)
         except (KeyError, TypeError, RuntimeError) as error:
             raise MethodError(
@@ -185,3 +212,20 @@ class BatchMethod(Method):
         if self._fitted is None:
             raise MethodError(f"method {self.info.slug!r} is not fitted: call fit or load_state first.")
         return self._fitted
+
+
+def _saved(dims: Dims) -> dict[str, Tensor]:
+    """The sizes as tensors. Those that averaged features with one text per class have not are left out for them."""
+    import torch
+
+    found = {DIMS: torch.tensor([dims.audio, dims.visual, dims.text, dims.classes, dims.unseen])}
+    if dims.temporal:
+        found[f"{DIMS}.temporal"] = torch.tensor(1)
+    return found | {f"{DIMS}.text.{name}": torch.tensor(width) for name, width in dims.texts.items()}
+
+
+def _restored(state: Mapping[str, Tensor]) -> Dims:
+    begin = f"{DIMS}.text."
+    texts = {name.removeprefix(begin): int(width) for name, width in state.items() if name.startswith(begin)}
+    audio, visual, text, classes, unseen = state[DIMS].tolist()
+    return Dims(audio, visual, text, classes, unseen, f"{DIMS}.temporal" in state, texts)

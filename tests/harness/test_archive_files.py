@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import stat
+import tracemalloc
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -145,6 +146,35 @@ def test_too_many_members(tmp_path: Path) -> None:
         ):
             pass
     assert MAX_MEMBERS < 100_000
+
+
+def test_names_of_many_folders_cost_no_memory(tmp_path: Path) -> None:
+    """Each folder of a name becomes a member of its own: three names of 64 kB took 3 GB."""
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for number in range(3):
+            archive.writestr(f"{number}" + "/a" * 32_000, b"")
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError, match="more than 1,024 characters or 32 folders"), opened(tmp_path / "a.zip"):
+            pass
+        assert tracemalloc.get_traced_memory()[1] < 20 * 2**20
+    finally:
+        tracemalloc.stop()
+    with zipfile.ZipFile(tmp_path / "b.zip", "w") as archive:
+        archive.writestr("a/" * 33 + "x.h5", b"")
+    with pytest.raises(DataError, match="more than 1,024 characters or 32 folders"), opened(tmp_path / "b.zip"):
+        pass
+
+
+def test_a_compression_that_cannot_be_read_is_found_first(sound: Path, tmp_path: Path) -> None:
+    path = with_member(sound, tmp_path / "a.zip", "UCF/x.h5")
+    content = bytearray(path.read_bytes())
+    directory = content.rindex(b"PK\x01\x02")
+    content[directory + 10] = 9
+    path.write_bytes(content)
+    wanted = r"'UCF/x\.h5' is compressed as Deflate64, which cannot be read here; unpack the zip and give the folder"
+    with pytest.raises(DataError, match=wanted), opened(path):
+        pass
 
 
 def test_unprintable_names_are_escaped(sound: Path, tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ def test_an_empty_store() -> None:
     assert output("status") == (
         "Not installed: ucf/main, activitynet/main, vggsound/main, ucf/cls, activitynet/cls, vggsound/cls. "
         "'avbench data import PATH' takes them from the public feature archive.\n"
-        "demo: built in, simulated, for every data set.\n"
+        "demo, demo-temporal, demo-temporal.mean: built in, simulated, for every data set.\n"
     )
     assert output("verify") == "No features are installed.\n"
 
@@ -157,7 +157,7 @@ def test_one_broken_manifest_hides_no_other_track(
     shown = capsys.readouterr()
     assert "ucf/cls" in shown.out
     assert "ucf/main" not in shown.out, "it is installed, though of no use"
-    assert "main.json: version 99 of the store is newer than 1; upgrade avbench" in shown.err
+    assert "main.json: version 99 of the store is newer than 2; upgrade avbench" in shown.err
 
 
 def test_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:

@@ -86,7 +86,8 @@ def test_a_run_records_its_numerics_and_is_another_run(option: tuple[str, str], 
 
 def test_tf32_without_cuda_is_refused() -> None:
     done = CliRunner().invoke(
-        cli, ["run", "--method", "avca", "--dataset", "ucf", "--device", "cpu", "--precision", "tf32"]
+        cli,
+        ["run", "--method", "avca", "--dataset", "ucf", "--features", "demo", "--device", "cpu", "--precision", "tf32"],
     )
     assert isinstance(done.exception, UsageError)
     assert "--precision tf32 needs a CUDA device" in str(done.exception)

@@ -290,6 +290,29 @@ def test_the_list_of_packages_to_load_restricts_strangers_only(monkeypatch: pyte
     assert names() == {"avbench", "stranger"}
 
 
+def test_an_unknown_name_in_the_list_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(door.ONLY, "Avbench_, avbench-mien")
+    found = plugins.Plugins()
+    for name, error in plugins._strangers():
+        found.leave_out(door.ONLY, name, error)
+    assert [b.entry_point for b in found.broken] == ["avbench-", "avbench-mien"]
+    assert "no package of this name brings anything for avbench; those that do: avbench" in found.broken[1].reason
+    monkeypatch.setenv(door.ONLY, " AVbench ")
+    assert not plugins._strangers()
+    monkeypatch.setenv(door.ONLY, "")
+    assert not plugins._strangers()
+
+
+def test_names_that_differ_in_case_are_one() -> None:
+    other = type("Other", (Ridge,), {"info": replace(Ridge.info, slug=Ridge.info.slug.upper())})
+    found = load(Package("one", lambda: module(lambda: [Ridge])), Package("two", lambda: module(lambda: [other])))
+    assert list(found.methods) == [Ridge.info.slug]
+    assert "already registered by one" in found.broken[0].reason
+    found = load(Package("one", lambda: module(lambda: [Ridge, other])))
+    assert not found.methods
+    assert "differ in case only" in found.broken[0].reason
+
+
 def test_built_in_methods_are_registered_like_a_strangers() -> None:
     found = plugins.plugins()
     assert "avca" in found.methods

@@ -371,7 +371,7 @@ def test_a_clip_in_a_part_where_its_class_has_no_place(store: Store) -> None:
         (b"[" * 100_000, "broken manifest"),
         (b'{"version": 1}', "broken manifest .Field required"),
         (b'{"version": "2"}', "broken manifest"),
-        (b'{"version": 2}', "version 2 of the store is newer than 1; upgrade avbench"),
+        (b'{"version": 3}', "version 3 of the store is newer than 2; upgrade avbench"),
     ],
 )
 def test_a_broken_manifest(content: bytes, message: str, store: Store) -> None:

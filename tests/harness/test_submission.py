@@ -121,6 +121,16 @@ def test_evidence_of_another_methods_run_is_refused(
         accept_submission(tmp_path / "s.zip", folder)
 
 
+def test_a_name_of_other_case_is_refused(tmp_path: Path) -> None:
+    folder = store(tmp_path / "results", [simulated_run("AVCA", UCF)])
+    write_submission(tmp_path / "s.zip", [r for r in folder.records() if isinstance(r, RunRecord)], folder)
+    other = store(tmp_path / "other", [simulated_run("avca", UCF)])
+    before = files(other.root)
+    with pytest.raises(RecordError, match="a method avca already, whose name differs in case only"):
+        accept_submission(tmp_path / "s.zip", other)
+    assert files(other.root) == before
+
+
 def test_a_full_disk_leaves_nothing_behind(
     tmp_path: Path, folder: ResultsFolder, records: list[RunRecord], monkeypatch: pytest.MonkeyPatch
 ) -> None:

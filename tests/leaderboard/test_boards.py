@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from simulated_results import OPTIONS, configuration_of, record_of, sha256, simulated_run
+from simulated_results import OPTIONS, configuration_of, reconfigured, record_of, sha256, simulated_run
 
 from avbench.harness.records.record import RunRecord
 from avbench.harness.tracks import Track
@@ -29,6 +29,12 @@ def boards_of(*records: RunRecord, **arguments: Any) -> dict[tuple[str, str, boo
 
 def run(*arguments: Any, **keywords: Any) -> RunRecord:
     return simulated_run(*arguments, clips=2, **keywords)[0]
+
+
+def of(distribution: str, record: RunRecord) -> RunRecord:
+    """The record as if that package had brought the method."""
+    plugin = record.configuration.plugin.model_copy(update={"distribution": distribution})
+    return reconfigured(record, plugin=plugin)
 
 
 def test_seeds_of_one_configuration_make_one_row() -> None:
@@ -67,7 +73,8 @@ def test_printed_numbers_stand_beside_as_published_runs_of_real_features_only() 
     assert claim == own
     assert deviation == pytest.approx(row.metrics["HM"].mean - 27.15)
     assert "AUSUC" not in row.deviations
-    assert {claimed.method for claimed in published.claimed} >= {"avca", "mdii", "tcaf"}
+    assert {claimed.method for claimed in published.claimed} >= {"avca", "mdii"}
+    assert "tcaf" not in {claimed.method for claimed in published.claimed}  # it read features over time
     for key in (("ucf/main", "aligned", False), ("ucf/demo", "as-published", True)):
         assert not boards[key].claimed
         assert not boards[key].rows[0].claims
@@ -95,6 +102,30 @@ def test_a_demo_record_that_denies_being_simulated_stays_simulated() -> None:
     assert ("ucf/demo", "aligned", False) not in boards
 
 
+def test_features_of_a_user_are_not_held_against_printed_numbers() -> None:
+    """Case B6: a track of one's own with the name of a published feature set."""
+    track = Track("ucf", "clipclap")
+    record = of("avbench", run("clipclap", track, "as-published"))
+    key = ("ucf/clipclap", "as-published", False)
+    (row,) = boards_of(record)[key].rows
+    assert "features not verified" in row.marks
+    assert (row.claims, row.comparable) == ((), False)
+    trusted = frozenset({(track, record.configuration.feature_hash)})
+    (row,) = boards_of(record, trusted=trusted)[key].rows
+    assert "features not verified" not in row.marks
+    assert row.claims == claim_for("clipclap", track)
+    made_up = boards_of(record.model_copy(update={"simulated": True}))
+    assert made_up[key].rows == ()
+    assert made_up["ucf/clipclap", "as-published", True].rows[0].marks[0] == "simulated"
+
+
+def test_a_namesake_of_a_published_method_is_not_held_against_it() -> None:
+    record = of("avbench", run("tcaf", Track("ucf", "cls"), "as-published"))
+    assert boards_of(record)["ucf/cls", "as-published", False].rows[0].claims == claim_for("tcaf", Track("ucf", "cls"))
+    (row,) = boards_of(of("evil", record))["ucf/cls", "as-published", False].rows
+    assert (row.method_key, row.claims, row.comparable) == ("tcaf~evil", (), False)
+
+
 def test_failed_runs_have_no_row() -> None:
     failed = record_of(configuration_of("avca", UCF, "aligned", 0))
     assert ("ucf/main", "aligned", False) not in boards_of(failed)
@@ -118,7 +149,7 @@ def test_printings_that_agree_share_a_row_and_misprints_stand_apart() -> None:
 
 
 def test_partial_printings_complete_each_other_but_reruns_of_others_do_not() -> None:
-    claimed = [row for row in boards_of()["ucf/cls", "as-published", False].claimed if row.method == "tcaf"]
+    claimed = [row for row in boards_of()["ucf/cls-temporal", "as-published", False].claimed if row.method == "tcaf"]
     full, *theirs = claimed
     assert full.papers == ("tcaf-2022", "ez-avgzl-2024")
     assert full.values == {"S": 67.14, "U": 40.83, "HM": 50.78, "ZSL": 44.64}

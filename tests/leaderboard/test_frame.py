@@ -18,7 +18,7 @@ from avbench.harness.records.record import RunRecord
 from avbench.harness.records.results import ResultsFolder
 from avbench.harness.records.summary import summary
 from avbench.harness.tracks import Track
-from avbench.leaderboard.frame import COLUMNS, csv_text, folder_frame, json_text, labels, results_frame, rows_frame
+from avbench.leaderboard.frame import COLUMNS, FEW_SEEDS, csv_text, folder_frame, json_text, results_frame, rows_frame
 
 UCF = TRACKS[0]
 
@@ -44,7 +44,10 @@ def test_a_row_per_run_with_everything_a_record_says() -> None:
     assert first["val_HM"] == max(epoch.HM for epoch in record.outcome.validation)
     assert json.loads(first["options"]) == OPTIONS
     assert (first["seconds"], first["device"], first["torch"]) == (90.0, "cpu", "2.13.0")
-    assert list(frame["marks"]) == ["incomplete features", ""]
+    assert list(frame["marks"]) == [
+        "incomplete features; features not verified; presets not known",
+        "features not verified; presets not known",
+    ]
     assert frame["group"].nunique() == 1
     assert pd.isna(frame["HM"].iloc[1])
     exported = list(csv.DictReader(io.StringIO(csv_text(frame))))
@@ -95,10 +98,68 @@ def test_rows_nobody_could_tell_apart_have_labels_of_their_own() -> None:
     assert sum("code ffffffff" in label for label in rows["label"]) == 1
 
 
+def by(record: RunRecord, **plugin: str) -> RunRecord:
+    return reconfigured(record, plugin=record.configuration.plugin.model_copy(update=plugin))
+
+
+def test_labels_say_only_what_tells_rows_apart() -> None:
+    """Case B5: versions, sources and learning rates, under names that were cut to sameness."""
+    given = {**OPTIONS, "batches_per_epoch": 5, "epochs": 2, "learning_rate": 0.1}
+    rates = [run("ale", UCF, options={**given, "learning_rate": rate}) for rate in (0.1, 0.2, 0.3)]
+    other = run("ale", UCF, options={**given, "batch_size": 32})
+    mine = [
+        by(run("mine", UCF), distribution="mine", version=version, source_hash=code * 64)
+        for version, code in (("1.0", "a"), ("1.1", "b"), ("1.1", "c"))
+    ]
+
+    def changes(record: RunRecord) -> dict[str, object]:
+        return {} if record.configuration.method == "mine" else {"long": "x" * 50, **record.configuration.options}
+
+    rows = rows_frame(results_frame([*rates, other, *mine], changes))
+    assert rows["label"][3].startswith("ale (batch_size=32, ")
+    assert [*rows["label"][:3], *rows["label"][4:]] == [
+        "ale (learning_rate=0.1)",
+        "ale (learning_rate=0.2)",
+        "ale (learning_rate=0.3)",
+        "mine 1.0",
+        "mine 1.1 [code bbbbbbbb]",
+        "mine 1.1 [code cccccccc]",
+    ]
+
+
+def test_marks_of_a_row() -> None:
+    """Case B5: seeds made with other versions or devices stood in one row, unmarked."""
+    runs = [run("avca", UCF, "aligned", seed) for seed in range(3)]
+    genuine = frozenset({(UCF, runs[0].configuration.feature_hash)})
+
+    def marks(*records: RunRecord, **gate: tuple[str, ...]) -> str:
+        (row,) = rows_frame(results_frame(records, no_changes, gate, genuine)).to_dict("records")
+        return str(row["marks"])
+
+    def elsewhere(**environment: str) -> RunRecord:
+        return runs[2].model_copy(update={"environment": runs[2].environment.model_copy(update=environment)})
+
+    assert marks(*runs) == ""
+    assert marks(*runs[:2]) == FEW_SEEDS
+    assert marks(*runs[:2], elsewhere(torch="2.4")) == "mixed versions"
+    assert marks(*runs[:2], elsewhere(avbench="9")) == "mixed versions"
+    assert marks(*runs[:2], elsewhere(device="cuda")) == "mixed devices"
+    assert marks(*[r.model_copy(update={"simulated": True}) for r in runs]) == "simulated"
+    frame = results_frame(runs, lambda _: {"epochs": 2}, {runs[1].identity: ("identical to ale",)}, genuine)
+    assert list(rows_frame(frame)["marks"]) == ["off preset; identical to ale"]
+    assert list(rows_frame(results_frame(runs, no_changes))["marks"]) == ["features not verified"]
+
+
+def test_a_published_name_belongs_to_the_published_method() -> None:
+    """Case B6: a plugin with the name of a published method is called by its package."""
+    rows = rows_frame(results_frame([by(run("tcaf", UCF), distribution="evil"), run("avca", UCF)], no_changes))
+    assert list(rows["label"]) == ["tcaf of evil", "avca"]
+
+
 def test_the_same_series_has_the_same_label_on_every_track() -> None:
     tracks = [UCF, TRACKS[1], Track("ucf", "cls")]
     rows = rows_frame(results_frame([run("avca", track) for track in tracks], no_changes))
-    assert list(labels(rows)) == ["avca"] * 3
+    assert list(rows["label"]) == ["avca"] * 3
 
 
 def test_a_folder_is_read_and_what_is_no_record_is_named(tmp_path: Path) -> None:

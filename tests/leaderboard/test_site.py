@@ -12,7 +12,7 @@ from types import ModuleType
 from urllib.parse import unquote, urlsplit
 
 import pytest
-from simulated_results import simulated_run, store
+from simulated_results import reconfigured, simulated_run, store
 from simulated_site import METHODS, UCF, Document, results
 
 from avbench.harness.errors import UsageError
@@ -146,8 +146,10 @@ def test_boards_show_re_run_and_claimed_rows_apart(documents: dict[str, Document
     rows = table_rows(documents["boards/ucf/main/as-published-v1.html"])
     rerun = next(i for i, row in enumerate(rows) if row.startswith("Re-run under as-published"))
     claimed = next(i for i, row in enumerate(rows) if row.startswith("Claimed"))
-    assert [row.split(" | ")[1] for row in rows[rerun + 1 : claimed]] == ["sje", "ale", "avca"][: len(METHODS)]
-    printed = next(row for row in rows[claimed:] if " | AVCA | " in row)
+    assert claimed < rerun, "features that are not verified never rank among printed numbers"
+    assert "not verified as the genuine ones" in rows[rerun]
+    assert [row.split(" | ")[1].split()[0] for row in rows[rerun + 1 :]] == ["sje", "ale", "avca"][: len(METHODS)]
+    printed = next(row for row in rows[claimed:rerun] if " | AVCA | " in row)
     assert "51.53 | 18.43 | 27.15 | 20.01" in printed
     assert not [row for row in table_rows(documents["boards/ucf/main/aligned-v1.html"]) if row.startswith("Claimed")]
 
@@ -157,7 +159,11 @@ def test_deviation_from_the_claim_is_shown(built: tuple[Path, Site], documents: 
     board = next(b for b in site.real if str(b.board.track) == "ucf/main" and b.board.protocol == "as-published")
     row = next(r.row for r in board.groups[0].rows if r.row.method == "avca")
     delta = f"{row.metrics['HM'].mean - 27.15:+.2f}".replace("-", "−")
-    line = next(r for r in table_rows(documents["boards/ucf/main/as-published-v1.html"]) if "| avca |" in r)
+    line = next(
+        r
+        for r in table_rows(documents["boards/ucf/main/as-published-v1.html"])
+        if "| avca features not verified |" in r
+    )
     assert f"| {delta} |" in line
     assert f"{row.metrics['HM'].mean:.2f} ± {row.metrics['HM'].deviation:.2f}" in line
 
@@ -181,6 +187,26 @@ def test_a_row_with_fewer_than_three_seeds_says_so(built: tuple[Path, Site], doc
     home = table_rows(documents["index.html"])
     lead = next(row for row in home if row.startswith("ucf/main | aligned"))
     assert "cannot be told apart from it, 1 of them with fewer than 3 seeds" in lead
+
+
+def test_marks_travel_with_the_number_everywhere(tmp_path: Path) -> None:
+    """Cases B6, B7: marks were on boards only, and a namesake took over the page of a published method."""
+    record, evidence = simulated_run("tcaf", UCF, "as-published", features_source="my own encoder", warnings=["gone"])
+    plugin = record.configuration.plugin.model_copy(update={"distribution": "evil"})
+    record = reconfigured(record, plugin=plugin)
+    out = tmp_path / "site"
+    build_site(store(tmp_path / "results", [(record, evidence)]), out, processes=1)
+    board = "boards/ucf/main/as-published-v1"
+    places = [f"{board}.html", f"{board}.csv", f"{board}.tex", f"{board}.json", "index.html", "averages.html"]
+    for place in (*places, "methods/tcaf~evil.html", links.run(record), "feed.xml"):
+        text = (out / place).read_text("utf-8")
+        for mark in ("incomplete features", "features not verified", "presets not known"):
+            assert mark in text, (place, mark)
+        if not place.startswith("runs"):
+            assert "fewer than 3 seeds" in text, place
+    for place in (f"{board}.html", f"{board}.csv", links.run(record)):
+        assert "my own encoder" in (out / place).read_text("utf-8"), place
+    assert links.run(record) not in (out / "methods/tcaf.html").read_text("utf-8")
 
 
 def test_other_contents_of_features_are_other_groups(documents: dict[str, Document]) -> None:
@@ -248,8 +274,9 @@ def test_run_pages_tell_everything(built: tuple[Path, Site], documents: dict[str
     text = (out / path).read_text("utf-8")
     c = record.configuration
     command = (
-        f"avbench run --method avca --dataset {c.dataset} --features {c.features} --protocol {c.protocol.name} "
-        f"--seed {c.seed} --fresh"
+        f"OMP_NUM_THREADS={record.environment.threads} avbench run --method avca "
+        f"--dataset {c.dataset} --features {c.features} --protocol {c.protocol.name} "
+        f"--seed {c.seed} --device cpu --fresh"
     )
     assert command in text
     for shown in (record.identity, record.outcome.evidence, c.feature_hash, f"{record.outcome.metrics.AUSUC:.2f}"):
@@ -320,7 +347,9 @@ def test_every_board_can_be_had_as_it_is_shown(built: tuple[Path, Site]) -> None
         rows = list(csv.DictReader(io.StringIO(stem.with_suffix(".csv").read_text("utf-8"))))
         reruns = [r for group in ranked.groups for r in group.rows]
         assert len(rows) == len(reruns) + len(ranked.board.claimed)
-        for row, shown in zip(rows, reruns, strict=False):
+        printed, run = (rows[: len(rows) - len(reruns)], rows[len(rows) - len(reruns) :])
+        for row, shown in zip(run, reruns, strict=True):
+            assert row["marks"] == "; ".join(shown.row.marks)
             assert row["label"] == shown.row.label
             assert (int(row["best_rank"]), int(row["worst_rank"])) == (shown.standing.best, shown.standing.worst)
             interval = shown.intervals.get("HM")
@@ -328,7 +357,7 @@ def test_every_board_can_be_had_as_it_is_shown(built: tuple[Path, Site]) -> None
             assert float(row["seconds"]) > 0
             assert row["device"] == "cpu"
             assert bool(row["HM_minus_claim"]) == ("HM" in shown.row.deviations)
-        for row, claimed in zip(rows[len(reruns) :], ranked.board.claimed, strict=True):
+        for row, claimed in zip(printed, ranked.board.claimed, strict=True):
             assert (row["label"], row["best_rank"], row["seconds"]) == (claimed.title, "", "")
             assert row["source"].startswith("claimed, " + ", ".join(claimed.papers))
             assert {m: float(row[m]) for m in claimed.values} == claimed.values

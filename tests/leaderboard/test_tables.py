@@ -3,10 +3,13 @@ from __future__ import annotations
 import csv
 import io
 import json
+from pathlib import Path
 
 import pytest
-from simulated_results import OPTIONS, TRACKS, simulated_run
+from click.testing import CliRunner
+from simulated_results import OPTIONS, TRACKS, reconfigured, simulated_run, store
 
+from avbench.harness.cli import cli
 from avbench.harness.records.record import RunRecord
 from avbench.harness.tracks import Track
 from avbench.leaderboard.boards import Board, build_boards
@@ -138,3 +141,28 @@ def test_nothing_finished_says_so() -> None:
     assert summary_table([], claims(), no_changes) == "No finished run."
     assert json.loads(render(compared([]), "json")) == []
     assert render(compared([]), "csv") == ""
+
+
+def test_latex_bears_every_mark_and_text_those_that_nothing_else_tells() -> None:
+    lines = compared(build_boards([simulated_run("avca", MAIN[0], clips=2)[0]], (), lambda _: {"epochs": 2}))
+    latex, text = render(lines, "latex"), render(lines, "text")
+    assert "avca (epochs=2) [features not verified] [off preset] [fewer than 3 seeds]" in latex
+    assert text.startswith("main features (features not verified)\n")
+    assert "[" not in text
+
+
+def test_compare_names_both_sides_apart(tmp_path: Path) -> None:
+    """Case B5: two versions of one method had one name; so had two seeds of one row."""
+    first, evidence = simulated_run("mine", MAIN[0], clips=2, simulated=True)
+    plugin = first.configuration.plugin.model_copy(update={"version": "1.1", "source_hash": "b" * 64})
+    second = reconfigured(first, plugin=plugin)
+    third = simulated_run("mine", MAIN[0], seed=1, clips=2, simulated=True)
+    store(tmp_path, [(first, evidence), (second, evidence), third])
+
+    def names(*sides: str) -> list[str]:
+        done = CliRunner().invoke(cli, ["results", "compare", *sides, "--results", str(tmp_path), "--json"])
+        assert done.exit_code == 0, done.output
+        return [json.loads(done.stdout)[0][side] for side in ("first", "second")]
+
+    assert [name.split(" (")[0] for name in names(first.identity, second.identity)] == ["mine 0.1.0", "mine 1.1"]
+    assert [name[-8:] for name in names(first.identity, third[0].identity)] == [", seed 0", ", seed 1"]

@@ -11,7 +11,15 @@ from plain_layers import assert_same_after_a_step, plain
 from torch import Tensor, nn
 from torch.nn import functional
 
-from avbench.methods.learning.fusion import CrossModalLayer, Fusion, tcaf_heads, tcaf_loss, tcaf_scores
+from avbench.methods.learning.fusion import (
+    Fusion,
+    TransformerLayer,
+    cross_modal,
+    forbidden,
+    tcaf_heads,
+    tcaf_loss,
+    tcaf_scores,
+)
 from avbench.methods.learning.similarity import Bilinear, CrossAttention, DotProduct, Perceptron
 
 NO_DROPOUT = {"dropout_encoder": 0.0, "dropout_token": 0.0, "dropout_transformer": 0.0}
@@ -34,7 +42,7 @@ def norm(x: Tensor, layer: nn.Module) -> Tensor:
     return centred / (centred.square().mean() + 1e-5).sqrt() * layer.weight + layer.bias
 
 
-def slow_layer(layer: CrossModalLayer, tokens: list[Tensor]) -> list[Tensor]:
+def slow_layer(layer: TransformerLayer, tokens: list[Tensor]) -> list[Tensor]:
     """One clip, token by token and head by head."""
     h = layer.heads
     to_query, to_key, to_value = layer.query_key_value.weight.chunk(3)
@@ -59,7 +67,8 @@ def test_the_fused_tokens_are_those_of_the_slow_version() -> None:
     with torch.no_grad():
         net.layers[0].norm.weight.uniform_(0.5, 1.5)
         audio, visual = 255 * torch.rand(3, 20).double(), torch.rand(3, 30).double()
-        got = net(audio, visual)
+        got, valid = net(audio, visual)
+        assert valid is None
         start = torch.cat([torch.zeros(32), torch.ones(32)]).double()  # sines and cosines of 0
         code = net.code_time.weight @ start + net.code_time.bias
         for clip in range(3):
@@ -77,8 +86,8 @@ def test_the_fused_tokens_are_those_of_the_slow_version() -> None:
 
 def test_a_modality_does_not_see_itself() -> None:
     """After one layer, attention gives the audio token nothing of the audio features; it has them by the residual."""
-    layer = CrossModalLayer(2, 5, 0.0)
-    bias = fusion().bias.float()
+    layer = TransformerLayer(2, 5, 0.0)
+    bias = forbidden(cross_modal(1, 1, torch.device("cpu")))
     x = torch.randn(1, 3, 300)
     other = x.clone()
     other[:, 1] = torch.randn(300)
@@ -94,9 +103,9 @@ def test_a_modality_does_not_see_itself() -> None:
 def test_the_norm_of_visual_features_does_not_matter() -> None:
     net = fusion().eval()
     audio, visual = torch.rand(3, 20).double(), torch.rand(3, 30).double()
-    torch.testing.assert_close(net(audio, visual), net(audio, 100 * visual))
-    assert not torch.allclose(net(audio, visual), net(100 * audio, visual))
-    assert bool(net(audio, torch.zeros_like(visual)).isfinite().all())
+    torch.testing.assert_close(net(audio, visual)[0], net(audio, 100 * visual)[0])
+    assert not torch.allclose(net(audio, visual)[0], net(100 * audio, visual)[0])
+    assert bool(net(audio, torch.zeros_like(visual))[0].isfinite().all())
 
 
 PADDING = 64
@@ -135,7 +144,7 @@ def test_the_loss_of_tcaf_and_its_batch_norm() -> None:
         expected = expected - (logits[y] - logits.exp().sum().log()) / 9
     for x, y in ((theta_o, theta_w), (slow["rebuild_clip"](theta_o), w), (slow["rebuild_label"](theta_w), w)):
         expected = expected + (x - y).square().mean()
-    assert_same_after_a_step(net, tcaf_loss(net, tokens, classes, labels), slow, expected)
+    assert_same_after_a_step(net, tcaf_loss(net, net["project_clip"](tokens[:, 0]), classes, labels), slow, expected)
 
 
 def test_the_scores_of_tcaf_are_distances() -> None:
@@ -143,7 +152,7 @@ def test_the_scores_of_tcaf_are_distances() -> None:
     tokens, classes = torch.randn(4, 3, 300).double(), torch.randn(5, 12).double()
     clip, label = net["project_clip"](tokens[:, 0]), net["project_label"](classes)
     slow = [[-(clip[i] - label[c]).square().sum().sqrt().item() for c in range(5)] for i in range(4)]
-    torch.testing.assert_close(tcaf_scores(net, tokens, classes), torch.tensor(slow).double())
+    torch.testing.assert_close(tcaf_scores(net, clip, classes), torch.tensor(slow).double())
 
 
 def cross_attention(heads: int = 3, head_width: int = 7) -> CrossAttention:
