@@ -67,6 +67,7 @@ def test_an_empty_store() -> None:
         "Not installed: ucf/main, activitynet/main, vggsound/main, ucf/cls, activitynet/cls, vggsound/cls. "
         "'avbench data import PATH' takes them from the public feature archive.\n"
         "demo, demo-temporal, demo-temporal.mean: built in, simulated, for every data set.\n"
+        f"Store: {Store().root} (AVBENCH_HOME names another folder)\n"
     )
     assert output("verify") == "No features are installed.\n"
 
