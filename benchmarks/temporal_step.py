@@ -4,8 +4,8 @@
 
 Products: those of a real step, repeated alone. Waiting: a set of the shape of VGGSound cls (10 audio steps of 128, 15
 visual steps of 4096, float16) is written to a file of ``--gigabytes`` and mapped; after every step the system is told
-to forget the pages of the file (``posix_fadvise``), as if the set were far larger than memory. What a step waits for
-its batch is the difference between a batch asked for and given; the share is that over the time of the epoch.
+to forget the pages of the file (``posix_fadvise``), as if the set were far larger than memory. What a step waits is the
+time between asking for a batch and having it; the share is that over the time of the epoch.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -28,7 +29,7 @@ class Chunks:
     features: FeatureSet
     order: Tensor
 
-    @property
+    @cached_property
     def places(self) -> tuple[Tensor, ...]:
         """For each chunk the places in ``order`` (n,), on the host, of its clips."""
         if self.features.offsets is None:

@@ -24,9 +24,12 @@ def scored(features: FeatureSet, protocol: Protocol, part: Part) -> tuple[Clips,
     """The clips (rows, in the order of the store) and the candidate classes (columns) of a score matrix."""
     stage = _stage(features, protocol, part)
     rows = stage.evaluated_rows
-    return Clips(features.audio[rows].clone(), features.visual[rows].clone()), stage.classes(
-        stage.candidates, trained=stage.seen
+    clips = (
+        Clips(features.audio[rows].clone(), features.visual[rows].clone())
+        if features.offsets is None
+        else features.packed().take(torch.tensor(rows))
     )
+    return clips, stage.classes(stage.candidates, trained=stage.seen)
 
 
 def evidence_of(

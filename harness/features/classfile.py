@@ -37,7 +37,7 @@ def read_ids(entry: Traversable, where: str, width: int) -> list[str]:
         if features.dtype.kind != "f" or features.ndim != 2:
             raise DataError(
                 f"{where}: {FEATURES!r} holds {features.dtype} values of shape {features.shape}, expected one row of "
-                "floats a clip; features that are not averaged over time (another archive) are not read"
+                "floats a clip; features over time come as .pkl files, in folders of their own"
             )
         if features.shape[1] != width:
             raise DataError(f"{where}: the features have {features.shape[1]} dimensions, expected {width}")

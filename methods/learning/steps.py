@@ -57,7 +57,8 @@ class RepeatedStep:
         graph = torch.cuda.CUDAGraph()
         _forget_workspaces()
         try:
-            with torch.cuda.graph(graph):
+            # thread_local: a thread that gathers the next batch may copy meanwhile
+            with torch.cuda.graph(graph, capture_error_mode="thread_local"):
                 self.step()
         finally:
             _forget_workspaces()

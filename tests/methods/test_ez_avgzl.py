@@ -41,7 +41,7 @@ def built(**options: Any) -> tuple[EZAVGZL, nn.ModuleDict, Batch]:
 
 def similarities(net: nn.ModuleDict, batch: Batch) -> Tensor:
     """Of each clip and each training class, one pair at a time, (B, C)."""
-    tokens = net["fusion"](batch.audio, batch.visual)
+    tokens, _ = net["fusion"](batch.audio, batch.visual)
     vectors = net["classes"].get_buffer("vectors")
     rows = [[net["similarity"](clip[None], w[None])[0, 0] for w in vectors[:5]] for clip in tokens]
     return torch.stack([torch.stack(row) for row in rows])

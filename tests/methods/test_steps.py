@@ -55,7 +55,7 @@ class RecordedCuda:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.calls: list[str] = []
         monkeypatch.setattr(torch.cuda, "CUDAGraph", lambda: self)
-        monkeypatch.setattr(torch.cuda, "graph", lambda _: self._during("capture"))
+        monkeypatch.setattr(torch.cuda, "graph", lambda _, **__: self._during("capture"))
         monkeypatch.setattr(torch.cuda, "device", lambda _: nullcontext())
         monkeypatch.setattr(steps.RepeatedStep, "_run_on_side_stream", lambda step: step.step())
         forget = lambda: self.calls.append("workspaces forgotten")  # noqa: E731
