@@ -332,7 +332,7 @@ def _store(store: Store, draft: Draft | TemporalDraft, force: bool, report: Repo
 
 def _row(store: Store, manifest: Manifest) -> dict[str, Any]:
     return {
-        **manifest.model_dump(exclude={"version"}),
+        **manifest.model_dump(exclude={"version": True, "extraction": {"videos"}}),  # there may be thousands of them
         "clips": sum(manifest.counts.values()),
         "bytes": store.size(Track(manifest.dataset, manifest.features)),
     }

@@ -19,6 +19,8 @@ MAX_SECONDS = 3600
 """Of a clip. The longest of the benchmark has four minutes."""
 CUT_SHORT = 0.9
 """A stream that ends before this share of the length it states is told as cut short."""
+LONGEST_FRAME = 10.0
+"""Seconds that the last frame is shown at most, of a video that claims to have fewer frames a second."""
 ODD_FORMATS = ("yuv420p", "yuvj420p")
 """All other pixel formats are told."""
 UNEVEN = 1.5
@@ -81,7 +83,7 @@ def decode(
             if stream is not None:
                 stream.codec_context.thread_count = 1  # many videos at once use the cores better, and alike each time
         rate = pictures.average_rate
-        clock = _Clock(1 / float(rate) if rate else 0.04)
+        clock = _Clock(min(1 / float(rate), LONGEST_FRAME) if rate and rate > 0 else 0.04)
         heard = 0.0
         going = {"pictures"} if voices is None else {"pictures", "sound"}
         for frame in _decoded(container, [s for s in (pictures, voices) if s is not None], account):

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avbench.harness.contract.encoder import FrameEncoder, SoundEncoder
-from avbench.harness.errors import PluginError
+from avbench.harness.errors import AvbenchError, PluginError
 from avbench.harness.extraction.decode import MAX_SECONDS, Account, decode
 from avbench.harness.extraction.frames import FrameSampler
 from avbench.harness.extraction.sound import SoundCutter
@@ -60,7 +60,12 @@ class _Batches:
         return np.concatenate([np.empty((0, self._encoder.width), np.float32), *self._rows])
 
     def _flush(self) -> None:
-        found = np.asarray(self._encode(self._waiting), np.float32)
+        try:
+            found = np.asarray(self._encode(self._waiting), np.float32)
+        except (AvbenchError, MemoryError):
+            raise
+        except Exception as error:  # kept apart from what a broken video can raise
+            raise PluginError(f"encoder {self._encoder.name!r} failed: {type(error).__name__}: {error}") from error
         if found.shape != (len(self._waiting), self._encoder.width) or not np.isfinite(found).all():
             raise PluginError(
                 f"encoder {self._encoder.name!r} gave {found.shape} for {len(self._waiting)} steps, or values that are "

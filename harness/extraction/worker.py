@@ -40,7 +40,7 @@ def main() -> None:
             text = f"a worker cannot go on: {error}; what was extracted is kept"
             print(News(kind="error", text=text, exit_code=DataError.exit_code).model_dump_json(), file=replies)
         except Exception as error:
-            text = f"an encoder failed: {type(error).__name__}: {error}"
+            text = f"a worker failed: {type(error).__name__}: {error}"
             print(News(kind="error", text=text, exit_code=5).model_dump_json(), file=replies)
 
 
@@ -88,6 +88,11 @@ def clip_steps(clip: ClipTask, frames: FrameEncoder, sound: SoundEncoder, missin
         return ClipSteps(ClipNotes(clip.id, True, (str(error),)), *nothing)
     except MemoryError:
         return ClipSteps(ClipNotes(clip.id, True, ("needs more memory than a video may take",)), *nothing)
+    except AvbenchError:
+        raise
+    except Exception as error:  # a broken video can make FFmpeg's wrapping raise nearly anything
+        reason = f"cannot be decoded ({type(error).__name__}: {str(error)[:200]})"
+        return ClipSteps(ClipNotes(clip.id, True, (reason,)), *nothing)
     reasons = tuple(dict.fromkeys(found.account.remarks))
     if len(found.audio):
         return ClipSteps(ClipNotes(clip.id, False, reasons), found.audio, found.visual)

@@ -7,11 +7,13 @@ import socket
 import struct
 from pathlib import Path
 from time import perf_counter
+from typing import NoReturn
 
 import pytest
 from simulated_videos import write_video
 
-from avbench.harness.errors import DataError
+from avbench.harness.errors import DataError, PluginError
+from avbench.harness.extraction.basic import BasicPictures, BasicSound
 from avbench.harness.extraction.container import BadVideoError, opened
 from avbench.harness.extraction.layouts import find_videos
 from avbench.harness.extraction.messages import ClipTask, EncoderChoice, Setup, ShardTask
@@ -168,6 +170,25 @@ def test_what_takes_too_long_is_dropped(whole: Path, tmp_path: Path) -> None:
     notes = through_a_worker(tmp_path, slow, whole, seconds=1.5)
     assert notes["slow.mkv"] == ClipNotes("slow.mkv", True, ("takes longer than 1.5 s",))
     assert notes["a.mp4"] == ClipNotes("a.mp4")
+
+
+def test_what_decoding_raises_costs_one_video_and_an_encoder_that_fails_is_named(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from avbench.harness.extraction import features, worker
+
+    clip, sound = ClipTask(id="a", path=whole, end=3600), BasicSound(None, "cpu")
+    with monkeypatch.context() as broken:
+        broken.setattr(features, "decode", lambda *_: 1 // 0)
+        notes = worker.clip_steps(clip, BasicPictures(None, "cpu"), sound, "zeros").notes
+    assert notes == ClipNotes("a", True, ("cannot be decoded (ZeroDivisionError: integer division or modulo by zero)",))
+
+    class Failing(BasicPictures):
+        def encode(self, steps: object) -> NoReturn:
+            raise ValueError("wrong device")
+
+    with pytest.raises(PluginError, match="encoder 'basic' failed: ValueError: wrong device"):
+        worker.clip_steps(clip, Failing(None, "cpu"), sound, "zeros")
 
 
 def test_times_beyond_reason_are_refused(tmp_path: Path) -> None:
