@@ -16,6 +16,7 @@ from typing import Any
 
 import pandas as pd
 
+from avbench.harness.contract.encoder import Seen, gravest
 from avbench.harness.evaluation.protocol import PROTOCOLS
 from avbench.harness.plugins.presets import Overrides
 from avbench.harness.records.record import Capabilities, RunRecord
@@ -191,6 +192,12 @@ class FeatureGroup:
     source: str
     """Where they come from, in the words of who stored them; empty where no record says it."""
     rows: tuple[RerunRow, ...]
+
+    @property
+    def encoders_met(self) -> Seen:
+        """What the encoders of these features had met before the track: what any record declares, the gravest."""
+        declared = {record.encoders_met for row in self.rows for record in row.records} - {"not declared"}
+        return gravest(declared)
 
 
 @dataclass(frozen=True)

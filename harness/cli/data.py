@@ -17,6 +17,7 @@ from avbench.harness.errors import DataError, UsageError, unknown
 from avbench.harness.features.draft import Draft, Report
 from avbench.harness.features.store import ARCHIVE_SETS, Store, how_to_get
 from avbench.harness.features.temporal_draft import TemporalDraft, view_of
+from avbench.harness.plugins.commands import Command
 from avbench.harness.tracks import Track
 from avbench.splits import DATASETS, PARTITIONS
 
@@ -41,9 +42,15 @@ DTYPE = click.option(
 FILE = click.Path(path_type=Path, dir_okay=False)
 
 
-@click.group(cls=LazyGroup, place="data")
+COMMANDS = (
+    Command("extract", "avbench.harness.cli.data_extract:extract", "Make a track from a folder of videos."),
+    Command("describe", "avbench.harness.cli.data_describe:describe", "Separability and near-duplicates of a track."),
+)
+
+
+@click.group(cls=LazyGroup, place="data", built_in=COMMANDS)
 def data() -> None:
-    """Import, verify and remove features."""
+    """Import, extract, verify, describe and remove features."""
     if swept := Store().tidy():
         click.echo(f"deleted {swept / 1e6:,.1f} MB that a killed command had left", err=True)
 

@@ -24,7 +24,7 @@ def spelling(split: Split, text: str) -> str:
 def refuse_other_prompts(split: Split, tables: Iterable[Traversable]) -> None:
     """The mapping tables of an archive must pair the classes with the split's prompts."""
     for table in tables:
-        prompts = dict(_columns(table, "original", "manual", "the table of class names and prompts"))
+        prompts = dict(columns(table, "original", "manual", "the table of class names and prompts"))
         names = {spelling(split, c.name): c for c in split.classes}
         if strange := [name for name in prompts if spelling(split, name) not in names]:
             raise DataError(f"{table}: {len(strange)} classes that the data set does not have ({sample(strange)})")
@@ -53,7 +53,7 @@ def list_differences(split: Split, part: str, groups: Sequence[ListedClips], lis
     members = {spelling(split, c.name): c.name for c in split.classes_of(part)}
     rows = [
         (video, members[spelling(split, label)])
-        for video, label in _columns(table, "filename", "label", "a list of videos")
+        for video, label in columns(table, "filename", "label", "a list of videos")
         if spelling(split, label) in members
     ]
     if known not in (None, split.digest(rows)):
@@ -67,7 +67,7 @@ def list_differences(split: Split, part: str, groups: Sequence[ListedClips], lis
     return [f"{part}: against the archive's own list of videos, {' and '.join(texts)}"] if texts else []
 
 
-def _columns(table: Traversable, first: str, second: str, what: str) -> list[tuple[str, str]]:
+def columns(table: Traversable, first: str, second: str, what: str) -> list[tuple[str, str]]:
     """Two columns of a CSV file, row by row; white space is made plain."""
     try:
         with reading(table) as stream:

@@ -72,6 +72,7 @@ def _manifest(draft: Draft, found: str) -> Manifest:
             "source": draft.source,
             "simulated": draft.simulated,
             "warnings": draft.warnings,
+            "extraction": draft.extraction,
             "texts": {n: TextFacts(dim=t.vectors.shape[1], unit=t.unit) for n, t in draft.texts.items()},
         }
     )

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avbench.harness.errors import DataError
+from avbench.harness.features.provenance import Extraction
 from avbench.harness.printable import printable
 from avbench.harness.tracks import Track
 from avbench.splits import PARTS, Split, SplitClass, SplitError
@@ -73,6 +74,8 @@ class Draft:
     notes: tuple[str, ...] = ()
     simulated: bool = False
     texts: Mapping[str, NamedText] = field(default_factory=dict)
+    extraction: Extraction | None = None
+    """How the features were made, where avbench made them from videos."""
 
     @property
     def counts(self) -> dict[str, int]:

@@ -6,6 +6,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, model_validator
 
+from avbench.harness.contract.encoder import Seen
+from avbench.harness.features.provenance import Extraction
+
 STORE_VERSION: Literal[2] = 2
 """Version 2 brought features over time and several text vectors; sets without them are still written as version 1."""
 
@@ -70,6 +73,8 @@ class Manifest(BaseModel):
     simulated: bool = False
     warnings: tuple[str, ...] = ()
     """What was forgiven at import (``--allow-missing``); repeated in every record."""
+    extraction: Extraction | None = None
+    """How the features were made, where avbench made them from videos."""
     time: Timeline | None = None
     """Of features over time; None where they are averaged."""
     texts: dict[str, TextFacts] = {}
@@ -89,5 +94,10 @@ class Manifest(BaseModel):
 
     def to_json(self) -> bytes:
         """As it is stored. What version 1 did not have is left out where it is empty."""
-        empty = {name for name in ("time", "texts") if not getattr(self, name)}
+        empty = {name for name in ("time", "texts", "extraction") if not getattr(self, name)}
         return self.model_dump_json(indent=1, exclude=empty).encode() + b"\n"
+
+    @property
+    def seen(self) -> Seen:
+        """What the encoders had met before, by declaration."""
+        return self.extraction.seen(self.dataset) if self.extraction else "not declared"

@@ -135,6 +135,10 @@ class Store(FeatureSource):
             )
         return features
 
+    def video_ids(self, track: Track) -> tuple[str, ...]:
+        """The ids of all clips, in the order of the rows."""
+        return _names(self._open(track)[1])
+
     def verify(self, track: Track) -> tuple[str, ...]:
         """Read everything and say what is wrong: content hash, counts, ids, values, norms. Empty: nothing is."""
         try:
@@ -327,9 +331,13 @@ def _data_path(description: Path, manifest: Manifest) -> Path:
     return description.with_name(f"{manifest.features}@{manifest.content_hash[:12]}.safetensors")
 
 
+def _names(ids: Tensor) -> tuple[str, ...]:
+    return tuple(name.decode("utf-8", "replace") for name in ids.numpy().view(f"S{ids.shape[1]}").ravel().tolist())
+
+
 def _listed(features: FeatureSet, ids: Tensor) -> list[ListedClips]:
     """The clips of a stored feature set, to be compared with the split."""
-    names = [name.decode("utf-8", "replace") for name in ids.numpy().view(f"S{ids.shape[1]}").ravel().tolist()]
+    names = _names(ids)
     owners = features.class_id.tolist()
     members: dict[tuple[str, int], list[str]] = {}
     for part, rows in features.rows.items():

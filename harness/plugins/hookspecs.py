@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pluggy
 
 if TYPE_CHECKING:
+    from avbench.harness.contract.encoder import Encoder
     from avbench.harness.contract.method import Method
     from avbench.harness.contract.variants import Variant
     from avbench.harness.features.source import FeatureSource
@@ -32,6 +33,11 @@ def avbench_variants() -> list[Variant]:  # type: ignore[empty-body]
 @hookspec
 def avbench_feature_sources() -> list[FeatureSource]:  # type: ignore[empty-body]
     """Return sources of features beside the local store, whose tracks ``avbench run --features`` accepts."""
+
+
+@hookspec
+def avbench_encoders() -> list[type[Encoder]]:  # type: ignore[empty-body]
+    """Return classes of encoders of frames or of sound, that ``avbench data extract --encoder`` chooses from."""
 
 
 @hookspec

@@ -21,11 +21,13 @@ from avbench.harness.plugins.door import ONLY, Broken, canonical, left_out, may_
 from avbench.harness.plugins.observers import RunObserver
 
 if TYPE_CHECKING:
+    from avbench.harness.contract.encoder import Encoder
     from avbench.harness.features.source import FeatureSource
     from avbench.harness.plugins.site_page import SitePage
     from avbench.harness.records.record import RunRecord
 
 GROUP = "avbench"
+ENCODER_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 _SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 LOOSE = "loose"
 """Stands for the distribution of a class that no package brings."""
@@ -74,6 +76,15 @@ class Registered:
         return self.distribution == LOOSE
 
 
+@dataclass(frozen=True)
+class RegisteredEncoder:
+    """An encoder and where it came from."""
+
+    encoder: type[Encoder]
+    distribution: str
+    version: str
+
+
 @dataclass
 class Plugins:
     """Everything that came through the door. ``broken`` grows when a plugin fails later on."""
@@ -84,6 +95,8 @@ class Plugins:
     variants: list[Variant] = field(default_factory=list)
     feature_sources: list[FeatureSource] = field(default_factory=list)
     observers: dict[str, type[RunObserver]] = field(default_factory=dict)
+    encoders: dict[str, RegisteredEncoder] = field(default_factory=dict)
+    """By ``name:modality``."""
 
     def admit(self, method: type[Method]) -> Registered:
         """The entry of a class; one that no package brings is known from now on, in this process.
@@ -210,10 +223,15 @@ def _admit(plugin: Loaded, found: Plugins) -> None:
 
         _instances("avbench_feature_sources", sources, FeatureSource)
     observers = _new("observer", plugin.call("avbench_run_observers"), _observer_name, found.observers)
+    encoders = {
+        name: RegisteredEncoder(encoder, plugin.distribution, plugin.version)
+        for name, encoder in _new("encoder", plugin.call("avbench_encoders"), _encoder_name, found.encoders).items()
+    }
     found.methods |= methods
     found.variants += variants
     found.feature_sources += sources
     found.observers |= observers
+    found.encoders |= encoders
     found.loaded.append(plugin)
 
 
@@ -245,6 +263,16 @@ def _observer_name(observer: object) -> str:
     if not (isinstance(observer, type) and issubclass(observer, RunObserver)):
         raise PluginError(f"avbench_run_observers must return subclasses of RunObserver, not {observer!r}")
     return observer.name
+
+
+def _encoder_name(encoder: object) -> str:
+    from avbench.harness.contract.encoder import FrameEncoder, SoundEncoder
+
+    if not (isinstance(encoder, type) and issubclass(encoder, FrameEncoder | SoundEncoder)):
+        raise PluginError(f"avbench_encoders must return subclasses of FrameEncoder or SoundEncoder, not {encoder!r}")
+    if not ENCODER_NAME.fullmatch(getattr(encoder, "name", "")):
+        raise PluginError(f"{encoder.__name__}.name must be lower-case letters, digits, '-' and '_'")
+    return f"{encoder.name}:{encoder.modality}"
 
 
 def _pages(new: list[Any], known: Mapping[str, SitePage]) -> dict[str, SitePage]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from avbench.harness.contract.encoder import Seen
 from avbench.harness.records.record import Configuration
 
 
@@ -20,6 +21,7 @@ class PlannedRun:
     """Where the features come from, in words."""
     inputs: str = "averaged"
     """What kind of features they are: ``averaged`` or ``temporal``."""
+    encoders_met: Seen = "not declared"
 
     def __str__(self) -> str:
         c = self.configuration

@@ -19,6 +19,7 @@ from pydantic import (
     model_validator,
 )
 
+from avbench.harness.contract.encoder import Seen
 from avbench.harness.errors import RecordError
 from avbench.harness.tracks import Track
 from avbench.harness.untrusted import read_limited
@@ -211,6 +212,8 @@ class RunRecord(Part):
     simulated: bool
     """The features are simulated: the result says nothing about the real track."""
     capabilities: Capabilities
+    encoders_met: Seen = "not declared"
+    """What the encoders of the features had met before this track, by declaration."""
     warnings: list[Text] = []
     features_source: Text = ""
     """Where the features come from, in the words of who stored them; empty in records made before it was kept."""

@@ -104,6 +104,7 @@ def plan(
             manifest.warnings,
             manifest.source,
             manifest.inputs,
+            manifest.seen,
         )
         for track, manifest in manifests.items()
         for method, variant in chosen
@@ -244,6 +245,7 @@ def draft_record(planned: PlannedRun, registered: Registered, where: Environment
         variant=planned.variant,
         simulated=planned.simulated,
         capabilities=capabilities_of(registered, planned.inputs),
+        encoders_met=planned.encoders_met,
         warnings=[storable(warning)[:2_000] for warning in planned.warnings],
         features_source=storable(planned.features_source)[:2_000],
         environment=where,

@@ -17,8 +17,10 @@ from click.testing import CliRunner
 from simulated_features import Ridge, simulated_features
 
 from avbench.harness.cli import cli
+from avbench.harness.contract.encoder import Encoder
 from avbench.harness.contract.variants import Variant
 from avbench.harness.errors import DataError, PluginError, UsageError
+from avbench.harness.extraction.basic import BasicSound
 from avbench.harness.features.assemble import HASHED, check
 from avbench.harness.features.featureset import FeatureSet
 from avbench.harness.features.hashing import content_hash
@@ -142,6 +144,10 @@ class Watcher(RunObserver):
         ("avbench_run_observers", Watcher, Watcher(), "subclasses of RunObserver"),
         ("avbench_run_observers", Watcher, Watcher, "'watcher' is already registered"),
         ("avbench_feature_sources", SimulatedSource(), SimulatedSource, "list of FeatureSource"),
+        ("avbench_encoders", BasicSound, BasicSound(None, "cpu"), "subclasses of FrameEncoder or SoundEncoder"),
+        ("avbench_encoders", BasicSound, Encoder, "subclasses of FrameEncoder or SoundEncoder"),
+        ("avbench_encoders", BasicSound, BasicSound, "'basic:audio' is already registered"),
+        ("avbench_encoders", BasicSound, type("Odd", (BasicSound,), {"name": "a=b"}), "must be lower-case letters"),
     ],
 )
 def test_what_a_hook_may_return(hook: str, good: object, bad: object, reason: str) -> None:

@@ -19,6 +19,7 @@ from avbench.harness.errors import UsageError
 from avbench.harness.plugins.registry import Loaded, Plugins, plugins
 from avbench.harness.plugins.site_page import SitePage
 from avbench.harness.records.results import ResultsFolder
+from avbench.harness.tracks import Track
 from avbench.leaderboard.claims import claims, papers
 from avbench.leaderboard.site import build_site, links
 from avbench.leaderboard.site.files import MANIFEST, hashes
@@ -213,6 +214,26 @@ def test_other_contents_of_features_are_other_groups(documents: dict[str, Docume
     groups = [row for row in rows if row.startswith("Re-run")]
     assert len(groups) == 2
     assert "abababababab" in groups[1]
+
+
+def test_a_board_tells_what_the_encoders_had_met(tmp_path: Path) -> None:
+    """By the gravest declaration of its records; nothing declared is told too."""
+    expected = {
+        "the data set": "encoders have seen this data set",
+        "unseen classes": "encoders have seen the unseen classes",
+        "not declared": "encoders’ training not declared",
+        "neither": None,
+    }
+    runs = [
+        simulated_run("ale", Track("ucf", f"own-{n}"), seed=seed, clips=2, encoders_met=met)
+        for n, met in enumerate(expected)
+        for seed, met in enumerate((met, "not declared"))
+    ]
+    build_site(store(tmp_path / "results", runs), tmp_path / "out")
+    for number, text in enumerate(expected.values()):
+        page = Document((tmp_path / "out" / f"boards/ucf/own-{number}/aligned-v1.html").read_text("utf-8"))
+        (header,) = (row for row in table_rows(page) if row.startswith("Re-run under aligned"))
+        assert header.endswith(text) if text else "encoders" not in header
 
 
 def test_demo_stands_beside_nothing_real(built: tuple[Path, Site], documents: dict[str, Document]) -> None:

@@ -1,0 +1,175 @@
+"""From a folder of videos to a draft of a track: resumable, and the same bytes however often it was interrupted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from avbench.harness.contract.encoder import TrainedOn
+from avbench.harness.errors import DataError, UsageError
+from avbench.harness.extraction.choice import Chosen, choose
+from avbench.harness.extraction.finish import (
+    ShardDone,
+    averaged_groups,
+    refusal,
+    steps_of,
+    summary,
+    told_videos,
+)
+from avbench.harness.extraction.labels import label_vectors_of
+from avbench.harness.extraction.layouts import find_videos
+from avbench.harness.extraction.lists import read_lists
+from avbench.harness.extraction.messages import MissingAudio, Setup, ShardTask
+from avbench.harness.extraction.plan import PlannedShard, decoder, planned_shards, sources_of
+from avbench.harness.extraction.pool import work_off
+from avbench.harness.extraction.shards import ClipNotes, shard_notes
+from avbench.harness.features.arrays import RESERVED
+from avbench.harness.features.draft import (
+    Draft,
+    ListedClips,
+    Report,
+    differences,
+    forgiven,
+    sample,
+    silent,
+    unit_vectors_checked,
+)
+from avbench.harness.features.provenance import Extraction
+from avbench.harness.plugins.registry import Plugins
+from avbench.harness.tracks import Track
+from avbench.splits import load_split
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is asked for. ``weights`` and ``trained_on``: by the name of an encoder."""
+
+    track: Track
+    partition: str
+    videos: Path
+    lists: Path
+    encoders: Sequence[str]
+    weights: Mapping[str, str] = field(default_factory=dict)
+    trained_on: Mapping[str, TrainedOn] = field(default_factory=dict)
+    text: Path | None = None
+    text_names: Path | None = None
+    missing_audio: MissingAudio = "zeros"
+    simulated: bool = False
+    """The videos are made up."""
+    allow_missing: bool = False
+
+
+@dataclass(frozen=True)
+class Machine:
+    """How it is done; nothing here decides a number, but for the clips that a limit drops."""
+
+    device: str = "cpu"
+    jobs: int = 1
+    seconds: float = 600.0
+    """The longest that one clip may take."""
+    memory: int = 4 * 2**30
+    """Bytes that decoding may take in one process."""
+
+
+def extract(
+    wanted: Wanted, work: Path, plugins: Plugins, machine: Machine | None = None, report: Report = silent
+) -> Draft:
+    """The draft of a track. Features over time are kept in shards under ``work`` until the track is stored.
+
+    Raises :class:`DataError` for lists or videos that do not fit the split unless that is allowed, and what an encoder
+    or worker cannot go on with; finished shards then stay.
+    """
+    machine = machine or Machine()
+    if wanted.track.features in RESERVED:
+        raise UsageError(f"feature set name {wanted.track.features!r} is reserved; choose another one")
+    decoded_by = decoder()
+    split = load_split(wanted.track.dataset, wanted.partition)
+    listed = read_lists(wanted.lists, split)
+    forgiven(differences(split, listed, wanted.lists), allow_missing=wanted.allow_missing, what=wanted.lists)
+    places = find_videos(wanted.videos, split.dataset, listed)
+    _refuse_lacking(listed, places.found, wanted)
+    chosen = choose(wanted.encoders, wanted.weights, wanted.trained_on, machine.device, plugins)
+    vectors, labels = label_vectors_of(chosen, split, wanted.text, wanted.text_names)
+    unit_vectors_checked(vectors, split, "label vectors")
+    facts = tuple(one.facts for one in chosen)
+    sources = sources_of(facts, [one.source_hash for one in chosen], wanted.missing_audio)
+    shards = list(planned_shards(work, listed, places.found, sources))
+    notes = _extracted(shards, _setup(chosen, machine, wanted), machine, report)
+    done = [ShardDone(shard.clips, shard.task.path, some) for shard, some in zip(shards, notes, strict=True)]
+    dropped = [note for shard in done for note in shard.notes if note.dropped]
+    if dropped and not wanted.allow_missing:
+        raise DataError(refusal(dropped))
+    extraction = Extraction(
+        encoders=facts,
+        labels=labels,
+        missing_audio=wanted.missing_audio,
+        decoder=decoded_by,
+        steps=steps_of(done),
+        videos=told_videos(done),
+    )
+    groups = averaged_groups(done)
+    width = {one.facts.modality: one.facts.width for one in chosen}
+    return Draft(
+        track=wanted.track,
+        split=split,
+        source="videos: " + ", ".join(f"{f.modality} {f.name}" for f in facts),
+        audio_dim=width["audio"],
+        visual_dim=width["visual"],
+        vectors=vectors,
+        groups=groups,
+        simulated=wanted.simulated,
+        warnings=tuple(differences(split, groups, wanted.videos)),
+        notes=summary(done, places.links),
+        extraction=extraction,
+    )
+
+
+def _refuse_lacking(groups: Sequence[ListedClips], found: Mapping[str, object], wanted: Wanted) -> None:
+    """Say what is not there before hours are spent on what is."""
+    listed = [video for group in groups for video in group.ids]
+    lacking = [video for video in listed if video not in found]
+    if len(lacking) == len(listed):
+        raise DataError(f"{wanted.videos}: not one of the {len(listed):,} clips has a video there ({sample(lacking)})")
+    if lacking and not wanted.allow_missing:
+        raise DataError(
+            f"{wanted.videos}: {len(lacking):,} of {len(listed):,} clips have no video ({sample(lacking)}); "
+            "--allow-missing goes on without them, and every record then says so"
+        )
+
+
+def _setup(chosen: Sequence[Chosen], machine: Machine, wanted: Wanted) -> Setup:
+    by_modality = {one.facts.modality: one.choice for one in chosen}
+    return Setup(
+        frames=by_modality["visual"],
+        sound=by_modality["audio"],
+        device=machine.device,
+        missing_audio=wanted.missing_audio,
+        memory=machine.memory,
+    )
+
+
+def _extracted(
+    shards: Sequence[PlannedShard], setup: Setup, machine: Machine, report: Report
+) -> list[tuple[ClipNotes, ...]]:
+    """What the shards tell of their clips, after those that are not there yet were made."""
+    notes = [shard_notes(shard.task.path, shard.task.key) for shard in shards]
+    undone = [shard.task for shard, found in zip(shards, notes, strict=True) if found is None]
+    total = sum(len(shard.clips.ids) for shard in shards)
+    done = total - sum(len(task.clips) for task in undone)
+
+    def stored(task: ShardTask) -> None:
+        nonlocal done
+        done += len(task.clips)
+        report("extracting", done, total)
+
+    report("extracting", done, total)
+    if undone:
+        work_off(setup, undone, machine.jobs, machine.seconds, stored)
+    found = []
+    for shard, known in zip(shards, notes, strict=True):
+        now = known if known is not None else shard_notes(shard.task.path, shard.task.key)
+        if now is None:
+            raise DataError(f"{shard.task.path}: was changed by something else; run the command again")
+        found.append(now)
+    return found

@@ -1,0 +1,336 @@
+"""``avbench data extract`` from the outside: what is stored, what is refused, and that interruptions leave no trace."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import random
+import shutil
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from simulated_videos import made_up_ucf, write_video
+from tiny_models import tiny_clap, tiny_clip
+
+from avbench.harness.cli import cli, main
+from avbench.harness.extraction.basic import BasicPictures, BasicSound
+from avbench.harness.extraction.features import encode_video
+from avbench.harness.features.demo_text import label_vectors
+from avbench.harness.features.manifest import Manifest
+from avbench.harness.features.store import Store
+from avbench.harness.tracks import Track
+from avbench.splits import load_split
+
+ARCHERY = "v_Archery_g01_c01"
+
+
+@pytest.fixture(scope="module")
+def made_up(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A UCF with one video per class and part; not to be changed."""
+    folder = tmp_path_factory.mktemp("ucf")
+    made_up_ucf(folder)
+    return folder
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("AVBENCH_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def own(made_up: Path, tmp_path: Path) -> Path:
+    """A copy that a test may change."""
+    shutil.copytree(made_up, tmp_path / "ucf")
+    return tmp_path / "ucf"
+
+
+def arguments(folder: Path, *more: str, encoders: tuple[str, ...] = ("basic",), name: str = "mine") -> list[str]:
+    words = ["data", "extract", str(folder / "videos"), "--dataset", "ucf", "--lists", str(folder / "class-split")]
+    words += [word for encoder in encoders for word in ("--encoder", encoder)]
+    return [*words, "--name", name, "--jobs", "2", *more]
+
+
+def done(folder: Path, *more: str, encoders: tuple[str, ...] = ("basic",), name: str = "mine") -> tuple[str, Manifest]:
+    """What is printed on standard error, and the manifest of the new track."""
+    result = CliRunner().invoke(cli, arguments(folder, "--allow-missing", *more, encoders=encoders, name=name))
+    assert result.exit_code == 0, result.output + repr(result.exception)
+    return result.stderr, Store().manifest(Track("ucf", name))
+
+
+def fails(capsys: pytest.CaptureFixture[str], code: int, *words: str) -> str:
+    with pytest.raises(SystemExit) as end:
+        main(list(words))
+    error = capsys.readouterr().err
+    assert end.value.code == code, error
+    assert "Traceback" not in error
+    return error
+
+
+def told(manifest: Manifest) -> dict[str, tuple[bool, tuple[str, ...]]]:
+    assert manifest.extraction is not None
+    return {video.id: (video.dropped, video.reasons) for video in manifest.extraction.videos}
+
+
+def test_the_track_holds_the_means_over_time(made_up: Path, home: Path) -> None:
+    _, manifest = done(made_up)
+    assert manifest.counts == {"train": 30, "val_seen": 30, "val_unseen": 12, "test_seen": 42, "test_unseen": 9}
+    assert manifest.extraction is not None
+    assert [e.name for e in manifest.extraction.encoders] == ["basic", "basic"]
+    assert told(manifest) == {}
+    features = Store().load(Track("ucf", "mine"))
+    split = load_split("ucf", "main")
+    videos = made_up / "videos"
+    for row, name in ((0, ARCHERY), (30, "v_Archery_g02_c01")):
+        path = videos / "Archery" / f"{name}.avi"
+        found = encode_video(path, BasicPictures(None, "cpu"), BasicSound(None, "cpu"))
+        assert features.class_id[row] == split.find("Archery").id
+        np.testing.assert_allclose(features.audio[row].numpy(), found.audio.mean(axis=0), rtol=1e-5)
+        np.testing.assert_allclose(features.visual[row].numpy(), found.visual.mean(axis=0), rtol=1e-5)
+    np.testing.assert_array_equal(features.vectors.numpy(), label_vectors(split))
+    assert json.loads(CliRunner().invoke(cli, ["data", "verify", "--json"]).stdout) == {"ucf/mine": []}
+    assert not list((home / "extraction" / "ucf").iterdir()), "nothing is left of the work"
+
+
+def test_clip_and_clap_with_their_text_towers(made_up: Path, home: Path, tmp_path: Path) -> None:
+    weights = (tiny_clip(tmp_path / "tiny-clip"), tiny_clap(tmp_path / "tiny-clap"))
+    options = ["--weights", f"clip={weights[0]}", "--weights", f"clap={weights[1]}"]
+    _, manifest = done(
+        made_up, *options, "--trained-on", "clap=vggsound,ucf:classes", "--jobs", "1", encoders=("clap", "clip")
+    )
+    assert (manifest.audio_dim, manifest.visual_dim, manifest.text_dim) == (20, 12, 20)
+    assert manifest.extraction is not None
+    clap, clip = manifest.extraction.encoders
+    assert (clap.weights, clip.weights) == ("tiny-clap", "tiny-clip")
+    assert str(tmp_path) not in manifest.model_dump_json(), "no path of the machine"
+    assert clap.weights_sha256 != clip.weights_sha256
+    assert (manifest.extraction.labels.source, len(manifest.extraction.labels.templates)) == ("clap", 30)
+    assert clip.trained_on.seen("ucf") == "not declared"
+    assert clap.trained_on.seen("ucf") == "unseen classes"
+    assert manifest.seen == "unseen classes"
+
+
+def test_bad_videos_are_listed_with_their_reasons(own: Path, home: Path, tmp_path: Path) -> None:
+    videos = own / "videos" / "Archery"
+    (videos / f"{ARCHERY}.avi").write_bytes(b"no video")
+    write_video(videos / "v_Archery_g02_c01.avi", frames=10, sound=None)
+    cut = write_video(videos / "v_Archery_g04_c01.avi", frames=100, sound="mp3")
+    cut.write_bytes(cut.read_bytes()[: cut.stat().st_size * 2 // 3])
+    shutil.rmtree(own / "videos" / "BalanceBeam")
+    report = tmp_path / "report.csv"
+    error, manifest = done(own, "--report", str(report))
+    found = told(manifest)
+    assert found[ARCHERY][0]
+    assert found[ARCHERY][1][0].startswith("no video file that can be read")
+    assert found["v_Archery_g02_c01"] == (False, ("has no sound: one step of zeros",))
+    assert not found["v_Archery_g04_c01"][0]
+    assert "used as far as they go" in found["v_Archery_g04_c01"][1][-1]
+    assert found["v_BalanceBeam_g01_c01"] == (True, ("no file has its name",))
+    assert "videos dropped" in error
+    assert manifest.counts["train"] == 28
+    assert any(line.startswith("train: 28 clips") for line in manifest.warnings)
+    with report.open(encoding="utf-8", newline="") as stream:
+        rows = {row["id"]: row for row in csv.DictReader(stream)}
+    assert set(rows) == set(found)
+    assert rows[ARCHERY]["dropped"] == "yes"
+
+
+@pytest.mark.parametrize(("rule", "count"), [("zeros", 30), ("drop", 29)])
+def test_the_rule_for_missing_sound(rule: str, count: int, own: Path, home: Path) -> None:
+    write_video(own / "videos" / "Archery" / f"{ARCHERY}.avi", frames=10, sound=None)
+    _, manifest = done(own, "--missing-audio", rule)
+    assert manifest.counts["train"] == count
+    assert manifest.extraction is not None
+    assert manifest.extraction.missing_audio == rule
+    if rule == "zeros":
+        assert not Store().load(Track("ucf", "mine")).audio[0].any()
+
+
+def test_missing_sound_can_be_refused(own: Path, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_video(own / "videos" / "Archery" / f"{ARCHERY}.avi", frames=10, sound=None)
+    error = fails(capsys, 3, *arguments(own, "--allow-missing", "--missing-audio", "fail"))
+    assert f"clip {ARCHERY} has no sound" in error
+    assert not Store().tracks()
+
+
+def test_lists_are_verified_first(made_up: Path, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    error = fails(capsys, 3, *arguments(made_up))
+    assert "train: 30 clips, the split has 3,174" in error
+    assert not home.joinpath("features").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "reason"),
+    [
+        (("--encoder", "basik"), 2, "Did you mean 'basic'"),
+        (("--encoder", "clip:audio"), 2, "unknown encoder"),
+        (("--encoder", "clip"), 2, "2 encoders (basic:visual, clip:visual) for visual"),
+        (("--weights", "clip=/x"), 2, "no encoder of that name is chosen"),
+        (("--weights", "basic=/x"), 2, "takes none"),
+        (("--trained-on", "basic=everything"), 2, "neither a data set"),
+        (("--name", "main"), 2, "reserved"),
+        (("--name", "../x"), 2, "names are lower-case letters"),
+        (("--lists", "/nowhere"), 3, "no class-split folder"),
+        (("--partition", "cls"), 3, "no class-split folder"),
+    ],
+)
+def test_what_is_refused(
+    change: tuple[str, str], code: int, reason: str, made_up: Path, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert reason in fails(capsys, code, *arguments(made_up, "--allow-missing", *change))
+    assert not Store().tracks()
+
+
+def test_without_the_decoder_it_says_what_to_install(
+    made_up: Path, home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "av", None)
+    assert "pip install 'avbench[videos]'" in fails(capsys, 2, *arguments(made_up, "--allow-missing"))
+
+
+def test_one_encoder_of_each_modality(made_up: Path, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = arguments(made_up, "--allow-missing", encoders=("basic:visual",))
+    assert "no encoder for audio; choose one with --encoder, of basic, clap" in fails(capsys, 2, *words)
+
+
+def test_no_videos_at_all(made_up: Path, home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "videos").mkdir()
+    (tmp_path / "class-split").symlink_to(made_up / "class-split")
+    assert "not one of the 123 clips" in fails(capsys, 3, *arguments(tmp_path, "--allow-missing"))
+
+
+def test_a_second_extraction_of_a_track_waits_its_turn(
+    made_up: Path, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from avbench.harness.extraction.work import working
+
+    with working(home, Track("ucf", "mine")):
+        assert "another process is extracting" in fails(capsys, 3, *arguments(made_up, "--allow-missing"))
+    done(made_up)
+    again = CliRunner().invoke(cli, arguments(made_up, "--allow-missing"))
+    assert (again.exit_code, again.stdout) == (0, "")
+    assert again.stderr == "ucf/mine: installed already and left as it is; --force replaces it\n"
+
+
+def test_only_what_changed_is_done_again(
+    own: Path, home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A video that gives nothing keeps the track from the store; once it is replaced, its shard alone is made again."""
+    from avbench.harness.extraction import extract
+
+    tasks: list[list[str]] = []
+
+    def counted(setup: Any, some: Any, *rest: Any) -> None:
+        tasks.append([clip.id for task in some for clip in task.clips])
+        genuine(setup, some, *rest)
+
+    genuine = extract.work_off
+    monkeypatch.setattr(extract, "work_off", counted)
+    monkeypatch.setattr(extract, "forgiven", lambda *_, **__: ())  # the lists are small, and not what this is about
+    video = own / "videos" / "Archery" / f"{ARCHERY}.avi"
+    good = video.read_bytes()
+    video.write_bytes(b"no video")
+    assert f"1 videos give no features:\n  {ARCHERY}: no video file" in fails(capsys, 3, *arguments(own))
+    video.write_bytes(good)
+    assert CliRunner().invoke(cli, arguments(own)).exit_code == 0
+    assert [len(some) for some in tasks] == [123, 1]
+    assert tasks[1] == [ARCHERY]
+
+
+def stored(home: Path) -> dict[str, bytes]:
+    """The files of the track; what a killed store leaves behind is none of them, and swept by the store."""
+    return {p.name: p.read_bytes() for p in (home / "features" / "ucf").glob("mine.*")}
+
+
+def extracting(words: list[str], home: Path) -> int:
+    """The process id of a child that runs the command."""
+    pid = os.fork()
+    if pid:
+        return pid
+    code = 1
+    try:
+        os.setpgid(0, 0)
+        os.environ["AVBENCH_HOME"] = str(home)
+        sink = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(sink, 1)
+        os.dup2(sink, 2)
+        main(words)
+        code = 0
+    except SystemExit as end:
+        code = int(end.code or 0) if not isinstance(end.code, str) else 1
+    finally:
+        os._exit(code)
+
+
+def shards(home: Path) -> int:
+    return len(list(home.glob("extraction/ucf/mine/[0-9]*.safetensors")))
+
+
+def killed(pid: int, home: Path, after: int, delay: float) -> bool:
+    """Kill the process ``delay`` seconds after there are that many shards. False where it has ended well before."""
+    limit, reached = time.monotonic() + 120, None
+    while reached is None or time.monotonic() < reached + delay:
+        assert time.monotonic() < limit
+        found, status = os.waitpid(pid, os.WNOHANG)
+        if found:
+            assert os.waitstatus_to_exitcode(status) == 0
+            return False
+        if reached is None and shards(home) >= after:
+            reached = time.monotonic()
+        time.sleep(0.005)
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    return True
+
+
+@pytest.mark.slow
+def test_fifty_kills_change_no_byte(made_up: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed at random points and gone on with until it is done; then once more from the start, until 50 kills."""
+    from avbench.harness.extraction import plan
+
+    monkeypatch.setattr(plan, "CLIPS_OF_A_SHARD", 1)
+    every = 123
+    words = arguments(made_up, "--allow-missing", "--jobs", "1")
+    undisturbed = tmp_path / "undisturbed"
+    assert not killed(extracting(words, undisturbed), undisturbed, every + 1, 0)
+    expected = stored(undisturbed)
+    chance, kills, rounds = random.Random(0), 0, 0
+    points: set[int] = set()
+    while kills < 50:
+        home = tmp_path / f"home-{rounds}"
+        rounds += 1
+        while True:
+            after = min(every, shards(home) + chance.randint(0, 8)) if kills < 50 else every + 1
+            if not killed(extracting(words, home), home, after, chance.uniform(0, 0.03)):
+                break
+            kills += 1
+            points.add(shards(home))
+        assert stored(home) == expected
+        assert not list(home.glob("extraction/ucf/*"))
+    assert len(points) >= 12, "the kills hit many different points"
+
+
+def test_a_kill_while_storing_leaves_the_shards(made_up: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was extracted is not extracted again when the store could not be written."""
+    calls: list[Any] = []
+    from avbench.harness.errors import DataError
+    from avbench.harness.extraction import extract
+
+    def counted(*given: Any) -> None:
+        calls.append(given)
+        genuine(*given)
+
+    genuine = extract.work_off
+    monkeypatch.setattr(extract, "work_off", counted)
+    with monkeypatch.context() as broken:
+        broken.setattr(Store, "save", lambda *_, **__: (_ for _ in ()).throw(DataError("disk full")))
+        assert CliRunner().invoke(cli, arguments(made_up, "--allow-missing")).exit_code
+    done(made_up)
+    assert len(calls) == 1
