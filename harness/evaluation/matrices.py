@@ -29,9 +29,7 @@ def scored(features: FeatureSet, protocol: Protocol, part: Part) -> tuple[Clips,
         if features.offsets is None
         else features.packed().take(torch.tensor(rows))
     )
-    return clips, stage.classes(
-        stage.candidates, trained=stage.seen
-    )
+    return clips, stage.classes(stage.candidates, trained=stage.seen)
 
 
 def evidence_of(

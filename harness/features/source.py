@@ -13,8 +13,8 @@ from avbench.harness.tracks import Track
 class FeatureSource(ABC):
     """Brings feature sets that ``avbench run --features NAME`` finds. Listing must not import torch.
 
-    ``avbench.harness.features.assemble.feature_set`` makes a feature set from arrays, ``feature_set_over_time`` one over
-    time. Whatever a source gives is checked against the split and its own content hash before a run uses it.
+    ``avbench.harness.features.assemble.feature_set`` makes a feature set from arrays, ``feature_set_over_time`` one
+    over time. Whatever a source gives is checked against the split and its own content hash before a run uses it.
     """
 
     @abstractmethod
