@@ -216,7 +216,7 @@ def test_named_text_vectors(tmp_path: Path, store: Store, files: TemporalFiles) 
     for name, array in given.items():
         np.savez(tmp_path / f"{name}.npz", names=classes, vectors=array)
     texts = [TextFile("clip", tmp_path / "clip.npz"), TextFile("clap", tmp_path / "clap.npz", unit=False)]
-    label, named = read_texts(texts, None, split)
+    label, named, _ = read_texts(texts, None, split)
     assert np.allclose(np.linalg.norm(named["clip"].vectors, axis=1), 1)
     assert np.allclose(named["clap"].vectors, given["clap"])
     assert np.allclose(np.linalg.norm(label, axis=1), 1)
