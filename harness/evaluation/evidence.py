@@ -148,7 +148,8 @@ def kind_of(scores: object) -> str:
     """What was given in place of scores, and what makes it a tensor where that is easy."""
     if isinstance(scores, np.ndarray):
         return f"a NumPy array of {scores.dtype}: return torch.from_numpy(scores)"
-    return str(getattr(scores, "dtype", type(scores).__name__))
+    kind = type(scores).__name__
+    return str(getattr(scores, "dtype", kind)) if kind == "Tensor" else kind
 
 
 def reduce_scores(

@@ -144,7 +144,6 @@ def configuration(
 ) -> Configuration:
     """The full configuration of one run, identity included. Raises :class:`UsageError` for what cannot be recorded."""
     info, method = registered.info, registered.method
-    refuse_unreadable(info, track, manifest, numerics)
     try:
         options = method.Options.effective(track, protocol, given)
         code = source_hash(registered)
@@ -176,6 +175,7 @@ def configuration(
         raise UsageError(
             f"method {info.slug!r} of {registered.distribution}: a run could not be recorded: {place}{reason}"
         ) from None
+    refuse_unreadable(info, track, manifest, numerics)
     return planned
 
 

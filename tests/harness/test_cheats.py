@@ -202,7 +202,7 @@ def test_a_tensor_that_takes_part_in_its_reduction_is_refused(hard: FeatureSet) 
         def predict(self, clips: stages.Clips, classes: stages.Classes) -> torch.Tensor:
             return super().predict(clips, classes).as_subclass(Sly)
 
-    with pytest.raises(MethodError, match="returned Sly, not a tensor"):
+    with pytest.raises(MethodError, match="must return a tensor, not Sly"):
         run(Returns, hard)
 
 

@@ -80,7 +80,7 @@ def test_a_run_records_its_numerics_and_is_another_run(option: tuple[str, str], 
     assert plain.outcome is not None
     assert other.outcome.evidence != plain.outcome.evidence
     (board,) = (b for b in build_boards([plain, other], (), lambda _: {}) if b.rows)
-    rows = {row.series.label: row.preset for row in board.rows}
+    rows = {row.label: row.as_named for row in board.rows}
     assert rows == {"avca": True, f"avca ({option[0][2:].replace('-', '_')}={option[1]})": False}
 
 

@@ -321,7 +321,7 @@ def _spoils(scores: torch.Tensor, clips: Clips) -> torch.Tensor:
     [
         (lambda s, _: s.T, "returned shape"),
         (lambda s, _: s[:, :-1], "returned shape"),
-        (lambda s, _: s.numpy(), "not a tensor"),
+        (lambda s, _: s.numpy(), "must return a tensor, not a NumPy array"),
         (lambda s, _: s.argsort(1), "floating-point"),
         (lambda s, _: s.to("meta"), "returned a tensor on meta"),
         (_nan, "NaN"),
