@@ -28,6 +28,12 @@ class Average:
         return tuple(dict.fromkeys(mark for row in self.rows.values() for mark in row.marks))
 
     @property
+    def seeds(self) -> str:
+        """Seeds on each track, such as ``5``, or ``3-5`` where tracks differ."""
+        counts = sorted({len(row.seeds) for row in self.rows.values()})
+        return str(counts[0]) if len(counts) == 1 else f"{counts[0]}-{counts[-1]}"
+
+    @property
     def method_key(self) -> str:
         return next(iter(self.rows.values())).method_key
 

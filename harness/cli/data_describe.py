@@ -8,16 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+import numpy as np
 from tabulate import tabulate
 
 from avbench.harness.cli.data import AS_JSON, FILE, _track
+from avbench.harness.features.provenance import Steps
 from avbench.harness.features.store import Store
 from avbench.splits import PARTS
 
 if TYPE_CHECKING:
     from avbench.harness.features.describe import Description
     from avbench.harness.features.featureset import FeatureSet
-    from avbench.harness.features.manifest import Manifest
 
 
 @click.command()
@@ -83,7 +84,7 @@ def _content(features: FeatureSet, found: Description, near: float, most: int) -
         "track": str(features.track),
         "encoders_have_met": features.manifest.seen,
         "parts": parts,
-        "steps": _steps(features.manifest),
+        "steps": _steps(features),
         "separability": asdict(found.separability),
         "pairs": [
             {"part": p.part, "clip": shown(p.row), "nearest learnt from": shown(p.nearest), "cosine": p.similarity}
@@ -92,8 +93,16 @@ def _content(features: FeatureSet, found: Description, near: float, most: int) -
     }
 
 
-def _steps(manifest: Manifest) -> dict[str, dict[str, float]]:
-    """Lengths of the clips, where they are known: of tracks that were made from videos."""
+def _steps(features: FeatureSet) -> dict[str, dict[str, float]]:
+    """Lengths of the clips: of sets over time, and of averaged ones that were made from videos."""
+    manifest = features.manifest
+    if features.offsets is not None and manifest.time is not None:
+        found = {}
+        for name in ("audio", "visual"):
+            lengths = getattr(features.offsets, name).diff().numpy()
+            facts = Steps(least=int(lengths.min()), median=float(np.median(lengths)), most=int(lengths.max()))
+            found[name] = {**facts.model_dump(), "seconds": getattr(manifest.time, name).seconds}
+        return found
     if manifest.extraction is None:
         return {}
     seconds = {e.modality: e.sampling.step_seconds for e in manifest.extraction.encoders}

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 from tabulate import tabulate
 
-from avbench.harness.cli.data import ALLOW_MISSING, FILE, FORCE, _progress, _row, _store, _table
+from avbench.harness.cli.data import ALLOW_MISSING, DTYPE, FILE, FORCE, _progress, _row, _store, _table, _texts
 from avbench.harness.errors import UsageError
 from avbench.harness.features.store import Store, home
 from avbench.harness.tracks import Track
@@ -47,7 +47,12 @@ def _cores() -> int:
     multiple=True,
     help="ENCODER=FOLDER or ENCODER=NAME@COMMIT: safetensors weights, on disk or on the hub at a pinned commit.",
 )
-@click.option("--text", type=FILE, help="Label vectors instead of the encoders' own, as for `avbench data add`.")
+@click.option(
+    "--text",
+    multiple=True,
+    metavar="[NAME=]FILE",
+    help="Label vectors instead of the encoders' own, as for `avbench data add`.",
+)
 @click.option("--text-names", type=FILE, help="Class names of the rows of a .npy of label vectors, one per line.")
 @click.option(
     "--trained-on",
@@ -62,6 +67,8 @@ def _cores() -> int:
     type=click.Choice(["zeros", "drop", "fail"]),
     help="What becomes of a video without sound.",
 )
+@click.option("--temporal", is_flag=True, help="Store all steps of time, and their means as the feature set NAME.mean.")
+@DTYPE
 @click.option("--device", default="cpu", show_default=True, help="Device of the encoders, such as cuda.")
 @click.option("--jobs", type=click.IntRange(1, 256), help="Processes at once; by default one for each core.")
 @click.option(
@@ -79,10 +86,12 @@ def extract(
     encoders: Sequence[str],
     name: str,
     weights: Sequence[str],
-    text: Path | None,
+    text: Sequence[str],
     text_names: Path | None,
     trained_on: Sequence[str],
     missing_audio: Literal["zeros", "drop", "fail"],
+    temporal: bool,
+    dtype: Literal["float32", "float16"],
     device: str,
     jobs: int | None,
     seconds: float,
@@ -101,6 +110,8 @@ def extract(
     from avbench.harness.extraction.work import removed, working
     from avbench.harness.plugins.registry import plugins
 
+    if dtype != "float32" and not temporal:
+        raise UsageError("--dtype is for features over time; averaged ones are stored as float32")
     store, track = Store(), Track(dataset, name)
     store.size(track)  # refuses an impossible name before anything is done
     wanted = Wanted(
@@ -111,11 +122,12 @@ def extract(
         encoders=encoders,
         weights=dict(_pair(given, "--weights", encoders) for given in weights),
         trained_on={name: _declared(what) for name, what in (_pair(t, "--trained-on", encoders) for t in trained_on)},
-        text=text,
+        text=_texts(text, ()) if text else None,
         text_names=text_names,
         missing_audio=missing_audio,
         simulated=simulated,
         allow_missing=allow_missing,
+        over_time=dtype if temporal else None,
     )
     with working(home(), track) as work:
         if track in store.tracks() and not force:
@@ -124,13 +136,13 @@ def extract(
             return
         with _progress() as report:
             draft = extracted(wanted, work, plugins(), Machine(device, jobs or _cores(), seconds), report)
-            (manifest,) = _store(store, draft, force, report)
+            manifests = _store(store, draft, force, report)
         removed(work)
-    assert manifest.extraction is not None
+    assert draft.extraction is not None
     if report_file:
-        report_file.write_text(_videos_csv(manifest.extraction), "utf-8")
-    click.echo(_table([_row(store, manifest)]))
-    click.echo(_encoder_table(manifest.extraction))
+        report_file.write_text(_videos_csv(draft.extraction), "utf-8")
+    click.echo(_table([_row(store, manifest) for manifest in manifests]))
+    click.echo(_encoder_table(draft.extraction))
 
 
 def _pair(text: str, option: str, encoders: Sequence[str]) -> tuple[str, str]:
@@ -167,7 +179,7 @@ def _encoder_table(extraction: Extraction) -> str:
         for e in extraction.encoders
     ]
     table = tabulate(rows, headers=["modality", "encoder", "weights", "sha256", "step"])
-    return f"{table}\nlabel vectors: {extraction.labels.source}"
+    return f"{table}\nlabel vectors: {', '.join(facts.source for facts in extraction.labels)}"
 
 
 def _videos_csv(extraction: Extraction) -> str:

@@ -13,6 +13,7 @@ from avbench.harness.cli.selection import (
     describe,
     filter_options,
     find_run,
+    latest,
     read_folder,
     results_option,
     select,
@@ -69,11 +70,13 @@ def _second(item: Unreadable, contents: Contents) -> list[str]:
 @click.command()
 @click.argument("out", type=click.Path(path_type=Path, dir_okay=False))
 @click.argument("identities", nargs=-1)
+@click.option("--latest", "only_latest", is_flag=True, help="Of each series only what ran last, with all its seeds.")
 @results_option
 @filter_options
 def pack(
     out: Path,
     identities: Sequence[str],
+    only_latest: bool,
     folder: ResultsFolder,
     method: Sequence[str],
     dataset: Sequence[str],
@@ -82,6 +85,7 @@ def pack(
 ) -> None:
     """Make one submission file OUT of finished runs: those that IDENTITIES name, or all that the filters leave.
 
+    With --latest, of each method, variant, track and protocol only the configuration (code and options) that ran last.
     Refuses runs that do not verify, so that whoever accepts the file need not.
     """
     from avbench.harness.plugins.declared import contradictions
@@ -91,6 +95,9 @@ def pack(
     chosen = [find_run(records, prefix) for prefix in dict.fromkeys(identities)] or [
         r for r in select(records, method=method, dataset=dataset, features=features, protocol=protocol) if r.finished
     ]
+    if only_latest:
+        before, chosen = len(chosen), latest(chosen)
+        click.echo(f"{before - len(chosen)} runs of earlier code or options are left out")
     write_submission(out, chosen, folder, contradictions)
     click.echo(f"{out}: {len(chosen)} runs, {out.stat().st_size:,} bytes")
 

@@ -11,7 +11,7 @@ import click
 
 from avbench.harness.errors import UsageError, unknown
 from avbench.harness.printable import printable
-from avbench.harness.records.record import RunRecord
+from avbench.harness.records.record import RunRecord, canonical_json
 from avbench.harness.records.results import ResultsFolder, Unreadable
 from avbench.harness.running.tidy import tidy_up
 
@@ -78,6 +78,19 @@ def select(records: Sequence[RunRecord], **wanted: Sequence[str]) -> list[RunRec
             if value not in known:
                 raise unknown(name, value, known)
     return [r for r in records if all(not values or _FIELDS[name](r) in values for name, values in wanted.items())]
+
+
+def latest(records: Sequence[RunRecord]) -> list[RunRecord]:
+    """Of each method and variant on each track under each protocol, with the same numerics, the runs of the
+    configuration that ran last, all its seeds: not those of earlier code or of other options."""
+    groups: dict[tuple[object, ...], dict[str, list[RunRecord]]] = {}
+    for record in records:
+        c = record.configuration
+        series = (c.method, record.variant, c.track, c.protocol.name, c.numerics)
+        everything = canonical_json(c.model_dump(mode="json", exclude={"seed"}))
+        groups.setdefault(series, {}).setdefault(everything, []).append(record)
+    chosen = (max(found.values(), key=lambda runs: max(r.measured.started for r in runs)) for found in groups.values())
+    return [record for runs in chosen for record in runs]
 
 
 def find_run(records: Sequence[RunRecord], prefix: str) -> RunRecord:

@@ -5,26 +5,28 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Literal
 
 from avbench.harness.contract.encoder import TrainedOn
-from avbench.harness.errors import DataError, UsageError
+from avbench.harness.errors import DataError
 from avbench.harness.extraction.choice import Chosen, choose
 from avbench.harness.extraction.finish import (
     ShardDone,
     averaged_groups,
     refusal,
+    sequence_groups,
     steps_of,
     summary,
     told_videos,
 )
-from avbench.harness.extraction.labels import label_vectors_of
+from avbench.harness.extraction.labels import labels_of
 from avbench.harness.extraction.layouts import find_videos
 from avbench.harness.extraction.lists import read_lists
 from avbench.harness.extraction.messages import MissingAudio, Setup, ShardTask
 from avbench.harness.extraction.plan import PlannedShard, decoder, planned_shards, sources_of
 from avbench.harness.extraction.pool import work_off
 from avbench.harness.extraction.shards import ClipNotes, shard_notes
-from avbench.harness.features.arrays import RESERVED
+from avbench.harness.features.arrays import TextFile, refuse_unfit
 from avbench.harness.features.draft import (
     Draft,
     ListedClips,
@@ -36,9 +38,12 @@ from avbench.harness.features.draft import (
     unit_vectors_checked,
 )
 from avbench.harness.features.provenance import Extraction
+from avbench.harness.features.temporal_draft import TemporalDraft
 from avbench.harness.plugins.registry import Plugins
 from avbench.harness.tracks import Track
 from avbench.splits import load_split
+
+SOURCE = "videos"
 
 
 @dataclass(frozen=True)
@@ -52,12 +57,14 @@ class Wanted:
     encoders: Sequence[str]
     weights: Mapping[str, str] = field(default_factory=dict)
     trained_on: Mapping[str, TrainedOn] = field(default_factory=dict)
-    text: Path | None = None
+    text: Path | Sequence[TextFile] | None = None
     text_names: Path | None = None
     missing_audio: MissingAudio = "zeros"
     simulated: bool = False
     """The videos are made up."""
     allow_missing: bool = False
+    over_time: Literal["float32", "float16"] | None = None
+    """How steps are stored; None: their means alone."""
 
 
 @dataclass(frozen=True)
@@ -74,15 +81,14 @@ class Machine:
 
 def extract(
     wanted: Wanted, work: Path, plugins: Plugins, machine: Machine | None = None, report: Report = silent
-) -> Draft:
+) -> Draft | TemporalDraft:
     """The draft of a track. Features over time are kept in shards under ``work`` until the track is stored.
 
     Raises :class:`DataError` for lists or videos that do not fit the split unless that is allowed, and what an encoder
     or worker cannot go on with; finished shards then stay.
     """
     machine = machine or Machine()
-    if wanted.track.features in RESERVED:
-        raise UsageError(f"feature set name {wanted.track.features!r} is reserved; choose another one")
+    refuse_unfit(wanted.track.features, SOURCE)
     decoded_by = decoder()
     split = load_split(wanted.track.dataset, wanted.partition)
     listed = read_lists(wanted.lists, split)
@@ -90,8 +96,8 @@ def extract(
     places = find_videos(wanted.videos, split.dataset, listed)
     _refuse_lacking(listed, places.found, wanted)
     chosen = choose(wanted.encoders, wanted.weights, wanted.trained_on, machine.device, plugins)
-    vectors, labels = label_vectors_of(chosen, split, wanted.text, wanted.text_names)
-    unit_vectors_checked(vectors, split, "label vectors")
+    labels = labels_of(chosen, split, wanted.text, wanted.text_names)
+    unit_vectors_checked(labels.vectors, split, "label vectors")
     facts = tuple(one.facts for one in chosen)
     sources = sources_of(facts, [one.source_hash for one in chosen], wanted.missing_audio)
     shards = list(planned_shards(work, listed, places.found, sources))
@@ -102,26 +108,35 @@ def extract(
         raise DataError(refusal(dropped))
     extraction = Extraction(
         encoders=facts,
-        labels=labels,
+        labels=labels.facts,
         missing_audio=wanted.missing_audio,
         decoder=decoded_by,
         steps=steps_of(done),
         videos=told_videos(done),
     )
+    by_modality = {one.facts.modality: one.facts for one in chosen}
     groups = averaged_groups(done)
-    width = {one.facts.modality: one.facts.width for one in chosen}
-    return Draft(
-        track=wanted.track,
-        split=split,
-        source="videos: " + ", ".join(f"{f.modality} {f.name}" for f in facts),
-        audio_dim=width["audio"],
-        visual_dim=width["visual"],
-        vectors=vectors,
-        groups=groups,
-        simulated=wanted.simulated,
-        warnings=tuple(differences(split, groups, wanted.videos)),
-        notes=summary(done, places.links),
-        extraction=extraction,
+    common: dict[str, Any] = {
+        "track": wanted.track,
+        "split": split,
+        "source": f"{SOURCE}: " + ", ".join(f"{f.modality} {f.name}" for f in facts),
+        "audio_dim": by_modality["audio"].width,
+        "visual_dim": by_modality["visual"].width,
+        "vectors": labels.vectors,
+        "texts": labels.texts,
+        "simulated": wanted.simulated,
+        "warnings": tuple(differences(split, groups, wanted.videos)),
+        "notes": (*labels.notes, *summary(done, places.links)),
+        "extraction": extraction,
+    }
+    if wanted.over_time is None:
+        return Draft(groups=groups, **common)
+    return TemporalDraft(
+        groups=sequence_groups(done),
+        audio_step=by_modality["audio"].sampling.step_seconds,
+        visual_step=by_modality["visual"].sampling.step_seconds,
+        dtype=wanted.over_time,
+        **common,
     )
 
 

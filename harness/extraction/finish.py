@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
@@ -15,6 +15,7 @@ from avbench.harness.contract.encoder import Modality
 from avbench.harness.extraction.shards import MODALITIES, ClipNotes, read_shard, shard_steps
 from avbench.harness.features.draft import ClipGroup, ListedClips, sample
 from avbench.harness.features.provenance import BadVideo, Steps
+from avbench.harness.features.temporal_draft import SequenceGroup
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,24 @@ def averaged_groups(shards: Iterable[ShardDone]) -> tuple[ClipGroup, ...]:
         )
         for own in by_class(shards)
     )
+
+
+def sequence_groups(shards: Iterable[ShardDone]) -> tuple[SequenceGroup, ...]:
+    """The clips that have features, with all their steps."""
+    groups = []
+    for own in by_class(shards):
+        lengths = [kept_steps(shard) for shard in own]
+        audio, visual = (np.concatenate([found[modality] for found in lengths]) for modality in MODALITIES)
+        ids = tuple(video for shard in own for video in shard.kept)
+        read = partial(_sequences, [shard.path for shard in own])
+        groups.append(SequenceGroup(own[0].clips.part, own[0].clips.owner, ids, audio, visual, read))
+    return tuple(groups)
+
+
+def _sequences(paths: Sequence[Path]) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+    """The steps of one clip after the other."""
+    for path in paths:
+        yield from ((clip.audio, clip.visual) for clip in read_shard(path) if not clip.notes.dropped)
 
 
 def _averages(paths: Sequence[Path]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

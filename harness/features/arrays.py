@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -117,10 +117,16 @@ def read_texts(
             raise UsageError(f"text vectors {name!r} are given twice")
     read = {text.name: read_label_vectors(text.path, names, split, unit=text.unit) for text in given}
     texts = {text.name: NamedText(read[text.name][0], text.unit) for text in given}
-    joined = np.concatenate([text.vectors for text in texts.values()], axis=1, dtype=np.float64)
-    label = (joined / np.linalg.norm(joined, axis=1, keepdims=True)).astype(np.float32)
+    label = joined(texts)
     unit_vectors_checked(label, split, ", ".join(str(text.path) for text in given))
     return label, texts, tuple(f"{name}: {note}" for name, (_, notes) in read.items() for note in notes)
+
+
+def joined(texts: Mapping[str, NamedText]) -> NDArray[np.float32]:
+    """Label vectors: the row of all text vectors of a class, in their order, scaled to unit norm."""
+    rows = np.concatenate([text.vectors for text in texts.values()], axis=1, dtype=np.float64)
+    label: NDArray[np.float32] = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    return label
 
 
 def _array(path: Path) -> NDArray[np.floating]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -69,10 +70,7 @@ def describe(features: FeatureSet, most: int = 5) -> Description:
     """Compare all clips of a track. ``most``: how many pairs are kept of each part."""
     parts = {part: features.rows[part] for part in PARTS}
     learnt = slice(0, parts["val_unseen"].stop)
-    units = {
-        "audio": _directions(features.audio.float().numpy(), learnt),
-        "visual": _directions(features.visual.float().numpy(), learnt),
-    }
+    units = {name: _directions(values, learnt) for name, values in _averaged(features).items()}
     train, owners = parts["train"], features.class_id.numpy()
     accuracy = {name: leave_one_out(unit[train], owners[train]) for name, unit in units.items()}
     similarity: dict[str, dict[str, Matrix]] = {}
@@ -108,6 +106,18 @@ def leave_one_out(units: Matrix, owners: NDArray[np.int64]) -> float | None:
         np.add.at(right, own, distance.argmin(axis=1) == own)
     several = counts > 1
     return float(100 * (right[several] / counts[several]).mean()) if several.any() else None
+
+
+def _averaged(features: FeatureSet) -> dict[str, Matrix]:
+    """Audio (N, Da) and visual (N, Dv), as they are or as means over time."""
+    if features.offsets is None:
+        return {"audio": features.audio.float().numpy(), "visual": features.visual.float().numpy()}
+    found = {}
+    for name in ("audio", "visual"):
+        places = getattr(features.offsets, name).tolist()
+        steps = getattr(features, name)
+        found[name] = np.stack([steps[a:b].float().mean(dim=0).numpy() for a, b in pairwise(places)])
+    return found
 
 
 def _directions(values: Matrix, learnt: slice) -> Matrix:

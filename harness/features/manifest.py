@@ -10,7 +10,9 @@ from avbench.harness.contract.encoder import Seen
 from avbench.harness.features.provenance import Extraction
 
 STORE_VERSION: Literal[2] = 2
-"""Version 2 brought features over time and several text vectors; sets without them are still written as version 1."""
+"""Version 2 brought features over time, several text vectors and extraction from videos; sets without them are still
+written as version 1."""
+SINCE_2 = ("time", "texts", "extraction")
 
 
 TEXT = "text."
@@ -81,6 +83,11 @@ class Manifest(BaseModel):
     """The named text vectors of which the label vectors are made; empty where there is one kind of them."""
 
     @property
+    def seen(self) -> Seen:
+        """What the encoders had met before, by declaration."""
+        return self.extraction.seen(self.dataset) if self.extraction else "not declared"
+
+    @property
     def inputs(self) -> Literal["averaged", "temporal"]:
         """What a method must be able to read."""
         return "averaged" if self.time is None else "temporal"
@@ -88,16 +95,11 @@ class Manifest(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _version_2_where_needed(cls, content: Any) -> Any:
-        if isinstance(content, dict) and (content.get("time") is not None or content.get("texts")):
+        if isinstance(content, dict) and any(content.get(name) for name in SINCE_2):
             return {**content, "version": 2}
         return content
 
     def to_json(self) -> bytes:
         """As it is stored. What version 1 did not have is left out where it is empty."""
-        empty = {name for name in ("time", "texts", "extraction") if not getattr(self, name)}
+        empty = {name for name in SINCE_2 if not getattr(self, name)}
         return self.model_dump_json(indent=1, exclude=empty).encode() + b"\n"
-
-    @property
-    def seen(self) -> Seen:
-        """What the encoders had met before, by declaration."""
-        return self.extraction.seen(self.dataset) if self.extraction else "not declared"

@@ -36,8 +36,10 @@ class EncoderFacts(Facts):
 
 
 class LabelFacts(Facts):
-    """Where the label vectors come from."""
+    """Where one kind of text vectors comes from."""
 
+    name: Text = ""
+    """Of several kinds."""
     source: Text
     templates: tuple[Text, ...] = ()
     """Sentences whose unit vectors were averaged; ``{}`` stands for the class."""
@@ -63,7 +65,8 @@ class Extraction(Facts):
     """How a track was made from videos."""
 
     encoders: tuple[EncoderFacts, ...]
-    labels: LabelFacts
+    labels: tuple[LabelFacts, ...]
+    """Of which the label vectors are made."""
     missing_audio: Literal["zeros", "drop", "fail"]
     decoder: Text
     steps: dict[Modality, Steps]

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from avbench.harness.errors import DataError
 from avbench.harness.features.draft import ListedClips, NamedText
 from avbench.harness.features.manifest import Steps, Timeline
+from avbench.harness.features.provenance import Extraction
 from avbench.harness.tracks import Track
 from avbench.splits import PARTS, Split
 
@@ -58,6 +59,7 @@ class TemporalDraft:
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     simulated: bool = False
+    extraction: Extraction | None = None
 
     @property
     def counts(self) -> dict[str, int]:

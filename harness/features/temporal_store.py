@@ -92,7 +92,7 @@ class TemporalFiles:
                 "content_hash": self.means.finish(),
                 "source": f"means over time of {draft.track}: {draft.source}",
                 "time": None,
-                "version": 2 if draft.texts else 1,
+                "version": 2 if draft.texts or draft.extraction else 1,
             }
         )
         return over_time, view
@@ -133,5 +133,6 @@ def _manifest(draft: TemporalDraft, found: str) -> Manifest:
         simulated=draft.simulated,
         warnings=draft.warnings,
         time=timeline(draft.offsets(), (draft.audio_step, draft.visual_step), draft.dtype),
+        extraction=draft.extraction,
         texts={n: TextFacts(dim=t.vectors.shape[1], unit=t.unit) for n, t in draft.texts.items()},
     )

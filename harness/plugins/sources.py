@@ -9,6 +9,7 @@ from avbench.harness.features.featureset import FeatureSet
 from avbench.harness.features.manifest import Manifest
 from avbench.harness.features.source import FeatureSource
 from avbench.harness.tracks import DEMO, DEMO_TEMPORAL, Track
+from avbench.splits import PARTITIONS
 
 
 def feature_manifest(track: Track) -> Manifest:
@@ -72,7 +73,8 @@ def planned_features(track: Track, content_hash: str) -> FeatureSet:
 def foreign_tracks() -> dict[Track, FeatureSource]:
     """The tracks of the sources that packages bring. One that is in the local store too is taken from the store.
 
-    Raises :class:`DataError` where two sources have the same track.
+    Raises :class:`DataError` where two sources have the same track, or one the name of features that come with avbench
+    or from the public archive: those may be compared with printed numbers, so nobody else brings them.
     """
     from avbench.harness.plugins.registry import plugins
 
@@ -80,9 +82,13 @@ def foreign_tracks() -> dict[Track, FeatureSource]:
     installed = set(installed_tracks())
     for source in plugins().feature_sources:
         for track in source.tracks():
+            if track.features in PARTITIONS or track.simulated:
+                raise DataError(
+                    f"{track}: a package brings features of this name, which is reserved; it must choose another"
+                )
             if found.setdefault(track, source) is not source:
                 raise DataError(f"{track}: two packages bring these features; AVBENCH_LOAD_PLUGINS can leave one out")
-    return {track: source for track, source in found.items() if track not in installed and not track.simulated}
+    return {track: source for track, source in found.items() if track not in installed}
 
 
 def _foreign(track: Track) -> FeatureSource | None:

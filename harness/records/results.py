@@ -79,6 +79,20 @@ class ResultsFolder:
             _sweep_evidence(path, mark.path)
         return path
 
+    def remove(self, record: RunRecord) -> None:
+        """Delete a record and its evidence, and the folders that are empty then."""
+        path = self.path(record.configuration)
+        evidence = self.evidence_path(record) if record.finished else None
+        with begun(path):  # if we die, it tells the next command to delete the evidence
+            path.unlink(missing_ok=True)
+            if evidence is not None:
+                evidence.unlink(missing_ok=True)
+        for folder in path.parents:
+            if folder == self.root or any(folder.iterdir()):
+                break
+            with suppress(OSError):  # another command may just have filled it
+                folder.rmdir()
+
     def records(self) -> Iterator[RunRecord | Unreadable]:
         """Every record in a stable order; what cannot be read is reported in its place, never raised.
 

@@ -8,6 +8,7 @@ import click
 
 from avbench.harness.cli.lazy import LazyGroup
 from avbench.harness.cli.selection import results_option
+from avbench.harness.errors import UsageError
 from avbench.harness.printable import printable
 from avbench.harness.records.results import ResultsFolder
 
@@ -30,14 +31,18 @@ def leaderboard() -> None:
 @_site_option
 @click.option("--jobs", default=2, show_default=True, type=click.IntRange(1, 256), help="Parallel processes.")
 @click.option("--url", help="Where the site will be published; makes the links of its feed absolute.")
-def build(folder: ResultsFolder, site: Path, jobs: int, url: str | None) -> None:
+@click.option("--project", help="Address of the project; makes links to it and to its documentation.")
+def build(folder: ResultsFolder, site: Path, jobs: int, url: str | None, project: str | None) -> None:
     """Recompute every record from its evidence and write the site. The same input gives the same bytes.
 
     Records that do not verify are named, listed on the site with the reason, and stay off the boards.
     """
     from avbench.leaderboard.site import build_site
 
-    built = build_site(folder, site, processes=jobs, url=url)
+    for option, address in (("--url", url), ("--project", project)):
+        if address is not None and not address.startswith(("https://", "http://")):
+            raise UsageError(f"{option} {address!r}: an address starts with https://")
+    built = build_site(folder, site, processes=jobs, url=url, project=project)
     for rejected in built.gate.rejected:
         click.echo(f"left out: {printable(rejected.where)}: {printable('; '.join(rejected.reasons), 500)}", err=True)
     click.echo(

@@ -28,16 +28,20 @@ from avbench.leaderboard.site.pages import (
     more,
     papers,
     rejected,
+    submit,
 )
 
 ASSETS = ("site.css", "site.js", "theme.js")
 
 
-def build_site(folder: ResultsFolder, out: Path, *, processes: int = 2, url: str | None = None) -> Site:
+def build_site(
+    folder: ResultsFolder, out: Path, *, processes: int = 2, url: str | None = None, project: str | None = None
+) -> Site:
     """Build the site of a results folder into ``out``, which must be new, empty or an earlier build.
 
-    ``url``: where the site will be published, for the feed of changes. A folder that does not exist counts as empty:
-    then the site shows what papers print. Raises :class:`UsageError` for a folder that holds something else.
+    ``url``: where the site will be published, for the feed of changes. ``project``: where the project is, for its
+    links. A folder that does not exist counts as empty: then the site shows what papers print. Raises
+    :class:`UsageError` for a folder that holds something else.
     """
     recover(out)
     if out.is_symlink() or (out.exists() and not (out.is_dir() and _ours(out))):
@@ -46,7 +50,7 @@ def build_site(folder: ResultsFolder, out: Path, *, processes: int = 2, url: str
         staging = temporary / "site"
         staging.mkdir()
         site = site_of(judge_for_site(folder, staging, processes))
-        for item in _everything(site, url):
+        for item in _everything(site, url, project):
             write(staging, item)
         manifest = Manifest(
             avbench=version("avbench"),
@@ -61,12 +65,13 @@ def build_site(folder: ResultsFolder, out: Path, *, processes: int = 2, url: str
     return site
 
 
-def _everything(site: Site, url: str | None) -> Iterator[Page | File]:
+def _everything(site: Site, url: str | None, project: str | None) -> Iterator[Page | File]:
     for name in ASSETS:
         yield File(f"assets/{name}", (resources.files("avbench.leaderboard.site") / "assets" / name).read_text("utf-8"))
     yield File(".nojekyll", "")
     for room in (home, boards, averages, demo, methods, datasets, papers, defects, rejected, downloads, more):
         yield from room.pages(site)
+    yield from submit.pages(project)
     yield from exports.files(site)
     yield from feed.files(site, url)
 

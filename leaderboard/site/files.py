@@ -40,9 +40,10 @@ class Manifest(BaseModel):
 def write(out: Path, item: Page | File) -> None:
     """Write one page or file below ``out``."""
     content = render(item) if isinstance(item, Page) else item.content
+    data = content if isinstance(content, bytes) else content.encode()
     path = out / item.path
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(content, "utf-8", newline="\n")
+    path.write_bytes(data)
 
 
 def render(page: Page) -> str:

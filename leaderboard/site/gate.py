@@ -21,8 +21,10 @@ from avbench.harness.plugins.declared import contradictions
 from avbench.harness.records.gate import Finding, find, judge
 from avbench.harness.records.record import RunRecord
 from avbench.harness.records.results import ResultsFolder, Unreadable
+from avbench.leaderboard.site import links
 from avbench.leaderboard.site import run_page as runs
 from avbench.leaderboard.site.files import write
+from avbench.leaderboard.site.page import File
 from avbench.leaderboard.statistics import Recalls
 
 FEW = 64
@@ -118,6 +120,7 @@ def _examine(record: RunRecord, root: Path, out: Path, marks: Sequence[str] = ()
         whole = curve(tables[TEST], allow_empty=bool(record.warnings))
         for file in runs.files(record, tables[TEST], whole, marks):
             write(out, file)
+        write(out, File(links.run_file(record, runs.EVIDENCE), folder.evidence_bytes(record)))
         gain = float(whole.hm.max()) - record.outcome.metrics.HM
         return _Examined(finding, Recalls.of(tables[TEST], record.outcome.offset), gain)
     except RecordError as error:

@@ -14,7 +14,15 @@ from avbench.harness.plugins.site_page import SitePage
 from avbench.harness.records.record import RunRecord
 from avbench.leaderboard.averages import AverageBoard, average_boards
 from avbench.leaderboard.boards import Board, FeatureGroup, build_boards
-from avbench.leaderboard.claims import Anomaly, PublishedMethod, claims, method_key, published_methods, trusted_features
+from avbench.leaderboard.claims import (
+    Anomaly,
+    PublishedMethod,
+    claims,
+    method_key,
+    papers,
+    published_methods,
+    trusted_features,
+)
 from avbench.leaderboard.ranking import RankedRow, rank_rows
 from avbench.leaderboard.site.gate import Gate
 from avbench.splits import DATASETS
@@ -77,6 +85,14 @@ class MethodEntry:
     @property
     def info(self) -> MethodInfo | None:
         return self.registered.info if self.registered else None
+
+    @property
+    def year(self) -> int | None:
+        """Of the method, or of the first paper that printed numbers of its own for it; None where nobody knows."""
+        if self.info:
+            return self.info.year
+        own = [papers()[c.paper].year for c in claims() if c.own and self.published and c.method == self.published.slug]
+        return min((year for year in own if year is not None), default=None)
 
     @property
     def title(self) -> str:

@@ -22,4 +22,4 @@ class File:
     """One file of other kinds."""
 
     path: str
-    content: str
+    content: str | bytes

@@ -65,7 +65,7 @@ def seen_unseen(seen: Doubles, unseen: Doubles, chosen: tuple[float, float], lab
 def history(values: Sequence[float], chosen: int, label: str) -> str:
     """Validation HM in percent after each epoch; ``chosen``: the epoch (from 1) that was kept."""
     hm = np.array(values)
-    frame = _Frame(420, 240, (1, max(len(hm), 2)), (0, _ceiling(float(hm.max()))))
+    frame = _Frame(420, 240, (1, max(len(hm), 3)), (0, _ceiling(float(hm.max()))))
     parts = frame.axes("epoch", "validation HM (%)")
     keep = np.union1d(_sampled(len(hm)), [chosen - 1])
     parts.append(frame.line(keep + 1.0, hm[keep], _ACCENT, width=2))

@@ -24,7 +24,8 @@ from avbench.splits import SplitClass
 MAX_CONFUSIONS = 15
 MAX_EPOCHS = 200
 """Rows of the validation table; the record has them all."""
-SUFFIXES = (".html", ".json", "-curve.svg", "-history.svg")
+EVIDENCE = ".safetensors"
+SUFFIXES = (".html", ".json", EVIDENCE, "-curve.svg", "-history.svg")
 
 
 @dataclass(frozen=True)

@@ -415,7 +415,10 @@ FATAL: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda p: rewrite(class_file(p), lambda d, i: (d[:, 0], i)),
         r"of shape \(2,\), expected one row",
     ),
-    "over time": (lambda p: rewrite(class_file(p), lambda d, i: (d[:, None], i)), "features over time come as"),
+    "over time": (
+        lambda p: rewrite(class_file(p), lambda d, i: (d[:, None], i)),
+        "features over time come as .pkl files",
+    ),
     "integers": (lambda p: rewrite(class_file(p), lambda d, i: (d.astype("i4"), i)), "holds int32 values"),
     "more ids than rows": (lambda p: rewrite(class_file(p), lambda d, i: (d[:1], i)), "for each of the 1 clips"),
     "an id twice": (

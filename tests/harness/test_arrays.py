@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -18,11 +19,11 @@ from simulated_arrays import AUDIO, TEXT, VISUAL, ArrayFiles, array_files
 
 from avbench.harness.errors import DataError, UsageError
 from avbench.harness.features.arrays import read_arrays
-from avbench.harness.features.draft import Draft
+from avbench.harness.features.draft import ID_FORMS, Draft, ListedClips, differences
 from avbench.harness.features.store import Store
 from avbench.harness.plugins.sources import load_features
 from avbench.harness.tracks import Track
-from avbench.splits import ARCHIVE_NAMES, PARTS, load_split
+from avbench.splits import ARCHIVE_NAMES, DATASETS, PARTS, load_split
 
 
 def read(files: ArrayFiles, *, name: str = "own", dataset: str = "ucf", allow_missing: bool = True) -> Draft:
@@ -314,3 +315,23 @@ def test_a_method_runs_on_the_added_track(files: ArrayFiles, tmp_path: Path, mon
     assert record.configuration.feature_hash == manifest.content_hash
     assert tuple(record.warnings) == manifest.warnings
     assert not record.simulated
+
+
+def test_scaled_vectors_are_told(tmp_path: Path) -> None:
+    files = array_files(tmp_path)
+    (note,) = read(files).notes
+    assert re.search(r"^101 label vectors were scaled to unit norm \(norms [\d.]+ to [\d.]+\)$", note)
+    vectors = np.load(files.text)
+    np.save(files.text, vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
+    assert not read(files).notes
+
+
+def test_ids_of_another_form_are_told_the_right_one() -> None:
+    split = load_split("ucf", "main")
+    groups = [
+        ListedClips("test_unseen", c, tuple(f"clip{c.id}-{n}" for n in range(c.videos["test_unseen"] or 0)))
+        for c in split.classes_of("test_unseen")
+    ]
+    found = next(text for text in differences(split, groups, "clips") if text.startswith("test_unseen"))
+    assert "they are written as the file's name without its ending, such as v_Archery_g01_c01" in found
+    assert set(ID_FORMS) == set(DATASETS)

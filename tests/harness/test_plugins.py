@@ -226,6 +226,15 @@ def test_two_sources_of_one_track_are_refused(monkeypatch: pytest.MonkeyPatch) -
         sources.foreign_tracks()
 
 
+@pytest.mark.parametrize("name", ["main", "cls", "demo"])
+def test_names_of_the_archive_and_the_demo_are_reserved(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    features = replace(simulated_features(), track=Track("ucf", name))
+    found = load(brings("features", "avbench_feature_sources", SimulatedSource(features)))
+    monkeypatch.setattr(plugins, "plugins", lambda: found)
+    with pytest.raises(DataError, match=f"ucf/{name}: a package brings features of this name, which is reserved"):
+        sources.foreign_tracks()
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import xml.etree.ElementTree as ET
 from itertools import pairwise
 from pathlib import Path
@@ -19,6 +20,7 @@ from avbench.harness.errors import UsageError
 from avbench.harness.plugins.registry import Loaded, Plugins, plugins
 from avbench.harness.plugins.site_page import SitePage
 from avbench.harness.records.results import ResultsFolder
+from avbench.harness.records.verification import check
 from avbench.harness.tracks import Track
 from avbench.leaderboard.claims import claims, papers
 from avbench.leaderboard.site import build_site, links
@@ -148,8 +150,8 @@ def test_boards_show_re_run_and_claimed_rows_apart(documents: dict[str, Document
     claimed = next(i for i, row in enumerate(rows) if row.startswith("Claimed"))
     assert claimed < rerun, "features that are not verified never rank among printed numbers"
     assert "not verified as the genuine ones" in rows[rerun]
-    assert [row.split(" | ")[1].split()[0] for row in rows[rerun + 1 :]] == ["sje", "ale", "avca"][: len(METHODS)]
-    printed = next(row for row in rows[claimed:rerun] if " | AVCA | " in row)
+    assert [row.split()[0] for row in rows[rerun + 1 :]] == ["sje", "ale", "avca"][: len(METHODS)]
+    printed = next(row for row in rows[claimed:rerun] if row.startswith("AVCA | "))
     assert "51.53 | 18.43 | 27.15 | 20.01" in printed
     assert not [row for row in table_rows(documents["boards/ucf/main/aligned-v1.html"]) if row.startswith("Claimed")]
 
@@ -162,7 +164,7 @@ def test_deviation_from_the_claim_is_shown(built: tuple[Path, Site], documents: 
     line = next(
         r
         for r in table_rows(documents["boards/ucf/main/as-published-v1.html"])
-        if "| avca features not verified |" in r
+        if r.startswith("avca features not verified | seed 0")
     )
     assert f"| {delta} |" in line
     assert f"{row.metrics['HM'].mean:.2f} ± {row.metrics['HM'].deviation:.2f}" in line
@@ -180,9 +182,8 @@ def test_marked_cells_give_the_reason(built: tuple[Path, Site], documents: dict[
 
 def test_a_row_with_fewer_than_three_seeds_says_so(built: tuple[Path, Site], documents: dict[str, Document]) -> None:
     rows = table_rows(documents["boards/ucf/main/aligned-v1.html"])
-    few = next(row for row in rows if "| stranger (wide," in row)
-    assert few.startswith("1–4 | ")
-    assert " fewer than 3 seeds | " in few
+    few = next(row for row in rows if row.startswith("stranger (wide,"))
+    assert "fewer than 3 seeds | seed 0 | 1–4 | " in few
     assert sum("fewer than 3 seeds" in row for row in rows) == 2
     home = table_rows(documents["index.html"])
     lead = next(row for row in home if row.startswith("ucf/main | aligned"))
@@ -191,14 +192,14 @@ def test_a_row_with_fewer_than_three_seeds_says_so(built: tuple[Path, Site], doc
 
 def test_marks_travel_with_the_number_everywhere(tmp_path: Path) -> None:
     """Cases B6, B7: marks were on boards only, and a namesake took over the page of a published method."""
-    record, evidence = simulated_run("tcaf", UCF, "as-published", features_source="my own encoder", warnings=["gone"])
+    record, evidence = simulated_run("mstr", UCF, "as-published", features_source="my own encoder", warnings=["gone"])
     plugin = record.configuration.plugin.model_copy(update={"distribution": "evil"})
     record = reconfigured(record, plugin=plugin)
     out = tmp_path / "site"
     build_site(store(tmp_path / "results", [(record, evidence)]), out, processes=1)
     board = "boards/ucf/main/as-published-v1"
     places = [f"{board}.html", f"{board}.csv", f"{board}.tex", f"{board}.json", "index.html", "averages.html"]
-    for place in (*places, "methods/tcaf~evil.html", links.run(record), "feed.xml"):
+    for place in (*places, "methods/mstr~evil.html", links.run(record), "feed.xml"):
         text = (out / place).read_text("utf-8")
         for mark in ("incomplete features", "features not verified", "presets not known"):
             assert mark in text, (place, mark)
@@ -206,7 +207,7 @@ def test_marks_travel_with_the_number_everywhere(tmp_path: Path) -> None:
             assert "fewer than 3 seeds" in text, place
     for place in (f"{board}.html", f"{board}.csv", links.run(record)):
         assert "my own encoder" in (out / place).read_text("utf-8"), place
-    assert links.run(record) not in (out / "methods/tcaf.html").read_text("utf-8")
+    assert links.run(record) not in (out / "methods/mstr.html").read_text("utf-8")
 
 
 def test_other_contents_of_features_are_other_groups(documents: dict[str, Document]) -> None:
@@ -287,6 +288,45 @@ def test_run_pages_tell_everything(built: tuple[Path, Site], documents: dict[str
     assert sum(mean["seen"]) / len(mean["seen"]) == pytest.approx(record.outcome.metrics.S, abs=0.05)
     assert sum(mean["unseen"]) / len(mean["unseen"]) == pytest.approx(record.outcome.metrics.U, abs=0.05)
     assert json.loads((out / path).with_suffix(".json").read_text())["identity"] == record.identity
+
+
+def test_what_is_needed_to_check_a_run_is_there(built: tuple[Path, Site], tmp_path: Path) -> None:
+    """Record and evidence, put where the page says, verify; every page leads to how that is done."""
+    out, site = built
+    record = next(r for r in site.gate.sound if r.configuration.method == "avca" and not r.simulated)
+    c, name = record.configuration, record.identity[:20]
+    text = (out / "runs" / f"{name}.html").read_text("utf-8")
+    assert f"{c.dataset}/{c.features}/{c.method}/{c.protocol.name}/{name}" in text
+    assert f'href="../runs/{name}.safetensors" download' in text
+    place = tmp_path / c.dataset / c.features / c.method / c.protocol.name
+    place.mkdir(parents=True)
+    for suffix in (".json", ".safetensors"):
+        (place / f"{name}{suffix}").write_bytes((out / "runs" / f"{name}{suffix}").read_bytes())
+    folder = ResultsFolder(tmp_path)
+    assert list(folder.records()) == [record]
+    assert not check(record, folder)
+    for page in out.rglob("*.html"):
+        assert "submit.html" in page.read_text("utf-8"), page
+
+
+def test_small_things(built: tuple[Path, Site], documents: dict[str, Document]) -> None:
+    out, _ = built
+    text = (out / "boards/ucf/main/aligned-v1.html").read_text("utf-8")
+    assert re.search(r"About the data</a>\.\s+Numbers printed", text)
+    assert "1 record was left out" in (out / "index.html").read_text("utf-8")
+    rows = table_rows(documents["methods.html"])
+    assert any(row.startswith("TCaF | 2022") for row in rows)
+    claims = [row for row in table_rows(documents["methods/avca.html"]) if "ucf/" in row and "AVCA" in row]
+    assert "full method" in claims[0]
+    averages = table_rows(documents["averages.html"])
+    assert not averages or averages[0].startswith("Method | Seeds")
+
+
+def test_the_project_is_linked_where_its_address_is_known(tmp_path: Path) -> None:
+    build_site(ResultsFolder(tmp_path / "none"), tmp_path / "site", project="https://host.invalid/lab/board/")
+    text = (tmp_path / "site" / "submit.html").read_text("utf-8")
+    for place in ("", "/blob/HEAD/docs/index.md", "/blob/HEAD/docs/how-to/submit.md"):
+        assert f'href="https://host.invalid/lab/board{place}"' in text
 
 
 def test_options_that_differ_are_in_the_command(built: tuple[Path, Site]) -> None:

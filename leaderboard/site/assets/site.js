@@ -69,6 +69,7 @@
     constructor(table) {
       this.table = table;
       this.id = table.id;
+      this.cards = table.classList.contains("board"); /* their sources name papers of other methods */
       this.heads = Array.from(table.tHead.rows[0].cells);
       this.columns = this.heads.filter((head) => head.dataset.key);
       /* Groups (re-run, claimed) are sorted each by itself: their rows never mix. */
@@ -141,11 +142,14 @@
       let shown = 0, total = 0;
       for (const group of this.groups) {
         for (const row of group.rows) {
-          const content = row.textContent.toLowerCase();
+          const cells = Array.from(row.cells).filter((cell) => !cell.classList.contains("source") || !this.cards);
+          const content = cells.map((cell) => cell.textContent).join(" ").toLowerCase();
           row.hidden = !words.every((word) => content.includes(word));
           shown += !row.hidden;
           total += 1;
         }
+        const headings = Array.from(group.body.rows).filter((row) => row.classList.contains("group"));
+        for (const heading of headings) heading.hidden = group.rows.every((row) => row.hidden);
       }
       this.countText.textContent = words.length ? `${shown} of ${total} rows` : "";
     }
@@ -196,6 +200,20 @@
     if (first) { event.preventDefault(); first.focus(); }
   }
 
+  /* ---- tabs keep sort, filter and columns: the boards behind them have the same ---- */
+
+  function carryState(event) {
+    const here = document.querySelector('.tabs a[aria-current="page"]');
+    const link = event.currentTarget;
+    if (!here || !link.dataset.table) return;
+    const carried = new URLSearchParams();
+    for (const [name, value] of readState()) {
+      if (name.startsWith(`${here.dataset.table}.`)) carried.set(link.dataset.table + name.slice(here.dataset.table.length), value);
+    }
+    link.hash = carried.toString();
+  }
+
+  document.querySelectorAll(".tabs a").forEach((link) => link.addEventListener("click", carryState));
   addThemeButton();
   document.querySelectorAll("table.data[id]").forEach((table) => { if (table.tHead) new Table(table); });
   document.addEventListener("keydown", onKey);

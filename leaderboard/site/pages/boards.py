@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from avbench.harness.evaluation.protocol import PROTOCOLS
-from avbench.leaderboard.claims import METRICS, papers, published_methods
+from avbench.leaderboard.claims import METRICS, Metric, papers, published_methods
 from avbench.leaderboard.frame import MARKS
 from avbench.leaderboard.ranking import RankedRow
 from avbench.leaderboard.site import links, plots
@@ -35,11 +35,14 @@ def pages(site: Site) -> Iterator[Page | File]:
 def table_context(ranked: RankedBoard) -> dict[str, object]:
     """What the template of a board's table needs."""
     board = ranked.board
+    metrics, columns = _columns(ranked)
     return {
         "ranked": ranked,
         "board": board,
         "links": links,
-        "metrics": METRICS,
+        "metrics": metrics,
+        "columns": columns,
+        "width": 2 + len(metrics) + len(columns) + 3 * ("rank" in columns),  # with seeds, time and parameters
         "marks": MARKS,
         "published": published_methods(),
         "papers": papers(),
@@ -50,6 +53,21 @@ def table_context(ranked: RankedBoard) -> dict[str, object]:
         "plot": bar_plot(ranked),
         "known_dataset": board.track.dataset in DATASETS,
     }
+
+
+def _columns(ranked: RankedBoard) -> tuple[tuple[Metric, ...], frozenset[str]]:
+    """The metrics that a row has, and the other columns in which any row says something: none has dashes alone."""
+    rows = [row for group in ranked.groups for row in group.rows]
+    claimed = ranked.board.claimed
+    declared = [row.row.capabilities for row in rows] + [published_methods()[row.method] for row in claimed]
+    there = {
+        "rank": bool(rows),
+        "interval": any(row.intervals.get("HM") for row in rows),
+        "delta": any("HM" in row.row.deviations for row in rows),
+        "capabilities": any(c.uses_unseen_names or c.inputs == "temporal" or c.generative for c in declared),
+    }
+    metrics = tuple(metric for metric in METRICS if rows or any(metric in row.values for row in claimed))
+    return metrics, frozenset(name for name, is_there in there.items() if is_there)
 
 
 def bar_plot(ranked: RankedBoard) -> File | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from avbench.harness.contract.options import Options, Preset
-from avbench.leaderboard.claims import PRINTED, anomalies_of, claims, papers
+from avbench.leaderboard.claims import PRINTED, Claim, anomalies_of, claims, papers
 from avbench.leaderboard.frame import MARKS
 from avbench.leaderboard.ranking import RankedRow
 from avbench.leaderboard.site import links
@@ -39,7 +39,7 @@ def pages(site: Site) -> Iterator[Page]:
             for ranked in group.rows:
                 standings[ranked.row.method_key].append(Standing(board, ranked))
     for slug, entry in site.methods.items():
-        found = [claim for claim in claims() if claim.method == slug]
+        found = _own_first([claim for claim in claims() if claim.method == slug])
         yield Page(
             links.method(slug),
             "method.html",
@@ -64,6 +64,11 @@ def pages(site: Site) -> Iterator[Page]:
         for slug, entry in site.methods.items()
     ]
     yield Page("methods.html", "methods.html", "Methods", {"rows": rows, "links": links})
+
+
+def _own_first(found: list[Claim]) -> list[Claim]:
+    """What the method's own paper prints about the method itself, then its variants, then what others print."""
+    return sorted(found, key=lambda claim: (not claim.own, claim.variant is not None, not claim.main))
 
 
 def options(entry: MethodEntry) -> list[OptionCard]:

@@ -100,21 +100,67 @@ def test_the_track_holds_the_means_over_time(made_up: Path, home: Path) -> None:
 
 
 def test_clip_and_clap_with_their_text_towers(made_up: Path, home: Path, tmp_path: Path) -> None:
+    """Text vectors of both, by name; the label vector of a class is made of both."""
     weights = (tiny_clip(tmp_path / "tiny-clip"), tiny_clap(tmp_path / "tiny-clap"))
-    options = ["--weights", f"clip={weights[0]}", "--weights", f"clap={weights[1]}"]
-    _, manifest = done(
-        made_up, *options, "--trained-on", "clap=vggsound,ucf:classes", "--jobs", "1", encoders=("clap", "clip")
-    )
-    assert (manifest.audio_dim, manifest.visual_dim, manifest.text_dim) == (20, 12, 20)
+    options = ["--weights", f"clip={weights[0]}", "--weights", f"clap={weights[1]}", "--jobs", "1"]
+    _, manifest = done(made_up, *options, "--trained-on", "clap=vggsound,ucf:classes", encoders=("clap", "clip"))
+    assert (manifest.audio_dim, manifest.visual_dim, manifest.text_dim) == (20, 12, 32)
+    assert {name: text.dim for name, text in manifest.texts.items()} == {"clap": 20, "clip": 12}
     assert manifest.extraction is not None
     clap, clip = manifest.extraction.encoders
     assert (clap.weights, clip.weights) == ("tiny-clap", "tiny-clip")
     assert str(tmp_path) not in manifest.model_dump_json(), "no path of the machine"
     assert clap.weights_sha256 != clip.weights_sha256
-    assert (manifest.extraction.labels.source, len(manifest.extraction.labels.templates)) == ("clap", 30)
+    assert [(f.name, f.source, len(f.templates)) for f in manifest.extraction.labels] == [
+        ("clap", "clap", 30),
+        ("clip", "clip", 48),
+    ]
     assert clip.trained_on.seen("ucf") == "not declared"
     assert clap.trained_on.seen("ucf") == "unseen classes"
     assert manifest.seen == "unseen classes"
+    features = Store().load(Track("ucf", "mine"))
+    both = [features.texts[name].numpy() for name in ("clap", "clip")]
+    np.testing.assert_allclose([np.linalg.norm(v, axis=1) for v in both], 1, rtol=1e-5)
+    np.testing.assert_allclose(features.vectors.numpy(), np.concatenate(both, axis=1) / np.sqrt(2), atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_steps_over_time(dtype: str, own: Path, home: Path) -> None:
+    """All steps of each clip are stored, beside an averaged view that is the track without --temporal."""
+    write_video(own / "videos" / "Archery" / f"{ARCHERY}.avi", frames=90, sound="mp3", seed=2)
+    (own / "videos" / "BalanceBeam" / "v_BalanceBeam_g01_c01.avi").unlink()
+    done(own, name="averaged")
+    _, manifest = done(own, "--temporal", "--dtype", dtype)
+    features = Store().load(Track("ucf", "mine"))
+    assert manifest.time is not None
+    assert manifest.extraction is not None
+    assert (manifest.time.audio.seconds, manifest.time.visual.seconds) == (0.96, 1.0)
+    found = encode_video(
+        own / "videos" / "Archery" / f"{ARCHERY}.avi", BasicPictures(None, "cpu"), BasicSound(None, "cpu")
+    )
+    assert (len(found.visual), len(found.audio)) == (3, 4)
+    assert (manifest.time.visual.longest, manifest.time.audio.longest) == (3, 4)
+    assert features.offsets is not None
+    assert features.offsets.visual[:2].tolist() == [0, 3]
+    tolerance = 1e-6 if dtype == "float32" else 1e-2
+    np.testing.assert_allclose(features.visual[:3].float().numpy(), found.visual, rtol=tolerance, atol=1e-3)
+    np.testing.assert_allclose(features.audio[:4].float().numpy(), found.audio, rtol=tolerance, atol=1e-3)
+    view, averaged = Store().load(Track("ucf", "mine.mean")), Store().load(Track("ucf", "averaged"))
+    assert view.manifest.extraction == averaged.manifest.extraction == manifest.extraction
+    assert len(view.class_id) == len(averaged.class_id) == 122
+    np.testing.assert_allclose(view.visual.numpy(), averaged.visual.numpy(), rtol=tolerance, atol=1e-3)
+    if dtype == "float32":
+        assert view.manifest.content_hash == averaged.manifest.content_hash
+    assert json.loads(CliRunner().invoke(cli, ["data", "verify", "--json"]).stdout) == {
+        "ucf/averaged": [],
+        "ucf/mine": [],
+        "ucf/mine.mean": [],
+    }
+    described = json.loads(CliRunner().invoke(cli, ["data", "describe", "ucf/mine", "--json"]).stdout)
+    assert described["steps"]["visual"] == {"least": 1, "median": 1.0, "most": 3, "seconds": 1.0}
+    plain = json.loads(CliRunner().invoke(cli, ["data", "describe", "ucf/averaged", "--json"]).stdout)
+    assert plain["steps"] == described["steps"]
+    assert [line["clips"] for line in plain["parts"]] == [line["clips"] for line in described["parts"]]
 
 
 def test_bad_videos_are_listed_with_their_reasons(own: Path, home: Path, tmp_path: Path) -> None:

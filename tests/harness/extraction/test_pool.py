@@ -31,6 +31,8 @@ for line in sys.stdin:
             if clip["id"] == "crash": os.kill(os.getpid(), signal.SIGSEGV)
             if clip["id"] == "exit": sys.exit(7)
             if clip["id"] == "sleep": time.sleep(60)
+            while clip["id"] == "meet" and sum(n.startswith("worker-") for n in os.listdir(FOLDER)) < 3:
+                time.sleep(0.01)
             if clip["id"] == "error": tell(kind="error", text="wrong weights", exit_code=3)
     with open(task["path"], "w") as file:
         json.dump([[clip["id"], clip["spoilt"]] for clip in task["clips"]], file)
@@ -98,8 +100,8 @@ def test_a_worker_that_cannot_start_is_told(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_jobs_share_the_shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    spoken(tmp_path, monkeypatch, *["a b"] * 7, jobs=3)
-    assert len(workers(tmp_path)) == 3
+    spoken(tmp_path, monkeypatch, *["a meet"] * 7, jobs=3, seconds=60.0)
+    assert len(workers(tmp_path)) == 3, "none waits for the others"
     assert not any(map(alive, workers(tmp_path)))
 
 

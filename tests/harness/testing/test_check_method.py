@@ -13,6 +13,8 @@ from simulated_bad_methods import DeadOption, DropoutInPredict, Good, Softmaxed,
 
 from avbench.harness.errors import MethodError, UsageError
 from avbench.harness.testing import CHECKS, check_method
+from avbench.harness.testing.simulated import simulated_classes
+from avbench.splits import load_split
 
 BY_NAME = {check.name: check for check in CHECKS}
 
@@ -116,3 +118,31 @@ def test_the_catalogue_is_sound() -> None:
 def test_the_catalogue_is_read_without_torch() -> None:
     code = "import sys, avbench.harness.testing, avbench.harness.cli.methods_check; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+class LooksUp(Good):
+    """Knows its classes by name, as a method with word vectors of its own does."""
+
+    def fit(self, train: Any, progress: Any) -> None:
+        for name, prompt in zip(train.classes.names, train.classes.prompts, strict=True):
+            assert load_split("ucf", "main").find(name).prompt == prompt
+        super().fit(train, progress)
+
+
+class InNumPy(Good):
+    def predict(self, clips: Any, classes: Any) -> Any:
+        return super().predict(clips, classes).double().numpy()
+
+
+def test_classes_have_real_names() -> None:
+    assert check_method(LooksUp, only=["scores-sound"]).passed
+    for count in (6, 101, 150, 300, 400):
+        classes = simulated_classes(count)
+        assert len(set(classes.names)) == len(classes) == count
+    assert not any(name.startswith("class ") for name in simulated_classes(300).names)
+
+
+def test_numpy_scores_are_told_how_to_become_a_tensor() -> None:
+    report = check_method(InNumPy, only=["scores-sound"])
+    assert not report.passed
+    assert "not a NumPy array of float64: return torch.from_numpy(scores)" in str(report.failures[0])

@@ -6,6 +6,8 @@ import os
 import random
 import socket
 import sqlite3
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -119,3 +121,16 @@ def test_one_thread_is_used_and_given_back() -> None:
     with one_thread():
         assert torch.get_num_threads() == 1
     assert torch.get_num_threads() == before
+
+
+def test_what_a_library_sets_when_it_is_imported_is_no_fault_of_the_method() -> None:
+    """scikit-learn sets two environment variables; only the first import in a process does."""
+    pytest.importorskip("sklearn")
+    code = (
+        "from avbench.harness.testing.surroundings import watched\n"
+        "with watched(0) as watch:\n    import sklearn.linear_model\n"
+        "print(watch.settings, watch.written)"
+    )
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("KMP_")}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "{} []"
