@@ -253,8 +253,9 @@ def test_real_features_are_found_by_name_in_any_order_and_saved() -> None:
 
 def test_a_class_that_was_not_trained_is_no_trained_one() -> None:
     method, train = trained()
-    with pytest.raises(MethodError, match="'class 5' is marked as trained"):
-        method.predict(train.clips, simulated_classes(6))
+    asked = simulated_classes(6)
+    with pytest.raises(MethodError, match=f"{asked.names[5]!r} is marked as trained"):
+        method.predict(train.clips, asked)
 
 
 def test_it_learns_what_unseen_classes_look_like() -> None:
