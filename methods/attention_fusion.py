@@ -9,6 +9,7 @@ from pydantic import Field
 from avbench.harness.contract.method import Method, MethodInfo
 from avbench.harness.contract.options import Preset
 from avbench.harness.plugins.hookspecs import hookimpl
+from avbench.harness.tracks import DEMO
 from avbench.methods.families.over_time import DIFFERENCES, NOTES, OverTimeMethod, OverTimeOptions
 from avbench.methods.learning.batch import Dims
 
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 class AttentionFusionOptions(OverTimeOptions):
     """There is no public code of the adaptation: what is open has TCaF's value or one of ours."""
 
+    layers: int = Field(
+        6, ge=2, le=64, description="Layers of both transformers together; of an odd number vision has the one more."
+    )
     gate: Literal["dimensions", "scalar"] = Field(
         "dimensions", description="Weights of the fusion (open): one for each dimension, or one for the clip."
     )
@@ -28,7 +32,10 @@ class AttentionFusionOptions(OverTimeOptions):
         True, description="Train the embedding of each modality to classify, too (open: how)."
     )
 
-    presets: ClassVar[tuple[Preset, ...]] = (Preset({"heads": 8, "head_width": 64}, features="main"),)
+    presets: ClassVar[tuple[Preset, ...]] = (
+        Preset({"heads": 8, "head_width": 64}, features="main"),
+        Preset({"layers": 2}, features=DEMO),
+    )
 
 
 class AttentionFusion(OverTimeMethod):
@@ -75,7 +82,7 @@ class AttentionFusion(OverTimeMethod):
             parts["fusion"] = ModalityTransformers(
                 dims.audio,
                 dims.visual,
-                layers=max(1, o.layers // 2),
+                layers=(o.layers // 2, o.layers - o.layers // 2),
                 heads=o.heads,
                 head_width=o.head_width,
                 dropout_transformer=o.dropout_transformer,

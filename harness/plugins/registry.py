@@ -245,6 +245,8 @@ def _slug(method: object) -> str:
             f"{method.__name__}.info.slug is {method.info.slug!r}: it names folders and pages, so it is made of ASCII "
             "letters, digits, '.', '_' and '-', begins with a letter or digit, and has at most 100 of them"
         )
+    if method.info.inputs not in ("averaged", "temporal"):
+        raise MethodError(f"{method.__name__}.info.inputs is {method.info.inputs!r}, not averaged or temporal")
     return method.info.slug
 
 

@@ -17,14 +17,17 @@ from avbench.methods.learning.tokens import WIDTH, Tokeniser
 
 
 class ModalityTransformers(Tokeniser):
-    """Clips over time to the class tokens of audio and vision, (B, 300) each, after ordinary self-attention."""
+    """Clips over time to the class tokens of audio and vision, (B, 300) each, after ordinary self-attention.
+
+    ``layers``: of audio and of vision.
+    """
 
     def __init__(
         self,
         audio: int,
         visual: int,
         *,
-        layers: int,
+        layers: tuple[int, int],
         heads: int,
         head_width: int,
         dropout_transformer: float,
@@ -34,9 +37,9 @@ class ModalityTransformers(Tokeniser):
         self.class_tokens = nn.Parameter(torch.randn(2, WIDTH))
         self.layers = nn.ModuleList(
             nn.ModuleList(
-                TransformerLayer(heads, head_width, dropout_transformer, one_norm=False) for _ in range(layers)
+                TransformerLayer(heads, head_width, dropout_transformer, one_norm=False) for _ in range(count)
             )
-            for _ in range(2)
+            for count in layers
         )
 
     def forward(
@@ -66,4 +69,5 @@ class Gate(nn.Module):
         self.weigh = nn.Sequential(Linear(2 * width, width), nn.ReLU(), Linear(width, outputs))
 
     def forward(self, audio: Tensor, visual: Tensor) -> Tensor:
-        return torch.lerp(visual, audio, torch.sigmoid(self.weigh(torch.cat([audio, visual], dim=1))))
+        gate = torch.sigmoid(self.weigh(torch.cat([audio, visual], dim=1)))
+        return torch.lerp(visual, audio, gate.to(visual.dtype))  # products may be made in fewer bits

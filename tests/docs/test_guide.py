@@ -32,7 +32,7 @@ def test_the_blocks_of_a_page_run(page: Path, tmp_path: Path, avbench_wheel: Pat
         elif block.language == "python":
             here.run("python", "-c", block.text)
         else:
-            for line in block.text.splitlines():
+            for line in block.text.replace("\\\n", " ").splitlines():
                 run_line(here, line, tmp_path)
 
 

@@ -300,6 +300,12 @@ def test_features_removed_while_a_run_trains_cost_nothing(tmp_path: Path, monkey
     assert [r.finished for r in all_of(todo, tmp_path)] == [True] * 3
 
 
+def test_unknown_inputs_are_refused_at_the_door() -> None:
+    method = type("Bad", (Ridge,), {"info": replace(Ridge.info, inputs="both")})  # type: ignore[arg-type]
+    with pytest.raises(MethodError, match="inputs is 'both', not averaged or temporal"):
+        registry._slug(method)
+
+
 @pytest.mark.parametrize("slug", ["../../bad slug", "", "a/b", "a" * 101, ".hidden", None])
 def test_a_slug_that_is_no_name_is_refused_at_the_door(slug: Any) -> None:
     method = type("Bad", (Ridge,), {"info": replace(Ridge.info, slug=slug)})
@@ -307,7 +313,7 @@ def test_a_slug_that_is_no_name_is_refused_at_the_door(slug: Any) -> None:
         registry._slug(method)
 
 
-@pytest.mark.parametrize("change", [{"inputs": "both"}, {"generative": "perhaps"}])
+@pytest.mark.parametrize("change", [{"generative": "perhaps"}, {"uses_unseen_names": "maybe"}])
 def test_what_no_record_can_say_is_refused_before_training(monkeypatch: pytest.MonkeyPatch, change: Any) -> None:
     monkeypatch.setattr(Trained, "info", replace(Trained.info, **change))
     with pytest.raises(UsageError, match="method 'trained' of loose: a run could not be recorded: "):
