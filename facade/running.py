@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from avbench.harness.contract.method import Method
 from avbench.harness.errors import UsageError
 from avbench.harness.plugins.registry import plugins
+from avbench.harness.plugins.sources import require_known
 from avbench.harness.running.spin import SHORT_SPIN
 from avbench.harness.tracks import Track, parse_track
 
@@ -50,11 +51,16 @@ def run(
     from avbench.harness.running.runs import plan
     from avbench.harness.running.session import complete
 
+    if isinstance(seeds, bool) or (isinstance(seeds, int) and seeds < 1):
+        raise UsageError(f"seeds={seeds!r}: give a number of seeds, at least 1, or a list of seeds")
+    if isinstance(jobs, bool) or not isinstance(jobs, int) or jobs < 1:
+        raise UsageError(f"jobs={jobs!r}: give a whole number of at least 1")
     chosen = [_named(method) for method in (methods if isinstance(methods, list | tuple) else [methods])]
     loose = [slug for slug, _ in chosen if plugins().method(slug).loose]
     if loose and jobs > 1:
         raise UsageError(f"method {loose[0]!r} comes from no installed package: other processes lack it; use jobs=1")
     places = [parse_track(track) for track in ([tracks] if isinstance(tracks, Track | str) else tracks)]
+    require_known([place.features for place in places])
     planned = [
         run
         for slug, own in chosen
@@ -71,7 +77,7 @@ def run(
     records: dict[int, RunRecord] = {}
     with RunProgress([str(run) for run in planned]) as progress:
         for index, record, is_new in complete(
-            planned, ResultsFolder(Path(results)), choose_device(device), jobs, progress.epoch, again=again
+            planned, ResultsFolder(Path(results).absolute()), choose_device(device), jobs, progress.epoch, again=again
         ):
             records[index] = record
             if is_new:

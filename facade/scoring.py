@@ -9,6 +9,7 @@ from avbench.harness.evaluation.metrics import Metrics
 from avbench.harness.evaluation.metrics import evaluate as metrics_of
 from avbench.harness.evaluation.protocol import find_protocol
 from avbench.harness.plugins.sources import load_features as load
+from avbench.harness.plugins.sources import require_known
 from avbench.harness.tracks import Track, parse_track
 
 if TYPE_CHECKING:
@@ -26,7 +27,9 @@ def load_features(track: Track | str) -> FeatureSet:
 
     Raises :class:`UsageError` for a misspelt track, :class:`DataError` for features that are not installed.
     """
-    return load(parse_track(track))
+    place = parse_track(track)
+    require_known([place.features])
+    return load(place)
 
 
 def to_score(track: Track | str, part: Part = "test", *, protocol: str = "aligned") -> tuple[Clips, Classes]:

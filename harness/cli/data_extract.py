@@ -112,6 +112,8 @@ def extract(
 
     if dtype != "float32" and not temporal:
         raise UsageError("--dtype is for features over time; averaged ones are stored as float32")
+    if report_file and not report_file.resolve().parent.is_dir():
+        raise UsageError(f"--report {report_file}: there is no folder {report_file.resolve().parent}")
     store, track = Store(), Track(dataset, name)
     store.size(track)  # refuses an impossible name before anything is done
     wanted = Wanted(

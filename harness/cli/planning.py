@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from avbench.harness.cli.given import Values, combinations
 from avbench.harness.errors import UsageError, unknown
-from avbench.harness.tracks import DEMO, PUBLIC, SIMULATED, Track
+from avbench.harness.tracks import DEMO, SIMULATED, Track
 
 if TYPE_CHECKING:
     from avbench.harness.records.planned import PlannedRun
@@ -27,14 +27,11 @@ def choose_tracks(datasets: Sequence[str], features: Sequence[str], *, named: bo
     if features and set(features) <= set(SIMULATED):
         return [Track(d, f) for f in features for d in datasets], []
 
-    from avbench.harness.plugins.sources import foreign_tracks, installed_tracks
+    from avbench.harness.plugins.sources import installed_tracks, require_known
 
     installed = installed_tracks()
     if features:
-        known = {*SIMULATED, *PUBLIC} | {t.features for t in (*installed, *foreign_tracks())}
-        for name in features:
-            if name not in known:
-                raise unknown("feature set", name, known)
+        require_known(features)
         return [Track(d, f) for f in features for d in datasets], []
     tracks = sorted(t for t in installed if t.dataset in datasets)
     without = ", ".join(d for d in datasets if d not in {t.dataset for t in tracks})

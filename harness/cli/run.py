@@ -148,7 +148,7 @@ def run(
         numerics,
         lenient="all" in method or not features,
     )
-    folder = ResultsFolder(results)
+    folder = ResultsFolder(results.absolute())  # wherever a method may go
     click.echo(planning.in_words(planned, given, device_name(chosen)), err=True)
     for note in (*notes, *more):
         click.echo(note, err=True)

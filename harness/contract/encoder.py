@@ -1,4 +1,4 @@
-"""The contract of an encoder: steps of frames or of sound in, one vector a step out. Listing knows no torch."""
+"""The contract of an encoder: steps of frames or of sound in, one vector a step out. Listing loads no NumPy."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from avbench.harness.errors import DataError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 Modality = Literal["audio", "visual"]
 Seen = Literal["the data set", "unseen classes", "neither", "not declared"]

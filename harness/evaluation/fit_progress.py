@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,6 +14,10 @@ if TYPE_CHECKING:
     from avbench.harness.contract.method import Method
 
 
+Answer = Callable[["Method"], float | BaseException]
+"""The validation HM in percent, or what is to be raised."""
+
+
 @dataclass(frozen=True, slots=True)
 class FitProgress:
     """The :class:`avbench.harness.contract.method.Progress` of one fit."""
@@ -20,14 +25,35 @@ class FitProgress:
     epochs: int
     device: torch.device
     seed: int
-    _ask: Callable[[Method], float]
+    _ask: Answer
 
     def epoch_done(self, method: Method) -> float:
         """See :meth:`avbench.harness.contract.method.Progress.epoch_done`."""
-        return self._ask(method)
+        answer = self._ask(method)
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
 
 
-def opaque(call: Callable[[Method], float]) -> Callable[[Method], float]:
+def answered(call: Callable[[Method], float]) -> Answer:
+    """The same call, which gives back what it would raise.
+
+    Without its traceback, causes and contexts: their frames hold the harness's own objects. What they would have shown
+    stands as text in a note of the exception.
+    """
+
+    def answer(method: Method) -> float | BaseException:
+        try:
+            return call(method)
+        except BaseException as error:
+            error.add_note("".join(traceback.format_exception(error)))
+            error.__traceback__ = error.__cause__ = error.__context__ = None
+            return error
+
+    return answer
+
+
+def opaque(call: Answer) -> Answer:
     """The same call, behind which no attribute leads to the function, its closure or the object that it is bound to.
 
     A cache of size 0 keeps nothing and hashes nothing; it is the wrapper of the standard library that is written in C

@@ -104,6 +104,8 @@ def _labels(labels: Sequence[int | str], ids: dict[str, int]) -> list[int]:
             if label not in ids:
                 raise unknown("class", label, ids)
             found.append(ids[label])
+        elif isinstance(label, bool) or not isinstance(label, int | np.integer):
+            raise UsageError(f"labels: {label!r} is neither the name nor the id of a class")
         elif int(label) not in known:
             raise UsageError(f"labels: class id {int(label)} is outside the search space of {len(known)} classes")
         else:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from avbench.harness.errors import MethodError
 from avbench.harness.evaluation.evidence import TEST, VALIDATION, Evidence
-from avbench.harness.evaluation.fit_progress import FitProgress, opaque
+from avbench.harness.evaluation.fit_progress import FitProgress, answered, opaque
 from avbench.harness.evaluation.metrics import Metrics, evaluate, harmonic_mean, mean_class_accuracy, predict
 from avbench.harness.evaluation.protocol import Protocol
 
@@ -133,7 +133,8 @@ class _Fit:
         """Validation evidence of the best epoch: the combined scores under "", and each branch under its name."""
 
     def run(self, method: Method) -> None:
-        self.stage.fit(method, FitProgress(self.epochs, self.stage.device, self.seed, opaque(self.epoch_done)))
+        ask = opaque(answered(self.epoch_done))
+        self.stage.fit(method, FitProgress(self.epochs, self.stage.device, self.seed, ask))
         if not self.history:  # a method without epochs
             self.epoch_done(method)
 

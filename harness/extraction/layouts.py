@@ -126,6 +126,7 @@ def _files(folder: Path, depth: int) -> Iterator[Path | None]:
 def _table(table: Path, wanted: set[str]) -> dict[str, Place]:
     """Places by id, of the wanted clips. Paths are relative to the table's folder."""
     found: dict[str, Place] = {}
+    named: set[str] = set()
     folder = table.parent.resolve()
     try:
         if table.stat().st_size > MAX_TABLE_BYTES:
@@ -138,12 +139,15 @@ def _table(table: Path, wanted: set[str]) -> dict[str, Place]:
             video = (row["id"] or "").strip()
             if video not in wanted:
                 continue
-            if video in found:
+            if video in named:
                 raise DataError(f"{where}: clip {video} occurs twice")
+            named.add(video)
             start, end = _seconds(row.get("start"), 0.0, where), _seconds(row.get("end"), float(MAX_SECONDS), where)
             if start >= end:
                 raise DataError(f"{where}: clip {video} ends before it starts")
-            found[video] = Place(_inside(folder, (row["path"] or "").strip(), where), start, end)
+            place = Place(_inside(folder, (row["path"] or "").strip(), where), start, end)
+            if place.path.exists():  # what is not there is missing, like a clip without a row
+                found[video] = place
     except (OSError, ValueError, csv.Error) as error:
         raise DataError(f"{table}: not a table of videos ({error})") from None
     return found

@@ -59,7 +59,7 @@ def read_sequences(files: SequenceFiles, clips: int, option: str) -> PackedArray
         if values is None or (offsets is None and files.offsets is None):
             raise DataError(f"{where}: needs arrays 'values' and 'offsets', has {', '.join(arrays) or 'none'}")
         if seconds is None and "seconds" in arrays and arrays["seconds"].size == 1:
-            seconds = float(arrays["seconds"].reshape(()))
+            seconds = _number(arrays["seconds"], where)
     else:
         values = _npy(where)
     if files.offsets is not None:
@@ -136,6 +136,12 @@ def _read(
     for place in places:
         sound, image = (p.values[p.offsets[place] : p.offsets[place + 1]] for p in (audio, visual))
         yield np.asarray(sound), np.asarray(image)
+
+
+def _number(array: NDArray[Any], where: Path) -> float:
+    if array.dtype.kind not in "fiu":
+        raise DataError(f"{where}: 'seconds' is {array.dtype}, not a number")
+    return float(array.reshape(()))
 
 
 def _npy(path: Path) -> NDArray[Any]:

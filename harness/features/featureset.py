@@ -68,6 +68,7 @@ class FeatureSet:
         from avbench.harness.features.mapped import mapped_rows
 
         first = self.packed().first(count)
+        first = replace(first, audio_offsets=first.audio_offsets.clone(), visual_offsets=first.visual_offsets.clone())
         if self.file is None or self.audio.device.type != "cpu":
             return replace(first, audio=first.audio.clone(), visual=first.visual.clone())
         audio, visual = (mapped_rows(self.file, name, len(getattr(first, name))) for name in ("audio", "visual"))

@@ -60,6 +60,8 @@ class Registered:
     method: type[Method]
     distribution: str
     version: str
+    module: str = ""
+    """The module that the entry point names."""
 
     @property
     def info(self) -> MethodInfo:
@@ -207,7 +209,7 @@ def _load(distribution: Distribution, entry_point: EntryPoint) -> Loaded:
 def _admit(plugin: Loaded, found: Plugins) -> None:
     """Take in all that a plugin brings, or nothing. Raises :class:`PluginError` for what cannot be taken."""
     methods = {
-        _slug(method): Registered(method, plugin.distribution, plugin.version)
+        _slug(method): Registered(method, plugin.distribution, plugin.version, plugin.module.__name__)
         for method in plugin.call("avbench_methods")
     }
     owners = {slug.casefold(): known.distribution for slug, known in found.methods.items()}

@@ -10,6 +10,7 @@ change there that can change a number is a new protocol version.
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import inspect
 import re
 import sys
@@ -44,6 +45,8 @@ def code_of(registered: Registered) -> Mapping[str, str]:
     if registered.loose:
         return MappingProxyType({method.__name__: _loose(method)})
     start = {name for kind in (method, method.Options) for name in _modules(kind)}
+    if registered.module and registered.distribution != "avbench":
+        start.add(registered.module)
     tops = {name.partition(".")[0] for name in start} - _counted_elsewhere()
     owners = {registered.distribution, *(d for top in tops for d in _owners(top))}
 
@@ -135,9 +138,22 @@ def _data(registered: Registered, modules: Mapping[str, Path]) -> dict[str, dict
         if root is not None and not name.startswith(METHODS) and root.name not in found:
             files = {str(f.relative_to(root)): _content(f) for f in sorted(root.rglob("*")) if _is_data(f)}
             found[root.name] = files
-    if not found:
-        found[registered.distribution] = _listed_data(registered)
+    for root in _roots(registered.distribution):  # also packages of data that no module imports
+        if root.name not in found:
+            found[root.name] = {str(f.relative_to(root)): _content(f) for f in sorted(root.rglob("*")) if _is_data(f)}
+    listed = {name: part for name, part in _listed_data(registered).items() if name.partition("/")[0] not in found}
+    found[registered.distribution] = {**found.get(registered.distribution, {}), **listed}
     return {root: files for root, files in found.items() if files}
+
+
+def _roots(name: str) -> Iterator[Path]:
+    """The folders of the top-level packages of a distribution other than avbench."""
+    for top, owners in sorted(_all_owners().items()):
+        if name in owners and top not in _counted_elsewhere():
+            spec = importlib.util.find_spec(top)
+            for place in (spec.submodule_search_locations or ()) if spec else ():
+                if (Path(place) / "__init__.py").is_file():
+                    yield Path(place)
 
 
 def _regular_root(name: str, path: Path) -> Path | None:

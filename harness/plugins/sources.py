@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 
-from avbench.harness.errors import DataError
+from avbench.harness.errors import DataError, unknown
 from avbench.harness.features.featureset import FeatureSet
 from avbench.harness.features.manifest import Manifest
 from avbench.harness.features.source import FeatureSource
-from avbench.harness.tracks import DEMO, DEMO_TEMPORAL, Track
+from avbench.harness.tracks import DEMO, DEMO_TEMPORAL, PUBLIC, SIMULATED, Track
 from avbench.splits import PARTITIONS
 
 
@@ -68,6 +69,14 @@ def planned_features(track: Track, content_hash: str) -> FeatureSet:
             f"{content_hash[:12]}); run the same command again"
         )
     return features
+
+
+def require_known(features: Sequence[str]) -> None:
+    """Raise :class:`UsageError`, with a suggestion, for a feature set that nobody has heard of."""
+    known = {*SIMULATED, *PUBLIC} | {t.features for t in (*installed_tracks(), *foreign_tracks())}
+    for name in features:
+        if name not in known:
+            raise unknown("feature set", name, known)
 
 
 def foreign_tracks() -> dict[Track, FeatureSource]:

@@ -130,7 +130,9 @@ def scores() -> torch.Tensor:
         (lambda: avbench.run("ale", "ucf/demo", protocols="alinged"), avbench.UsageError, "Did you mean 'aligned'"),
         (lambda: avbench.run("ale", "ucf/demo", seeds=[-1]), avbench.UsageError, "seed"),
         (lambda: avbench.run(3, "ucf/demo"), avbench.UsageError, "a method is"),  # type: ignore[arg-type]
-        (lambda: avbench.load_features("ucf/nosuch"), avbench.DataError, "ucf/nosuch"),
+        (lambda: avbench.load_features("ucf/mian"), avbench.UsageError, "Did you mean 'main'"),
+        (lambda: avbench.run("ale", "ucf/demoo"), avbench.UsageError, "Did you mean 'demo'"),
+        (lambda: avbench.load_features("ucf/main"), avbench.DataError, "ucf/main"),
         (lambda: avbench.to_score("ucf/demo", "tset"), avbench.UsageError, "Did you mean 'test'"),  # type: ignore[arg-type]
         (lambda: avbench.evaluate(scores()[:, :-1], "ucf/demo"), avbench.UsageError, r"\(clips, classes\)"),
         (lambda: avbench.evaluate(scores().long(), "ucf/demo"), avbench.MethodError, "floating"),
@@ -142,6 +144,9 @@ def scores() -> torch.Tensor:
         (lambda: avbench.evaluate(scores(), "ucf/demo", classes=["Archery"]), avbench.UsageError, "have no column"),
         (lambda: avbench.evaluate(scores()[:1], "ucf/demo", labels=[999]), avbench.UsageError, "outside the search"),
         (lambda: avbench.evaluate(scores()[:1], "ucf/demo", labels=["Archrey"]), avbench.UsageError, "Did you mean"),
+        (lambda: avbench.evaluate(scores()[:1], "ucf/demo", labels=[0.5]), avbench.UsageError, "neither the name"),  # type: ignore[list-item]
+        (lambda: avbench.run("ale", "ucf/demo", seeds=0), avbench.UsageError, "at least 1"),
+        (lambda: avbench.run("ale", "ucf/demo", jobs=0), avbench.UsageError, "at least 1"),
         (lambda: avbench.results("/nosuch"), avbench.UsageError, "no results in"),
     ],
 )

@@ -23,6 +23,7 @@ from simulated_cheats import (
     Positions,
     ProgressObject,
     Storage,
+    Tracebacks,
     attributes,
 )
 from simulated_features import Ridge, RidgeOptions, ridge, simulated_features
@@ -117,6 +118,10 @@ def test_evidence_in_canonical_order_holds_the_scores_of_its_clips(hard: Feature
     np.testing.assert_allclose(found.seen_score, expected.seen_score, rtol=1e-5)
     assert np.array_equal(found.label, expected.label)
     assert np.array_equal(found.seen_class, expected.seen_class)
+
+
+def test_what_the_harness_raises_leads_nowhere(hard: FeatureSet) -> None:
+    assert run(Tracebacks, hard).metrics.HM < CHANCE
 
 
 def test_the_progress_object_leads_nowhere(hard: FeatureSet) -> None:

@@ -6,6 +6,7 @@ import compileall
 import importlib
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -276,3 +277,13 @@ def test_features_that_changed_since_the_plan_are_not_trained_on(monkeypatch: py
     assert sources.planned_features(track, planned) is sources.load_features(track)
     with pytest.raises(Exception, match="have changed since this run was planned"):
         sources.planned_features(track, "0" * 64)
+
+
+def test_the_module_of_the_entry_point_counts_where_a_factory_makes_the_class(world: World) -> None:
+    world.write("mkpkg/__init__.py", "")
+    world.write("mkpkg/core.py", method())
+    hashes = []
+    for scale in ("1.0", "-1.0"):
+        world.write("mkpkg/entry.py", f"from mkpkg.core import Mine\nMine.SCALE = {scale}\n")
+        hashes.append(source_hash(replace(world.registered("mkpkg.core"), module="mkpkg.entry")))
+    assert hashes[0] != hashes[1]
