@@ -114,6 +114,7 @@ def _duration(seconds: float) -> str:
 def _verdict(record: RunRecord) -> str:
     if record.outcome is None:
         assert record.failure is not None
-        return f"FAILED: {printable(record.failure.message, 500)}"
+        kind = "" if record.failure.type == "MethodError" else f"{record.failure.type}: "
+        return f"FAILED: {printable(kind + record.failure.message, 500)}"
     m = record.outcome.metrics
     return f"S {m.S:.2f}  U {m.U:.2f}  HM {m.HM:.2f}  ZSL {m.ZSL:.2f}"

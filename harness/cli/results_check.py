@@ -99,7 +99,7 @@ def pack(
         before, chosen = len(chosen), latest(chosen)
         click.echo(f"{before - len(chosen)} runs of earlier code or options are left out")
     write_submission(out, chosen, folder, contradictions)
-    click.echo(f"{out}: {len(chosen)} runs, {out.stat().st_size:,} bytes")
+    click.echo(f"{out}: {len(chosen)} {'run' if len(chosen) == 1 else 'runs'}, {out.stat().st_size:,} bytes")
 
 
 @click.command()

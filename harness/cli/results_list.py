@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
@@ -56,7 +56,7 @@ def list_results(
         [
             row["identity"][:8],
             row["method"],
-            printable(", ".join(filter(None, (row["variant"], row["changes"], row["numerics"]))), 40),
+            printable(told, 60),
             f"{row['dataset']}/{row['features']}",
             row["protocol"],
             row["seed"],
@@ -64,10 +64,24 @@ def list_results(
             f"{row['seconds']:.0f}",
             "" if row["status"] == "finished" else printable(f"failed: {row['failure']}", 60),
         ]
-        for row in rows
+        for row, told in zip(rows, _what_differs(rows), strict=True)
     ]
-    heads = ["run", "method", "options", "track", "protocol", "seed", "val HM", *METRICS, "seconds", ""]
+    heads = ["run", "method", "options", "track", "protocol", "seed", "val HM", *METRICS, "seconds", "failure"]
     click.echo(tabulate(table, headers=heads, disable_numparse=True, colalign=_aligned(heads)))
+
+
+def _what_differs(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Variant, options and numerics of each row; where that is long, without what all listed rows of a method share."""
+    parts = [[row["variant"], *(row["changes"] or "").split(", "), row["numerics"]] for row in rows]
+    texts = [", ".join(filter(None, part)) for part in parts]
+    for method in {row["method"] for row in rows}:
+        members = [index for index, row in enumerate(rows) if row["method"] == method]
+        shared = set.intersection(*(set(parts[index]) for index in members))
+        if len({texts[index] for index in members}) > 1:
+            for index in members:
+                if len(texts[index]) > 40:
+                    texts[index] = ", ".join(filter(None, (part for part in parts[index] if part not in shared)))
+    return texts
 
 
 @click.command()
@@ -180,5 +194,5 @@ def _show_recall(recall: Sequence[dict[str, Any]]) -> None:
 
 
 def _aligned(heads: Sequence[str]) -> list[str]:
-    left = ("run", "method", "options", "track", "protocol", "class", "side", "")
+    left = ("run", "method", "options", "track", "protocol", "class", "side", "failure", "")
     return ["left" if head in left else "right" for head in heads]

@@ -13,6 +13,7 @@ import pytest
 from simulated_results import OPTIONS, TRACKS, altered, configuration_of, record_of, simulated_run, store
 
 from avbench.harness.cli import main
+from avbench.harness.cli.results_list import _what_differs
 from avbench.harness.plugins.presets import changed_options, options_beyond_variant
 from avbench.harness.plugins.registry import plugins
 from avbench.harness.records.record import RunRecord
@@ -341,3 +342,14 @@ def test_markup_and_control_characters_in_text_are_only_text(call: Call, tmp_pat
         printed += out + err
     assert all(c.isprintable() or c == "\n" for c in printed)
     assert "alert" in printed
+
+
+def test_the_list_shows_what_tells_runs_of_a_grid_apart() -> None:
+    shared = "batch_size=32, batches_per_epoch=5, epochs=2"
+    rows = [
+        {"method": "ale", "variant": None, "numerics": "", "changes": f"{shared}, learning_rate={rate}"}
+        for rate in ("0.01", "0.1")
+    ]
+    rows.append({"method": "sje", "variant": None, "numerics": "", "changes": f"{shared}, learning_rate=0.01"})
+    assert _what_differs(rows) == ["learning_rate=0.01", "learning_rate=0.1", f"{shared}, learning_rate=0.01"]
+    assert _what_differs(rows[:1]) == [f"{shared}, learning_rate=0.01"]
