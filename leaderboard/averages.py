@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from avbench.harness.tracks import Track
 from avbench.leaderboard.boards import Board, RerunRow
 from avbench.leaderboard.claims import METRICS, Metric
+from avbench.leaderboard.ranking import RunRecalls, recalls_of
+from avbench.leaderboard.statistics import Interval, average_interval
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,8 @@ class Average:
     rows: Mapping[Track, RerunRow]
     metrics: Mapping[Metric, float] | None
     """Mean over tracks of the means over seeds; None where a track is missing: such a mean compares with nothing."""
+    interval: Interval | None
+    """Of the mean HM, over classes and seeds; None where there is no mean, or a track has too few seeds."""
 
     @property
     def marks(self) -> tuple[str, ...]:
@@ -50,19 +54,24 @@ class AverageBoard:
     averages: tuple[Average, ...]
 
 
-def average_boards(boards: Iterable[Board]) -> tuple[AverageBoard, ...]:
-    """Averages over the data sets of each feature set and protocol, from each board's first feature group."""
+def average_boards(boards: Iterable[Board], run_recalls: RunRecalls) -> tuple[AverageBoard, ...]:
+    """Averages over the data sets of each feature set and protocol, from each board's first feature group.
+
+    ``run_recalls``: the recalls of a run, for the intervals.
+    """
     found: dict[tuple[bool, str, str, int], list[Board]] = defaultdict(list)
     for board in boards:
         if board.groups:
             found[board.simulated, board.track.features, board.protocol, board.protocol_version].append(board)
     return tuple(
-        AverageBoard(features, protocol, version, simulated, tuple(b.track for b in members), _averages(members))
+        AverageBoard(
+            features, protocol, version, simulated, tuple(b.track for b in members), _averages(members, run_recalls)
+        )
         for (simulated, features, protocol, version), members in sorted(found.items())
     )
 
 
-def _averages(boards: list[Board]) -> tuple[Average, ...]:
+def _averages(boards: list[Board], run_recalls: RunRecalls) -> tuple[Average, ...]:
     rows: dict[tuple[object, ...], dict[Track, RerunRow]] = defaultdict(dict)
     for board in boards:
         for row in board.groups[0].rows:
@@ -70,8 +79,11 @@ def _averages(boards: list[Board]) -> tuple[Average, ...]:
     found = []
     for by_track in rows.values():
         first = next(iter(by_track.values()))
-        metrics = _mean(by_track.values()) if len(by_track) == len(boards) else None
-        found.append(Average(first.method, first.label, by_track, metrics))
+        whole = len(by_track) == len(boards)
+        metrics = _mean(by_track.values()) if whole else None
+        recalls = [recalls_of(row, run_recalls) for row in by_track.values()] if whole else []
+        interval = average_interval(recalls, "HM") if recalls else None
+        found.append(Average(first.method, first.label, by_track, metrics, interval))
     return tuple(sorted(found, key=lambda a: (-a.metrics["HM"] if a.metrics else 1.0, a.label)))
 
 

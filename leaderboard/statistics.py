@@ -154,6 +154,21 @@ def intervals(recalls: Recalls) -> Mapping[Metric, Interval]:
     return {metric: interval(Estimates.of([recalls], metric), 0) for metric in PRINTED}
 
 
+def average_interval(rows: Sequence[Recalls], metric: Metric) -> Interval | None:
+    """Of the mean over data sets of one row on each; None where one of them has too few seeds.
+
+    Data sets share neither classes nor seeds, so squared standard errors add up; degrees of freedom by Satterthwaite.
+    """
+    if not all(row.enough for row in rows):
+        return None
+    estimates = [Estimates.of([row], metric) for row in rows]
+    variances, degrees = (np.array(part)[:, 0] for part in zip(*(e.rows() for e in estimates), strict=True))
+    value = float(np.mean([e.value[0] for e in estimates]))
+    total = variances.sum()
+    freedom = total**2 / np.sum(variances**2 / degrees) if total > 0 else degrees.min()
+    return _in_log_odds(value, float(_half_widths(total / len(rows) ** 2, freedom)))
+
+
 def compare(first: Recalls, second: Recalls) -> Mapping[Metric, Difference]:
     """What changes from the first row to the second. Both are on the same classes; each metric is tested by itself.
 
@@ -274,13 +289,17 @@ def difference(estimates: Estimates, first: int, second: int) -> Difference:
 
 def interval(estimates: Estimates, row: int) -> Interval:
     """Of one row with seeds enough, symmetric in log-odds."""
+    return _in_log_odds(float(estimates.value[row]), float(_half_widths(*estimates.rows())[row]))
+
+
+def _in_log_odds(value: float, half: float) -> Interval:
+    """Around a value in percent, with this half width there, symmetric in log-odds."""
     from scipy.special import expit, logit
 
-    share = estimates.value[row] / 100
+    share = value / 100
     if share <= 0 or share >= 1:
-        return Interval(float(100 * share), float(100 * share))
-    half = _half_widths(*estimates.rows())[row] / (100 * share * (1 - share))
-    low, high = 100 * expit(logit(share) + half * np.array([-1, 1]))
+        return Interval(value, value)
+    low, high = 100 * expit(logit(share) + half / (100 * share * (1 - share)) * np.array([-1, 1]))
     return Interval(float(low), float(high))
 
 

@@ -116,6 +116,14 @@ class Capabilities(Part):
     """False: the scores are final and the offset is fixed at 0."""
 
 
+class About(Part):
+    """What a method says about itself, for a reader who has not installed it."""
+
+    title: Text
+    summary: Text
+    citation: Text
+
+
 class Metrics(Part):
     """Mean class accuracies in percent and the area under the seen-unseen curve."""
 
@@ -215,6 +223,8 @@ class RunRecord(Part):
     encoders_met: Seen = "not declared"
     """What the encoders of the features had met before this track, by declaration."""
     warnings: list[Text] = []
+    about: About | None = None
+    """Of the method; None in records of earlier versions."""
     features_source: Text = ""
     """Where the features come from, in the words of who stored them; empty in records made before it was kept."""
     environment: Environment

@@ -32,6 +32,7 @@ from avbench.harness.printable import storable
 from avbench.harness.records.planned import PlannedRun
 from avbench.harness.records.record import (
     MAX_EPOCHS,
+    About,
     Configuration,
     Environment,
     Failure,
@@ -245,6 +246,7 @@ def draft_record(planned: PlannedRun, registered: Registered, where: Environment
         variant=planned.variant,
         simulated=planned.simulated,
         capabilities=capabilities_of(registered, planned.inputs),
+        about=About(**{part: storable(getattr(registered.info, part))[:2_000] for part in About.model_fields}),
         encoders_met=planned.encoders_met,
         warnings=[storable(warning)[:2_000] for warning in planned.warnings],
         features_source=storable(planned.features_source)[:2_000],

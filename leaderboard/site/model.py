@@ -11,7 +11,7 @@ from avbench.harness.contract.method import MethodInfo
 from avbench.harness.plugins.presets import options_beyond_variant
 from avbench.harness.plugins.registry import Registered, plugins
 from avbench.harness.plugins.site_page import SitePage
-from avbench.harness.records.record import RunRecord
+from avbench.harness.records.record import About, RunRecord
 from avbench.leaderboard.averages import AverageBoard, average_boards
 from avbench.leaderboard.boards import Board, FeatureGroup, build_boards
 from avbench.leaderboard.claims import (
@@ -81,6 +81,8 @@ class MethodEntry:
     """See :func:`avbench.leaderboard.claims.method_key`."""
     registered: Registered | None
     published: PublishedMethod | None
+    about: About | None = None
+    """What the latest record says of it, where it is not installed."""
 
     @property
     def info(self) -> MethodInfo | None:
@@ -97,7 +99,8 @@ class MethodEntry:
     @property
     def title(self) -> str:
         slug, _, package = self.key.partition("~")
-        named = self.info.title if self.info else self.published.title if self.published else slug
+        told = self.info or self.published or self.about
+        named = told.title if told else slug
         return f"{named} of {package}" if package else named
 
     @property
@@ -146,8 +149,19 @@ def site_of(gate: Gate) -> Site:
     installed = {method_key(slug, r.distribution): r for slug, r in plugins().methods.items()}
     run = {method_key(r.configuration.method, r.configuration.plugin.distribution) for r in gate.sound}
     keys = sorted(run | set(published_methods()) | set(installed))
-    methods = {key: MethodEntry(key, installed.get(key), published_methods().get(key)) for key in keys}
-    return Site(gate, ranked, average_boards(boards), methods, tuple(plugins().site_pages(gate.sound)))
+    told = {
+        method_key(r.configuration.method, r.configuration.plugin.distribution): r.about
+        for r in sorted(gate.sound, key=started)
+        if r.about
+    }
+    methods = {key: MethodEntry(key, installed.get(key), published_methods().get(key), told.get(key)) for key in keys}
+    return Site(
+        gate,
+        ranked,
+        average_boards(boards, lambda record: gate.recalls[record.identity]),
+        methods,
+        tuple(plugins().site_pages(gate.sound)),
+    )
 
 
 def started(record: RunRecord) -> str:

@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pytest
 from simulated_results import OPTIONS, configuration_of, reconfigured, record_of, sha256, simulated_run
 
@@ -11,6 +12,7 @@ from avbench.harness.tracks import Track
 from avbench.leaderboard.averages import average_boards
 from avbench.leaderboard.boards import Board, build_boards, reruns_of
 from avbench.leaderboard.claims import claim_for, claims
+from avbench.leaderboard.statistics import Recalls
 
 UCF = Track("ucf", "main")
 VGG = Track("vggsound", "main")
@@ -194,6 +196,10 @@ def test_reruns_beside_a_printed_row() -> None:
     assert row.first.variant is None
 
 
+def recalls(_record: RunRecord) -> Recalls:
+    return Recalls(np.full((1, 3), 40.0), np.full((1, 3), 20.0), np.full((1, 3), 30.0))
+
+
 def test_averages_need_every_track_and_one_protocol() -> None:
     records = [
         run("avca", UCF),
@@ -202,7 +208,7 @@ def test_averages_need_every_track_and_one_protocol() -> None:
         run("cjme", VGG, "as-published"),
         run("avca", Track("ucf", "cls")),
     ]
-    found = {(a.features, a.protocol): a for a in average_boards(boards_of(*records).values())}
+    found = {(a.features, a.protocol): a for a in average_boards(boards_of(*records).values(), recalls)}
     both = found["main", "aligned"]
     assert both.tracks == (UCF, VGG)
     averages = {a.method: a.metrics for a in both.averages}
@@ -210,4 +216,5 @@ def test_averages_need_every_track_and_one_protocol() -> None:
     values = [r.outcome.metrics.HM for r in records[:2] if r.outcome]
     assert averages["avca"] is not None
     assert averages["avca"]["HM"] == pytest.approx(sum(values) / 2)
+    assert {a.interval for a in both.averages} == {None}  # one seed tells nothing
     assert found["cls", "aligned"].tracks == (Track("ucf", "cls"),)

@@ -19,6 +19,7 @@ from simulated_site import METHODS, UCF, Document, results
 from avbench.harness.errors import UsageError
 from avbench.harness.plugins.registry import Loaded, Plugins, plugins
 from avbench.harness.plugins.site_page import SitePage
+from avbench.harness.records.record import About
 from avbench.harness.records.results import ResultsFolder
 from avbench.harness.records.verification import check
 from avbench.harness.tracks import Track
@@ -475,3 +476,15 @@ def test_two_methods_with_one_result_both_stand_and_say_so(tmp_path: Path) -> No
     assert "identical to hyper-alignment" in board
     assert "identical to avca" in board
     assert "identical to hyper-alignment" in page
+
+
+def test_what_a_record_says_of_its_method_stands_where_the_method_is_not_installed(tmp_path: Path) -> None:
+    record, evidence = simulated_run("mystery", Track("ucf", "main"))
+    about = About(title="Mystery <b>", summary="It guesses.", citation="Nobody, 2026.")
+    store(tmp_path / "results", [(record.model_copy(update={"about": about}), evidence)])
+    build_site(ResultsFolder(tmp_path / "results"), tmp_path / "out")
+    (page,) = [p for p in (tmp_path / "out" / "methods").glob("*.html") if "mystery" in p.name]
+    text = page.read_text("utf-8")
+    assert "It guesses." in text
+    assert "Nobody, 2026." in text
+    assert "Mystery &lt;b&gt;" in text

@@ -23,6 +23,7 @@ from avbench.leaderboard.statistics import (
     Interval,
     Recalls,
     Standing,
+    average_interval,
     compare,
     corrected,
     interval,
@@ -322,3 +323,29 @@ def test_another_process_says_the_same() -> None:
     )
     said = [subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout for _ in range(2)]
     assert said[0] == said[1] != b""
+
+
+def test_the_interval_of_an_average_over_data_sets() -> None:
+    """Of one data set it is that of its row; of two alike the standard error is smaller by the root of two."""
+    random = np.random.default_rng(4)
+    row = simulated(random, 50, runs=6, classes=(200, 200))
+    alone = intervals(row)["HM"]
+    assert average_interval([row], "HM") == alone
+    both = average_interval([row, row], "HM")
+    assert both is not None
+    assert (both.high - both.low) / (alone.high - alone.low) == pytest.approx(0.5**0.5, rel=0.03)
+    assert average_interval([row, simulated(random, 50, runs=2)], "HM") is None
+
+
+def test_the_interval_of_an_average_covers() -> None:
+    """Over boards of three data sets of unlike sizes; known truth: classes without difficulty, all of one level."""
+    random, hits = np.random.default_rng(5), 0
+    for _ in range(300):
+        rows = []
+        for seen, unseen in ((42, 9), (150, 50), (207, 69)):
+            values = 50 + random.normal(0, 15, seen + 2 * unseen) + random.normal(0, 2, (4, 1))
+            rows.append(Recalls(values[:, :seen], values[:, seen : seen + unseen], values[:, seen + unseen :]))
+        found = average_interval(rows, "U")
+        assert found is not None
+        hits += found.low <= 50 <= found.high
+    assert hits / 300 >= 0.92
