@@ -65,10 +65,11 @@ def decode(
                 if "sound" not in going:
                     continue
                 at = heard if frame.time is None else clock.since_zero(frame.time)
-                refuse_endless(at)
                 heard = at + frame.samples / frame.sample_rate
                 if at >= end:
                     going.discard("sound")
+                    if end >= MAX_SECONDS:
+                        refuse_endless(at)
                 elif heard > start:
                     account.samples += frame.samples
                 sound.push(frame, at - start, end - start)
@@ -143,7 +144,7 @@ def _lacking(
         return
     stated = _stated_end(container, pictures, clock)
     if stated is None:  # what the file states as a whole may be the length of its sound
-        stated = container.duration / 1e6 if container.duration else 0.0
+        stated = clock.since_zero(container.duration / 1e6) if container.duration else 0.0
         length = max(length, heard) if voices is not None else length
     if length < CUT_SHORT * min(stated, end):
         yield f"pictures end after {length:.1f} s of {stated:.1f} s: used as far as they go"
@@ -157,7 +158,7 @@ def _stated_end(container: InputContainer, pictures: VideoStream, clock: Clock) 
         return clock.since_zero(float(((pictures.start_time or 0) + pictures.duration) * pictures.time_base))
     if written := TAGGED.fullmatch(pictures.metadata.get("DURATION", "")):  # in Matroska
         hours, minutes, seconds = written.groups()
-        return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+        return clock.since_zero(int(hours) * 3600 + int(minutes) * 60 + float(seconds))
     return None
 
 
