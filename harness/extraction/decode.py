@@ -66,13 +66,12 @@ def decode(
                     continue
                 at = heard if frame.time is None else clock.since_zero(frame.time)
                 heard = at + frame.samples / frame.sample_rate
-                if at >= end:
+                if end >= MAX_SECONDS:
+                    refuse_endless(at)
+                if not sound.push(frame, at - start, end - start):
                     going.discard("sound")
-                    if end >= MAX_SECONDS:
-                        refuse_endless(at)
                 elif heard > start:
                     account.samples += frame.samples
-                sound.push(frame, at - start, end - start)
             else:
                 seconds = clock.tell(frame)
                 if seconds >= end:

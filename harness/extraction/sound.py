@@ -51,32 +51,33 @@ class SoundCutter:
         """Seconds that were filled."""
         return self._filled / self._sampling.rate
 
-    def push(self, frame: AudioFrame, seconds: float, length: float) -> None:
+    def push(self, frame: AudioFrame, seconds: float, length: float) -> bool:
         """The next decoded sound, which begins at ``seconds``. Its format may change from one to the next.
 
-        What lies before 0 or after ``length``, the end of the clip, is left out.
+        What lies before 0 or after ``length``, the end of the clip, is left out. False: the clip needs no more.
         """
         from av import AudioResampler
 
         self._limit = round(length * self._sampling.rate)
-        if seconds >= length:
+        follows = self._until is not None and abs(seconds - self._until) <= JITTER
+        begin = self._until if follows and self._until is not None else seconds
+        if begin >= length:
             self._flush()
             if self._kept:
                 self._fill(self._limit)
-            return
-        follows = self._until is not None and abs(seconds - self._until) <= JITTER
-        begin = self._until if follows and self._until is not None else seconds
+            return False
         self._until = begin + frame.samples / frame.sample_rate
         found = (frame.format.name, frame.layout.name, frame.sample_rate)
         if not follows or found != self._format:
             self._flush()
         if self._until <= 0:
-            return
+            return True
         if self._resampler is None:
             self._format, self._place = found, round(begin * self._sampling.rate)
             self._resampler = AudioResampler(format="flt", layout="mono", rate=self._sampling.rate)
         for part in self._resampler.resample(frame):
             self._append(part)
+        return True
 
     def finish(self) -> None:
         """There is no more."""
