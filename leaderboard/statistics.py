@@ -61,9 +61,9 @@ TEST_IN_WORDS = (
     "of rows are tested by t, with at most as many degrees of freedom as there are unseen classes less one, and the "
     "p-values are corrected for all pairs of the board (Holm), so that a wrong difference is found anywhere on a board "
     "with a chance of at most 5 %. Where no class differs from another the standard error would be 0: intervals and "
-    "p-values then come from the rule of three for so many classes. The rank of a row is an interval: from one more than the number of rows that are "
-    "found better to the number of rows that are not found worse. A row with fewer than "
-    f"{FEWEST_SEEDS} seeds cannot be told apart from any other."
+    "p-values then come from the rule of three for so many classes. The rank of a row is an interval: from one more "
+    "than the number of rows that are found better to the number of rows that are not found worse. A row with fewer "
+    f"than {FEWEST_SEEDS} seeds cannot be told apart from any other."
 )
 """What the tests do, for readers."""
 

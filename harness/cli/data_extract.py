@@ -12,7 +12,17 @@ from typing import TYPE_CHECKING, Literal
 import click
 from tabulate import tabulate
 
-from avbench.harness.cli.data import ALLOW_MISSING, DTYPE, FILE, FORCE, _progress, _row, _store, _table, _texts
+from avbench.harness.cli.data_storing import (
+    ALLOW_MISSING,
+    DTYPE,
+    FILE,
+    FORCE,
+    progress,
+    row_of,
+    stored,
+    table_of,
+    text_files,
+)
 from avbench.harness.errors import UsageError
 from avbench.harness.features.store import Store, home
 from avbench.harness.tracks import Track
@@ -116,6 +126,8 @@ def extract(
         raise UsageError(f"--report {report_file}: there is no folder {report_file.resolve().parent}")
     store, track = Store(), Track(dataset, name)
     store.size(track)  # refuses an impossible name before anything is done
+    if reserved := plugins().reserved(name):
+        reserved.refuse()  # nobody's own encoders give the very features that a paper used
     wanted = Wanted(
         track=track,
         partition=partition,
@@ -124,7 +136,7 @@ def extract(
         encoders=encoders,
         weights=dict(_pair(given, "--weights", encoders) for given in weights),
         trained_on={name: _declared(what) for name, what in (_pair(t, "--trained-on", encoders) for t in trained_on)},
-        text=_texts(text, ()) if text else None,
+        text=text_files(text, ()) if text else None,
         text_names=text_names,
         missing_audio=missing_audio,
         simulated=simulated,
@@ -136,14 +148,14 @@ def extract(
             removed(work)
             click.echo(f"{track}: installed already and left as it is; --force replaces it", err=True)
             return
-        with _progress() as report:
+        with progress() as report:
             draft = extracted(wanted, work, plugins(), Machine(device, jobs or _cores(), seconds), report)
-            manifests = _store(store, draft, force, report)
+            manifests = stored(store, draft, force, report)
         removed(work)
     assert draft.extraction is not None
     if report_file:
         report_file.write_text(_videos_csv(draft.extraction), "utf-8")
-    click.echo(_table([_row(store, manifest) for manifest in manifests]))
+    click.echo(table_of([row_of(store, manifest) for manifest in manifests]))
     click.echo(_encoder_table(draft.extraction))
 
 

@@ -17,20 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avbench.harness.errors import DataError
-from avbench.harness.features.archive import (
-    DIMENSIONS,
-    MODALITIES,
-    ArchiveSet,
-    class_entries,
-    labelled,
-    list_problems,
-    unpaired,
-)
+from avbench.harness.features.archive import DIMENSIONS, ArchiveSet, Pair, class_entries, labelled, paired
 from avbench.harness.features.archive_files import SEQUENCES
-from avbench.harness.features.draft import Report, differences, forgiven, silent
+from avbench.harness.features.draft import Report, forgiven, silent
 from avbench.harness.features.sequencefile import FRAME_RATE, opened_sequences
 from avbench.harness.features.temporal_draft import Lengths, SequenceGroup, TemporalDraft
-from avbench.splits import ARCHIVE_NAMES, PARTS, Split, SplitClass, load_split
+from avbench.splits import Split, SplitClass, load_split
 
 STEPS = {"main": (1.0, 1.0), "cls": (0.96, 0.64)}
 """Seconds of an audio and of a visual step: SeLaVi every second; VGGish, and C3D on 16 frames of 25 a second."""
@@ -73,47 +65,31 @@ def read_set_over_time(
     """
     track = found.track
     split = load_split(track.dataset, found.partition)
-    notes: list[str] = []
-    problems: list[str] = []
-    groups: list[SequenceGroup] = []
-    widths = DIMENSIONS[found.partition]
-    for number, part in enumerate(PARTS):
-        report(f"{track}: reading", number, len(PARTS))
-        audio, video = (
-            _sequence_files(found.folder / modality / ARCHIVE_NAMES[part], split, part, width, notes)
-            for modality, width in zip(MODALITIES, widths, strict=True)
-        )
-        problems += [
-            f"{part}: no features at all in {modality}/{ARCHIVE_NAMES[part]}"
-            for modality, files in zip(MODALITIES, (audio, video), strict=True)
-            if not files
-        ]
-        for owner in sorted(audio.keys() | video.keys(), key=lambda c: c.id):
-            heard, seen = audio.get(owner, SequenceFiles()), video.get(owner, SequenceFiles())
-            if audio and video:
-                problems += unpaired(part, owner, heard, seen)
-            ids = tuple(sorted(set(heard.ids) & set(seen.ids)))
-            if ids:
-                lengths = heard.lengths_of(ids), seen.lengths_of(ids)
-                groups.append(SequenceGroup(part, owner, ids, *lengths, partial(_read_both, heard, seen, ids)))
-    problems += differences(split, groups, found.folder)
-    problems += list_problems(found, split, groups, notes)
-    if not groups:
+    pairs, problems, notes = paired(found, split, _sequence_files, SequenceFiles(), report)
+    if not pairs:
         raise DataError(f"{track}: no clips at all")
+    audio_dim, visual_dim = DIMENSIONS[found.partition]
+    audio_step, visual_step = STEPS[found.partition]
     return TemporalDraft(
         track=track,
         split=split,
         source="temporal feature archive (avgzsl_benchmark_non_averaged_datasets)",
-        audio_dim=widths[0],
-        visual_dim=widths[1],
-        audio_step=STEPS[found.partition][0],
-        visual_step=STEPS[found.partition][1],
+        audio_dim=audio_dim,
+        visual_dim=visual_dim,
+        audio_step=audio_step,
+        visual_step=visual_step,
         dtype=dtype,
         vectors=labelled(found, split),
-        groups=tuple(groups),
+        groups=tuple(map(_group, pairs)),
         warnings=forgiven(problems, allow_missing=allow_missing, what=track),
-        notes=tuple(dict.fromkeys(notes)),
+        notes=notes,
     )
+
+
+def _group(pair: Pair[SequenceFiles]) -> SequenceGroup:
+    heard, seen, ids = pair.heard, pair.seen, pair.ids
+    lengths = heard.lengths_of(ids), seen.lengths_of(ids)
+    return SequenceGroup(pair.part, pair.owner, ids, *lengths, partial(_read_both, heard, seen, ids))
 
 
 def _read_both(
