@@ -66,6 +66,9 @@ def status(as_json: bool) -> None:
     else:
         if rows:
             click.echo(table_of(rows))
+            for row in rows:
+                for line in row["assumed"]:
+                    click.echo(f"note: {row['dataset']}/{row['features']}: {line}")
         missing = [str(t) for f in PARTITIONS for d in DATASETS if (t := Track(d, f)) not in store.tracks()]
         if missing:
             click.echo(f"Not installed: {', '.join(missing)}. {how_to_get(Track('ucf', 'main'))}.")

@@ -36,6 +36,8 @@ class SequenceFiles:
     ids: tuple[str, ...] = ()
     lengths: tuple[int, ...] = ()
     width: int = 0
+    odd_rates: int = 0
+    """Clips whose frame rate is another than the archive's, or is not told."""
 
     def lengths_of(self, wanted: Sequence[str]) -> Lengths:
         """Steps (n,) of clips."""
@@ -70,6 +72,7 @@ def read_set_over_time(
         raise DataError(f"{track}: no clips at all")
     audio_dim, visual_dim = DIMENSIONS[found.partition]
     audio_step, visual_step = STEPS[found.partition]
+    assumed = _assumed(pairs, visual_step)
     return TemporalDraft(
         track=track,
         split=split,
@@ -82,7 +85,17 @@ def read_set_over_time(
         vectors=labelled(found, split),
         groups=tuple(map(_group, pairs)),
         warnings=forgiven(problems, allow_missing=allow_missing, what=track),
-        notes=notes,
+        assumed=assumed,
+        notes=(*assumed, *notes),
+    )
+
+
+def _assumed(pairs: Sequence[Pair[SequenceFiles]], step: float) -> tuple[str, ...]:
+    if not (odd := sum(pair.seen.odd_rates for pair in pairs)):
+        return ()
+    return (
+        f"the length of a visual step, {step:g} s, is assumed: it rests on {FRAME_RATE} frames a second, and for "
+        f"{odd:,} clips the archive says another frame rate or none, so their steps may be longer or shorter",
     )
 
 
@@ -117,7 +130,5 @@ def _sequence_files(
                 odd += content.odd_rates
         if len(set(ids)) < len(ids):
             raise DataError(f"{folder}: clips of class {owner.name!r} occur in more than one file")
-        if odd:
-            notes.append(f"some clips were not recorded at {FRAME_RATE} frames a second: their steps last otherwise")
-        found[owner] = SequenceFiles(tuple(entries), tuple(ids), tuple(lengths), width)
+        found[owner] = SequenceFiles(tuple(entries), tuple(ids), tuple(lengths), width, odd)
     return found
