@@ -148,8 +148,9 @@ class Plugins:
             except (Exception, SystemExit) as error:
                 self.leave_out(plugin.distribution, plugin.entry_point, error)
                 continue
-            if reserved := next((reserved for reserved in found if reserved.name == features), None):
-                return reserved
+            for reserved in found:
+                if isinstance(reserved, ReservedFeatures) and reserved.name == features:
+                    return reserved
         return None
 
     def run_reports(self, records: Sequence[RunRecord]) -> list[str]:
