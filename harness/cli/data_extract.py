@@ -13,7 +13,17 @@ import click
 from tabulate import tabulate
 
 from avbench.harness.atomic import write_bytes
-from avbench.harness.cli.data import ALLOW_MISSING, DTYPE, FILE, FORCE, _progress, _row, _store, _table, _texts
+from avbench.harness.cli.data_storing import (
+    ALLOW_MISSING,
+    DTYPE,
+    FILE,
+    FORCE,
+    progress,
+    row_of,
+    stored,
+    table_of,
+    text_files,
+)
 from avbench.harness.errors import DataError, UsageError
 from avbench.harness.features.store import Store, home
 from avbench.harness.tracks import Track
@@ -122,6 +132,8 @@ def extract(
         raise UsageError(f"--report {report_file}: there is no folder {report_file.resolve().parent}")
     store, track = Store(), Track(dataset, name)
     store.size(track)  # refuses an impossible name before anything is done
+    if reserved := plugins().reserved(name):
+        reserved.refuse()  # nobody's own encoders give the very features that a paper used
     wanted = Wanted(
         track=track,
         partition=partition,
@@ -130,7 +142,7 @@ def extract(
         encoders=encoders,
         weights=dict(_pair(given, "--weights", encoders) for given in weights),
         trained_on={name: _declared(what) for name, what in (_pair(t, "--trained-on", encoders) for t in trained_on)},
-        text=_texts(text, ()) if text else None,
+        text=text_files(text, ()) if text else None,
         text_names=text_names,
         missing_audio=missing_audio,
         simulated=simulated,
@@ -154,12 +166,12 @@ def extract(
             elif report_file:
                 click.echo(f"{track}: not made from videos; --report has nothing to tell", err=True)
             return
-        with _progress() as report:
+        with progress() as report:
             draft = extracted(wanted, work, plugins(), Machine(device, jobs or _cores(), seconds), report, tell)
-            manifests = _store(store, draft, force, report)
+            manifests = stored(store, draft, force, report)
         removed(work)
     assert draft.extraction is not None
-    click.echo(_table([_row(store, manifest) for manifest in manifests]))
+    click.echo(table_of([row_of(store, manifest) for manifest in manifests]))
     click.echo(_encoder_table(draft.extraction))
 
 

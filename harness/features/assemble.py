@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from avbench.harness.contract.plain_arrays import odd_kind
 from avbench.harness.errors import DataError
 from avbench.harness.features.draft import NamedText
 from avbench.harness.features.featureset import FeatureSet, Offsets
@@ -76,6 +77,7 @@ def feature_set(
         "vectors": vectors,
         **{TEXT + name: text.vectors for name, text in named.items()},
     }
+    _refuse_odd(arrays, track)
     manifest = Manifest(
         dataset=track.dataset,
         features=track.features,
@@ -133,6 +135,7 @@ def feature_set_over_time(
         "vectors": vectors,
         **{TEXT + name: text.vectors for name, text in named.items()},
     }
+    _refuse_odd(arrays, track)
     features = assembled(track, split, manifest, {name: torch.from_numpy(array) for name, array in arrays.items()})
     return replace(features, manifest=manifest.model_copy(update={"content_hash": over_time_hash(features)}))
 
@@ -169,6 +172,12 @@ def misplaced(class_id: NDArray[np.int64], rows: Mapping[str, slice], split: Spl
     return None
 
 
+def _refuse_odd(arrays: Mapping[str, object], track: Track) -> None:
+    for name, array in arrays.items():
+        if odd := odd_kind(array):
+            raise DataError(f"{track}: {name} is {odd}")
+
+
 def check(features: FeatureSet, track: Track) -> None:
     """Refuse what a run cannot trust: raises :class:`DataError` that says what is wrong with features of a stranger."""
     import torch
@@ -196,6 +205,7 @@ def check(features: FeatureSet, track: Track) -> None:
     expected |= {TEXT + n: (torch.float32, (len(split.classes), t.dim)) for n, t in manifest.texts.items()}
     tensors: dict[str, Tensor] = {name: getattr(features, name) for name in HASHED}
     tensors |= {TEXT + name: vectors for name, vectors in features.texts.items()}
+    _refuse_odd(tensors, track)
     for name, tensor in tensors.items():
         if (tensor.dtype, tuple(tensor.shape)) != expected[name]:
             raise DataError(f"{track}: {name} is {tensor.dtype} {tuple(tensor.shape)}, expected {expected[name]}")
