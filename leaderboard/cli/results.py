@@ -134,12 +134,12 @@ def sound(folder: ResultsFolder, **wanted: Sequence[str]) -> Sound:
 
 def sound_of(records: Sequence[RunRecord], folder: ResultsFolder) -> Sound:
     """The finished ones that the gate lets through; the others are named on stderr."""
-    from avbench.harness.plugins.declared import contradictions
+    from avbench.harness.plugins.declared import said_by_methods
     from avbench.harness.records.gate import judge_folder
 
     tracks = {record.configuration.track for record in records}
     beside = (r for r in folder.records() if isinstance(r, RunRecord) and r.configuration.track in tracks)
-    verdicts = judge_folder(folder, beside, contradictions)
+    verdicts = judge_folder(folder, beside, said_by_methods)
     found = []
     for record in records:
         if reasons := verdicts.reasons[record.identity]:
