@@ -160,9 +160,12 @@ def in_canonical_order(table: Evidence) -> bool:
 def repeated_clips(table: Evidence) -> int:
     """Clips that are exact copies of another one's answer, although scores are continuous; 0 where they are not."""
     answers = [table.seen_class, table.seen_score.view(np.int32), table.unseen_class, table.unseen_score.view(np.int32)]
-    rows, counts = np.unique(np.stack(answers, axis=1), axis=0, return_counts=True)
-    single = rows[counts == 1]
-    if len(single) < MANY or len(np.unique(single[:, 1])) < CONTINUOUS * len(single):
+    pairs = np.stack(answers, axis=1).view(np.int64)  # two numbers in one: they sort several times as fast as rows
+    order = np.lexsort((pairs[:, 1], pairs[:, 0]))
+    starts = np.flatnonzero(np.append(True, (np.diff(pairs[order], axis=0) != 0).any(axis=1)))
+    counts = np.diff(starts, append=len(order))
+    single = table.seen_score[order[starts[counts == 1]]]
+    if len(single) < MANY or len(np.unique(single)) < CONTINUOUS * len(single):
         return 0
     return int((counts - 1).sum())
 
