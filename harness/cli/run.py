@@ -50,7 +50,7 @@ def complete_method(_ctx: click.Context, _param: click.Parameter, incomplete: st
     "--variant",
     "variant",
     multiple=True,
-    help="Named variant, of the methods that have it; may be repeated. An option given wins; where it undoes what the variant sets, the name is left out.",
+    help="Named variant, of the methods that have it; may be repeated. An option given wins.",
 )
 @click.option(
     "--precision",

@@ -11,7 +11,7 @@ from avbench.harness.contract.input_file import UNREAD
 from avbench.harness.contract.options import EpochOptions
 from avbench.harness.errors import MethodError, UsageError
 from avbench.harness.evaluation.protocol import PROTOCOLS
-from avbench.harness.plugins.presets import not_of_variant
+from avbench.harness.plugins.presets import is_of_variant
 from avbench.harness.plugins.registry import Registered, plugins
 from avbench.harness.plugins.source_hash import source_hash
 from avbench.harness.records.gate import Said
@@ -110,12 +110,10 @@ def _variant(name: str, record: RunRecord, registered: Registered) -> Iterator[s
         yield f"{c.method} has no variant {name!r}"
         return
     try:
-        wrong = not_of_variant(known[0], registered, c)
+        if not is_of_variant(known[0], registered, c):
+            yield f"no option is as variant {name} of {c.method} sets it"
     except UsageError as error:
         yield f"variant {name} of {c.method}: {error}"
-        return
-    for option, value in wrong.items():
-        yield f"variant {name} of {c.method} sets {option}={value}, the options say {c.options[option]}"
 
 
 def _training(record: RunRecord, outcome: Outcome, registered: Registered) -> Iterator[str]:

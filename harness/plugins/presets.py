@@ -34,14 +34,15 @@ def options_beyond_variant(record: RunRecord) -> Mapping[str, JsonValue] | None:
     return _differences(record, found[0] if found else {})
 
 
-def not_of_variant(variant: Variant, registered: Registered, c: Configuration) -> Mapping[str, JsonValue]:
-    """What a variant sets otherwise than a configuration has it: empty where its name tells the truth.
+def is_of_variant(variant: Variant, registered: Registered, c: Configuration) -> bool:
+    """Whether anything in a configuration comes from a variant; what else differs is told beside its name.
 
     Raises :class:`UsageError` where the method refuses what the variant sets.
     """
-    given = variant.options_on(c.track, c.protocol.name)
-    sets = registered.method.Options.effective(c.track, c.protocol.name, given).model_dump(mode="json")
-    return {name: sets[name] for name in given if c.options.get(name) != sets[name]}
+    kind, given = registered.method.Options, variant.options_on(c.track, c.protocol.name)
+    plain, sets = (kind.effective(c.track, c.protocol.name, o).model_dump(mode="json") for o in ({}, given))
+    differs = [name for name in given if sets[name] != plain[name]]
+    return not differs or any(c.options.get(name) == sets[name] for name in differs)
 
 
 def changes_in_words(record: RunRecord, overrides: Overrides = options_beyond_variant) -> str:

@@ -26,7 +26,7 @@ from avbench.harness.evaluation.two_stages import EpochDone, EpochListener, Resu
 from avbench.harness.features.temporal_draft import MEAN, view_of
 from avbench.harness.plugins.declared import capabilities_of
 from avbench.harness.plugins.observers import Observers
-from avbench.harness.plugins.presets import not_of_variant
+from avbench.harness.plugins.presets import is_of_variant
 from avbench.harness.plugins.registry import Registered, plugins
 from avbench.harness.plugins.source_hash import code_of, source_hash
 from avbench.harness.plugins.sources import feature_manifest, planned_features
@@ -76,7 +76,7 @@ def plan(
 ) -> list[PlannedRun]:
     """Every combination, track by track; without ``variants``, the methods as they are.
 
-    ``given`` options win over those of a variant; then its name is left out. Raises :class:`UsageError` for unknown names, options or values.
+    ``given`` options win over those of a variant; where they undo it, its name is left out. Raises :class:`UsageError` for unknown names, options or values.
     """
     found, given = plugins(), given or {}
     manifests = {track: feature_manifest(track) for track in tracks}
@@ -92,8 +92,8 @@ def plan(
         if not 0 <= seed < 2**32:
             raise UsageError(f"seed {seed} is outside 0 to {2**32 - 1}")
     def named(variant: Variant | None, method: Registered, c: Configuration) -> str | None:
-        """A variant's name, unless a given option undid what makes it this variant."""
-        return variant.name if variant and not not_of_variant(variant, method, c) else None
+        """A variant's name, unless the given options undid all that it sets."""
+        return variant.name if variant and is_of_variant(variant, method, c) else None
 
     runs = (
         PlannedRun(

@@ -70,9 +70,9 @@ def test_nothing_named_removes_nothing(call: Call, tmp_path: Path) -> None:
 
 
 def test_stale_is_what_the_installed_code_did_not_make(call: Call, tmp_path: Path) -> None:
-    old, evidence = simulated_run("ale", UCF)
-    code = old.configuration.plugin.model_copy(update={"source_hash": source_hash(plugins().method("ale"))})
-    now = reconfigured(old, plugin=code)
+    now, evidence = simulated_run("ale", UCF)
+    code = now.configuration.plugin.model_copy(update={"source_hash": "0" * 64})
+    old = reconfigured(now, plugin=code)
     folder = store(tmp_path / "results", [(old, evidence), (now, evidence), simulated_run("stranger", UCF)])
     _, out, _ = call("remove", "--stale", "--dry-run")
     assert "2 runs would be removed" in out
@@ -85,7 +85,7 @@ def test_stale_is_what_the_installed_code_did_not_make(call: Call, tmp_path: Pat
 
 
 def at(day: int) -> Measured:
-    return Measured(started=f"2026-01-{day:02d}T00:00:00+00:00")
+    return Measured(started=f"2026-01-{day:02d}T00:00:00+00:00", seconds=60.0)
 
 
 def test_the_latest_leaves_smoke_runs_and_earlier_code_out(call: Call, tmp_path: Path) -> None:
