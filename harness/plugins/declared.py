@@ -40,7 +40,9 @@ def said_by_methods(record: RunRecord) -> Said:
     if registered.loose:
         return Said()
     if c.plugin.distribution != registered.distribution:
-        return Said((f"{c.method!r} is a method of {registered.distribution}, the record says {c.plugin.distribution}",))
+        return Said(
+            (f"{c.method!r} is a method of {registered.distribution}, the record says {c.plugin.distribution}",)
+        )
     against = [*_version(record)]
     if c.plugin.version != registered.version:
         return Said(tuple(against), (OTHER_VERSION,))

@@ -76,7 +76,8 @@ def plan(
 ) -> list[PlannedRun]:
     """Every combination, track by track; without ``variants``, the methods as they are.
 
-    ``given`` options win over those of a variant; where they undo it, its name is left out. Raises :class:`UsageError` for unknown names, options or values.
+    ``given`` options win over those of a variant; where they undo it, its name is left out. Raises :class:`UsageError`
+    for unknown names, options or values.
     """
     found, given = plugins(), given or {}
     manifests = {track: feature_manifest(track) for track in tracks}
@@ -91,6 +92,7 @@ def plan(
     for seed in seeds:
         if not 0 <= seed < 2**32:
             raise UsageError(f"seed {seed} is outside 0 to {2**32 - 1}")
+
     def named(variant: Variant | None, method: Registered, c: Configuration) -> str | None:
         """A variant's name, unless the given options undid all that it sets."""
         return variant.name if variant and is_of_variant(variant, method, c) else None

@@ -78,9 +78,8 @@ def compare(first: str, second: str, folder: ResultsFolder, as_json: bool) -> No
     """
     contents = read_folder(folder)
     chosen = [sound_of(_resolve(contents.records, name), folder) for name in (first, second)]
-    sides, marks = [side.records for side in chosen], {**chosen[0].marks, **chosen[1].marks}
-    labels = _labels(*sides)
-    rows = [row for pair in _pairs(*sides, marks) for row in _differences(*pair, labels, folder)]
+    labels = _labels(*(side.records for side in chosen))
+    rows = [row for pair in _pairs(*chosen) for row in _differences(*pair, labels, folder)]
     if not rows:
         raise UsageError(
             f"{first!r} and {second!r} have no finished runs on one track, protocol, split and content of features "
@@ -161,18 +160,16 @@ def _resolve(records: Sequence[RunRecord], name: str) -> list[RunRecord]:
     return [find_run(records, name)]
 
 
-def _pairs(
-    first: Sequence[RunRecord], second: Sequence[RunRecord], marks: Mapping[str, Sequence[str]]
-) -> list[tuple[RerunRow, RerunRow]]:
+def _pairs(first: Sound, second: Sound) -> list[tuple[RerunRow, RerunRow]]:
     """Rows of both sides on the same board and the same content of features, unless they contradict others on it."""
     from avbench.harness.plugins.presets import options_beyond_variant
     from avbench.leaderboard.boards import build_boards
     from avbench.leaderboard.ranking import in_conflict
 
-    def rows(records: Sequence[RunRecord]) -> list[tuple[tuple[Any, ...], RerunRow]]:
+    def rows(side: Sound) -> list[tuple[tuple[Any, ...], RerunRow]]:
         return [
             ((b.simulated, b.track, b.protocol, b.protocol_version, group.feature_hash), row)
-            for b in build_boards(records, (), options_beyond_variant, marks=marks)
+            for b in build_boards(side.records, (), options_beyond_variant, marks=side.marks)
             for group in b.groups
             for row in group.rows
             if not in_conflict(row)

@@ -12,8 +12,6 @@ from killed import changes_of, killed_at
 from simulated_results import OPTIONS, TRACKS, configuration_of, reconfigured, record_of, simulated_run, store
 
 from avbench.harness.cli import main
-from avbench.harness.plugins.registry import plugins
-from avbench.harness.plugins.source_hash import source_hash
 from avbench.harness.records.record import Measured, RunRecord
 from avbench.harness.records.results import ResultsFolder
 from avbench.harness.running.tidy import tidy_up

@@ -344,7 +344,10 @@ FORGERIES: Mapping[str, tuple[Callable[[], Run], str]] = {
     "all branches left out": (published("cjme"), "has the branches audio, visual"),
     "fewer epochs than the options say": (short_history, "trains 50 epochs with these options"),
     "a variant that does not exist": (with_fields(variant="nonsense"), "avca has no variant"),
-    "a variant's name for the presets": (with_fields(variant="modality=audio"), "no option is as variant modality=audio of avca sets it"),
+    "a variant's name for the presets": (
+        with_fields(variant="modality=audio"),
+        "no option is as variant modality=audio of avca sets it",
+    ),
     "no options": (no_options, "lacks options of avca"),
     "options in another spelling": (options(batch_size="256"), "not written as it writes them"),
     "a run that ended in the future": (measured(seconds=9.9e8), "ended in the future"),

@@ -228,8 +228,7 @@ def test_other_clips_under_the_same_features_are_marked_and_not_tested(tmp_path:
         assert any(mark.startswith(CONFLICT) for mark in ranked.row.marks)
         assert not ranked.standing.enough
         assert not ranked.intervals
-    (page,) = (text for name, text in pages.items() if name.endswith("boards/ucf/mine/aligned-v1.html"))
-    assert CONFLICT in page
+    assert any(CONFLICT in text for name, text in pages.items() if "boards/" in name and "mine" in name)
 
 
 @pytest.mark.parametrize(
