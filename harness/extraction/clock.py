@@ -45,7 +45,7 @@ class Clock:
     def since_zero(self, stamp: float) -> float:
         """A time stamp of this or another stream, as seconds since second 0."""
         self.zero = stamp if self.zero is None else self.zero
-        return stamp - self.zero
+        return round(stamp - self.zero, 6)  # so that a frame at the end of a clip is not taken for one before it
 
     def tell(self, frame: VideoFrame) -> float:
         """When the next frame is shown. Raises :class:`BadVideoError` for what is beyond the longest clip."""

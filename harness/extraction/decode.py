@@ -25,6 +25,8 @@ NOTABLE = 0.1
 """Seconds that a clip may lack at its start or end, or its sound in between, before it is told."""
 ODD_FORMATS = ("yuv420p", "yuvj420p")
 """All other pixel formats are told."""
+TAGGED = re.compile(r"(\d{2}):(\d{2}):(\d{2}\.\d{1,9})")
+"""How Matroska writes the length of a stream."""
 
 
 @dataclass
@@ -159,9 +161,6 @@ def _stated_end(container: InputContainer, pictures: VideoStream, clock: Clock) 
         hours, minutes, seconds = written.groups()
         return clock.since_zero(int(hours) * 3600 + int(minutes) * 60 + float(seconds))
     return None
-
-
-TAGGED = re.compile(r"(\d{2}):(\d{2}):(\d{2}\.\d{1,9})")
 
 
 def _decoded(container: InputContainer, streams: list[object], account: Account) -> Iterator[VideoFrame | AudioFrame]:

@@ -271,10 +271,10 @@ def test_sound_is_placed_by_its_times_as_ffmpeg_does(
 
 def test_a_time_stamp_of_sound_beyond_reason_is_refused(tmp_path: Path) -> None:
     """An hour of silence is not made of one stamp."""
-    path = write_video(tmp_path / "a.mkv", sound="pcm_s16le", sound_rate=8000, heard=[(0.0, 0.5), (3700.0, 3700.2)])
+    path = write_video(tmp_path / "a.mkv", sound="pcm_s16le", sound_rate=1000, heard=[(0.0, 0.4), (3700.0, 3702.0)])
     with pytest.raises(BadVideoError, match="time stamps beyond"):
         account(path)
-    assert account(path, 0.0, 1.0).remarks == ["0.5 s before or between its sound filled with silence"]
+    assert account(path, 0.0, 1.0).frames == 25
 
 
 def test_sound_against_slow_placing() -> None:
