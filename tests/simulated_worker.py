@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import signal
 import socket
+import stat
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +26,12 @@ from avbench.harness.plugins.registry import Registered
 PROCESS = Isolation("process", silence=60.0)
 
 
+def wires() -> list[int]:
+    """The sockets of this process."""
+    found = [int(name) for name in os.listdir("/proc/self/fd")]
+    return [fd for fd in found if os.path.exists(f"/proc/self/fd/{fd}") and stat.S_ISSOCK(os.fstat(fd).st_mode)]
+
+
 class Forked:
     """Stands for :class:`subprocess.Popen`: the worker as a fork, without its limits."""
 
@@ -36,6 +42,8 @@ class Forked:
             os.setsid()
             os.dup2(write, 1)
             os.dup2(write, 2)
+            for fd in set(wires()) - {*pass_fds}:  # the judge's end
+                os.close(fd)
             judge = socket.socket(fileno=pass_fds[0])
             Service(judge, FROM_JUDGE.validate_json(receive(judge, MOST_BYTES)[0])).serve()
         os.close(write)
@@ -66,9 +74,12 @@ def isolated(
 
 
 def alive(group: int) -> bool:
-    """Whether any process of a group lives."""
-    try:
-        os.killpg(group, signal.SIG_DFL)
-    except ProcessLookupError:
-        return False
-    return True
+    """Whether any process of a group lives; the dead that nobody has buried do not."""
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _, of = path.read_text().rpartition(")")[2].split()[:3]
+        except OSError:
+            continue
+        if int(of) == group and state != "Z":
+            return True
+    return False
