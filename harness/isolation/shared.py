@@ -103,5 +103,5 @@ def _placed(file: int, layout: Layout) -> dict[str, Tensor]:
         flat = torch.empty(0, dtype=dtype)
         if count and pages is not None:
             flat = torch.frombuffer(pages, dtype=dtype, count=count, offset=place.begin)
-        tensors[name] = flat.view(place.shape)
+        tensors[name] = flat.resize_(place.shape)  # no view: there is nothing behind it
     return tensors

@@ -18,6 +18,8 @@ def withheld(error: BaseException | None) -> str | None:
         seen.add(id(error))
         if isinstance(error, DataError):
             return "the store of features and the demo"
+        if isinstance(error, ImportError):
+            return f"all modules but those of the method and of Python's packages: {error.name}"
         if isinstance(error, ProcessLookupError):
             return "all other processes"
         if isinstance(error, socket.gaierror) or (isinstance(error, OSError) and error.errno in _NETWORK):
