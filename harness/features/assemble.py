@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from avbench.harness.contract.plain_arrays import odd_kind
 from avbench.harness.errors import DataError
 from avbench.harness.features.draft import NamedText, count_difference
 from avbench.harness.features.featureset import FeatureSet, Offsets
@@ -78,6 +79,7 @@ def feature_set(
         "vectors": vectors,
         **{TEXT + name: text.vectors for name, text in named.items()},
     }
+    _refuse_odd(arrays, track)
     manifest = Manifest(
         dataset=track.dataset,
         features=track.features,
@@ -137,6 +139,7 @@ def feature_set_over_time(
         "vectors": vectors,
         **{TEXT + name: text.vectors for name, text in named.items()},
     }
+    _refuse_odd(arrays, track)
     features = assembled(track, split, manifest, {name: torch.from_numpy(array) for name, array in arrays.items()})
     return replace(features, manifest=manifest.model_copy(update={"content_hash": over_time_hash(features)}))
 
@@ -173,6 +176,12 @@ def misplaced(class_id: NDArray[np.int64], rows: Mapping[str, slice], split: Spl
     return None
 
 
+def _refuse_odd(arrays: Mapping[str, object], track: Track) -> None:
+    for name, array in arrays.items():
+        if odd := odd_kind(array):
+            raise DataError(f"{track}: {name} is {odd}")
+
+
 def miscounted(class_id: NDArray[np.int64], rows: Mapping[str, slice], split: Split) -> tuple[str, ...]:
     """How the clips of each part differ from the split in number: what a manifest must warn of."""
     found = (count_difference(split, part, Counter(class_id[members].tolist())) for part, members in rows.items())
@@ -206,6 +215,7 @@ def check(features: FeatureSet, track: Track) -> None:
     expected |= {TEXT + n: (torch.float32, (len(split.classes), t.dim)) for n, t in manifest.texts.items()}
     tensors: dict[str, Tensor] = {name: getattr(features, name) for name in HASHED}
     tensors |= {TEXT + name: vectors for name, vectors in features.texts.items()}
+    _refuse_odd(tensors, track)
     for name, tensor in tensors.items():
         if (tensor.dtype, tuple(tensor.shape)) != expected[name]:
             raise DataError(f"{track}: {name} is {tensor.dtype} {tuple(tensor.shape)}, expected {expected[name]}")

@@ -169,9 +169,10 @@ def unit_vectors_checked(vectors: NDArray[np.float32], split: Split, where: str)
     lacking = [c.name for c in split.classes if c.role != "unused" and c.id not in known]
     if lacking:
         raise DataError(f"{where}: no finite label vector for {len(lacking)} used classes ({sample(lacking)})")
-    far = int((np.abs(np.linalg.norm(vectors[known], axis=1) - 1) > NORM_TOLERANCE).sum())
-    if far:
-        raise DataError(f"{where}: {far} label vectors are not of unit norm")
+    far = known[np.abs(np.linalg.norm(vectors[known], axis=1) - 1) > NORM_TOLERANCE]
+    if len(far):
+        named = sample([split.classes[c].name for c in far])
+        raise DataError(f"{where}: {len(far)} label vectors are not of unit norm ({named})")
 
 
 def sample(names: Sequence[str], most: int = 5) -> str:
