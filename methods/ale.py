@@ -61,6 +61,7 @@ class ALE(CompatibilityMethod):
     )
     Options = ALEOptions
     options: ALEOptions
+    mappable = True
 
     def build(self, dims: Dims) -> dict[str, nn.Module]:
         import torch

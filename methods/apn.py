@@ -59,6 +59,7 @@ class APN(LinearMethod):
     )
     Options = APNOptions
     options: APNOptions
+    mappable = True
 
     def build(self, dims: Dims) -> dict[str, nn.Module]:
         from torch import nn

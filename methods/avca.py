@@ -130,6 +130,7 @@ class AVCA(BatchMethod):
     )
     Options = AVCAOptions
     options: AVCAOptions
+    mappable = True
 
     def build(self, dims: Dims) -> dict[str, nn.Module]:
         import torch

@@ -70,6 +70,7 @@ class AVGZSLNet(JointEmbedding):
     )
     Options = AVGZSLNetOptions
     options: AVGZSLNetOptions
+    mappable = True
 
     def build(self, dims: Dims) -> dict[str, nn.Module]:
         o = self.options

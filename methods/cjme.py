@@ -92,6 +92,7 @@ class CJME(JointEmbedding):
     )
     Options = CJMEOptions
     options: CJMEOptions
+    mappable = True
 
     def build(self, dims: Dims) -> dict[str, nn.Module]:
         from torch import nn
@@ -118,17 +119,16 @@ class CJME(JointEmbedding):
 
     def loss(self, net: nn.ModuleDict, batch: Batch) -> Tensor:
         import torch
-        from torch.nn.functional import mse_loss, triplet_margin_loss
+        from torch.nn.functional import mse_loss
+
+        from avbench.methods.learning.losses import triplet
 
         audio, visual = net["embed_audio"](batch.audio), net["embed_visual"](batch.visual)
         label = net["embed_text"](batch.vectors)[:, 0]  # the negatives' only move the running statistics
         alpha = self.attention(net, batch.audio[:, 0], batch.visual[:, 0]).squeeze(1)
         target = self.attention_target(net, batch.classes, audio[:, 0], visual[:, 0])
 
-        of_audio, of_visual = (
-            triplet_margin_loss(label, x[:, 0], x[:, 1], self.options.margin, eps=1e-6, reduction="none")
-            for x in (audio, visual)
-        )
+        of_audio, of_visual = (triplet(label, x[:, 0], x[:, 1], self.options.margin) for x in (audio, visual))
         weight = alpha if self.options.triplets_train_attention else alpha.detach()
         if self.options.triplet_weighting == "batch":
             of_audio, of_visual, weight = of_audio.mean(), of_visual.mean(), weight.mean()

@@ -49,6 +49,7 @@ class DeViSE(CompatibilityMethod):
     )
     Options = HingeOptions
     options: HingeOptions
+    mappable = True
 
     def clip_losses(self, net: nn.ModuleDict, compatibility: Tensor, labels: Tensor) -> Tensor:
         if self.options.hinge:

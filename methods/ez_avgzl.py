@@ -8,7 +8,7 @@ from pydantic import Field
 from pydantic.config import JsonDict
 
 from avbench.harness.contract.data import Classes, Clips, TrainingSet
-from avbench.harness.contract.method import Difference, Method, MethodInfo, Progress
+from avbench.harness.contract.method import Difference, Method, MethodInfo
 from avbench.harness.contract.options import EpochOptions, Preset
 from avbench.harness.plugins.hookspecs import hookimpl
 from avbench.harness.tracks import DEMO
@@ -224,13 +224,7 @@ class EZAVGZL(BatchMethod):
     options: EZAVGZLOptions
     pairs = False
     plateau = False
-
-    _seed = 0
-    """Of the run, from the start of :meth:`fit` on."""
-
-    def fit(self, train: TrainingSet, progress: Progress) -> None:
-        self._seed = progress.seed
-        super().fit(train, progress)
+    mappable = True
 
     def build(self, dims: Dims) -> dict[str, nn.Module]:
         import torch

@@ -11,6 +11,7 @@ from pydantic import Field
 from avbench.harness.contract.data import Classes, Clips
 from avbench.harness.contract.method import Difference, Method, MethodInfo
 from avbench.harness.contract.options import EpochOptions, Preset
+from avbench.harness.contract.options import Options as BaseOptions
 from avbench.harness.plugins.hookspecs import hookimpl
 from avbench.methods.learning.batch import Batch, Dims
 from avbench.methods.learning.training import BatchMethod
@@ -190,6 +191,14 @@ class MDII(BatchMethod):
     Options = MDIIOptions
     options: MDIIOptions
     pairs = False
+    mappable = True
+
+    @classmethod
+    def alone_because(cls, options: BaseOptions, inputs: str) -> str:
+        assert isinstance(options, MDIIOptions)
+        if options.masks and options.mask_weight:
+            return "the loss of its masks takes gradients of its own"
+        return super().alone_because(options, inputs)
 
     def build(self, dims: Dims) -> dict[str, nn.Module]:
         from torch import nn
@@ -242,8 +251,9 @@ class MDII(BatchMethod):
         o = self.options
         explain = o.masks and o.mask_weight > 0
         raw = {"audio": batch.audio.detach(), "visual": batch.visual.detach()}
-        for features in raw.values():
-            features.requires_grad_(explain and o.gradient_of == "raw")
+        if explain and o.gradient_of == "raw":
+            for features in raw.values():
+                features.requires_grad_()
         masks = self.masks(net, raw)
         masked = apply(masks, raw)
         posteriors = self.posteriors(net, masked, batch.classes)

@@ -49,6 +49,7 @@ class SJE(CompatibilityMethod):
     )
     Options = HingeOptions
     options: HingeOptions
+    mappable = True
 
     def clip_losses(self, net: nn.ModuleDict, compatibility: Tensor, labels: Tensor) -> Tensor:
         # max(dim) and not amax: one class alone receives the gradient, also where several are level.

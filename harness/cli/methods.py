@@ -64,6 +64,8 @@ def show(name: str, bibtex: bool, as_json: bool) -> None:
     click.echo(f"{info.slug}: {info.title} ({info.year})\n\n{info.summary}\n\n{info.citation}")
     if marks := _marks(_summary(registered)):
         click.echo(f"\nCapabilities: {marks}")
+    why = _summary(registered)["alone_because"]
+    click.echo(f"\nSeeds on a GPU: {f'one after the other, because {why}' if why else 'all in one step'}")
     for note in info.notes:
         click.echo(f"\nNote: {note}")
     rows = [[o["name"], o["type"], o["default"], o["bounds"], _meaning(o)] for o in options]
@@ -97,6 +99,9 @@ def _summary(registered: Registered) -> dict[str, Any]:
         "generative": info.generative,
         "calibrated_stacking": info.calibrated_stacking,
         "scores_depend_on_candidates": info.scores_depend_on_candidates,
+        "alone_because": registered.method.alone_because(
+            registered.method.Options(), "averaged" if info.reads("averaged") else "temporal"
+        ),
         "distribution": registered.distribution,
         "version": registered.version,
     }

@@ -95,7 +95,9 @@ class RunProgress:
         self._left -= 1
         if self._left and not self._timed and record.finished:
             self._timed = True
-            seconds = record.measured.seconds * self._left / record.measured.runs_at_once
+            seconds = (
+                record.measured.seconds * self._left / (record.measured.runs_at_once * record.measured.seeds_at_once)
+            )
             self._say(f"about {_duration(seconds)} for the {self._left} that are left, if they take as long")
 
     def _say(self, line: str) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, Self
 
 from avbench.harness.contract.data import Classes, Clips, TrainingSet
 from avbench.harness.contract.options import Options as BaseOptions
@@ -87,6 +87,24 @@ class Progress(Protocol):
         """
 
 
+class Companion(Protocol):
+    """The harness's side of one of several fits that differ in the seed only and train together."""
+
+    @property
+    def device(self) -> torch.device:
+        """See :class:`Progress`."""
+
+    @property
+    def seed(self) -> int:
+        """Seed of this fit. The global generators are to be seeded with it before its method draws anything."""
+
+    def epoch_done(self, method: Method) -> float | None:
+        """Call after each epoch with the method of this fit. Returns the validation HM in percent; None: it has ended.
+
+        A fit that has ended is trained no further, and its method is left as it is. Never raises for its method.
+        """
+
+
 class Method(ABC):
     """A learner. One instance is fitted once: the harness makes a fresh one per stage.
 
@@ -105,6 +123,23 @@ class Method(ABC):
     @abstractmethod
     def fit(self, train: TrainingSet, progress: Progress) -> None:
         """Learn from the training set. Methods without epochs simply never call ``progress.epoch_done``."""
+
+    @classmethod
+    def alone_because(cls, options: BaseOptions, inputs: str) -> str:
+        """Why runs with these options that differ in the seed only cannot be fitted by :meth:`fit_together`, on
+        features that are ``averaged`` or ``temporal``; an empty text where they can."""
+        return "its fit is written for one seed at a time"
+
+    @classmethod
+    def fit_together(
+        cls, methods: Sequence[Self], train: TrainingSet, companions: Sequence[Companion], *, compiled: bool
+    ) -> None:
+        """Fit methods of equal options at once, each as :meth:`fit` does for its companion's seed, up to rounding.
+
+        Each reports its epochs to its companion, until that says that it has ended. ``compiled``: by torch's compiler.
+        Called only where :meth:`alone_because` gives no reason.
+        """
+        raise NotImplementedError
 
     @abstractmethod
     def predict(self, clips: Clips, classes: Classes) -> Tensor:

@@ -6,7 +6,7 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     import torch
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from avbench.harness.contract.method import Method
 
 
+Said = TypeVar("Said")
 Answer = Callable[["Method"], float | BaseException]
 """The validation HM in percent, or what is to be raised."""
 
@@ -35,6 +36,19 @@ class FitProgress:
         return answer
 
 
+@dataclass(frozen=True, slots=True)
+class FitCompanion:
+    """The :class:`avbench.harness.contract.method.Companion` of one of several fits."""
+
+    device: torch.device
+    seed: int
+    _ask: Callable[[Method], float | None]
+
+    def epoch_done(self, method: Method) -> float | None:
+        """See :meth:`avbench.harness.contract.method.Companion.epoch_done`."""
+        return self._ask(method)
+
+
 def answered(call: Callable[[Method], float]) -> Answer:
     """The same call, which gives back what it would raise.
 
@@ -53,7 +67,7 @@ def answered(call: Callable[[Method], float]) -> Answer:
     return answer
 
 
-def opaque(call: Answer) -> Answer:
+def opaque(call: Callable[[Method], Said]) -> Callable[[Method], Said]:
     """The same call, behind which no attribute leads to the function, its closure or the object that it is bound to.
 
     A cache of size 0 keeps nothing and hashes nothing; it is the wrapper of the standard library that is written in C

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from avbench.harness.contract.data import Classes, Clips, TrainingSet
-from avbench.harness.contract.method import Method, Progress
+from avbench.harness.contract.method import Companion, Method, Progress
 from avbench.harness.errors import DataError, MethodError
 from avbench.harness.evaluation.chunks import Chunks
 from avbench.harness.evaluation.elsewhere import Elsewhere
@@ -112,6 +112,14 @@ class StageData:
         seed_generators(progress.seed)
         with guarded(method, "fit", train.clips.audio, train.clips.visual, train.labels, train.classes.vectors):
             method.fit(train, progress)
+
+    def fit_together(self, methods: Sequence[Method], companions: Sequence[Companion], *, compiled: bool) -> None:
+        """Fit methods of one kind at once, and check that they left their one training set alone."""
+        kind = type(methods[0])
+        train = self.training_set(unseen_names=kind.info.uses_unseen_names, few_bits=kind.takes_few_bits)
+        held = train.clips.audio, train.clips.visual, train.labels, train.classes.vectors
+        with guarded(methods[0], "fit_together", *held):
+            kind.fit_together(methods, train, companions, compiled=compiled)
 
     def evidence(self, method: Method, trained: StageData | None = None) -> Evidence:
         """Score the evaluated clips and reduce the scores. ``trained``: the stage that the method was fitted on."""

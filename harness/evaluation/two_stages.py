@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from time import perf_counter
 from typing import TYPE_CHECKING
 
 from avbench.harness.errors import MethodError
 from avbench.harness.evaluation.evidence import TEST, VALIDATION, Evidence
-from avbench.harness.evaluation.fit_progress import FitProgress, answered, opaque
+from avbench.harness.evaluation.fit_progress import FitCompanion, FitProgress, answered, opaque
 from avbench.harness.evaluation.metrics import Metrics, evaluate, harmonic_mean, mean_class_accuracy, predict
 from avbench.harness.evaluation.protocol import Protocol
 
@@ -68,47 +69,118 @@ def run_two_stages(
     epochs: int,
     seed: int,
     listener: EpochListener = lambda _: None,
-    pause: Callable[[], None] = lambda: None,
 ) -> Result:
     """Stage 1 chooses epoch and offset on validation; stage 2 trains afresh on train + validation and is tested once.
 
-    ``make`` gives a fresh method. ``features`` are on the device of the run. ``pause`` is called at the end of each
-    epoch, before its validation is waited for: there another run may take its turn.
+    ``make`` gives a fresh method. ``features`` are on the device of the run.
 
     Raises :class:`MethodError` when the method breaks its contract.
     """
-    from avbench.harness.evaluation.stages import stage_data
-
-    start = perf_counter()
-    protocol = protocol.on(features.track)
-    stage_1 = stage_data(features, protocol, stage=1)
-    fit_1 = _Fit(stage_1, stage_1, protocol, epochs, seed, listener, pause)
-    fit_1.run(make())
-    best = fit_1.best
-    offset, branch_offsets = fit_1.chosen_offset()
-    middle = perf_counter()
-
-    stage_2 = stage_data(features, protocol, stage=2)
+    run = TwoStages(StagesData(features, protocol), epochs, seed, listener)
+    run.begin_stage_1().run(make())
     method = make()
-    _Fit(stage_2, stage_1, protocol, best + 1, seed, listener, pause).run(method)
-    test = stage_2.evidence(method)
-    return Result(
-        metrics=evaluate(test, offset, allow_empty=features.incomplete),
-        offset=offset,
-        branch_offsets=branch_offsets,
-        epochs=best + 1,
-        validation=tuple(fit_1.history),
-        parameters=method.parameters(),
-        evidence={TEST: test, **{_table(branch): table for branch, table in fit_1.evidence.items()}},
-        seconds=(middle - start, perf_counter() - middle),
-    )
+    run.begin_stage_2().run(method)
+    return run.tested(method)
+
+
+def run_together(
+    make: Callable[[], Method],
+    features: FeatureSet,
+    protocol: Protocol,
+    *,
+    epochs: int,
+    seeds: Sequence[int],
+    listeners: Sequence[EpochListener],
+    compiled: bool = False,
+) -> list[Result | BaseException]:
+    """The same for several seeds, which a method that can trains in one step. Each has its own epoch and offset.
+
+    Gives for each seed its result, or what went wrong with it. No test is taken before all seeds are trained.
+    """
+    data = StagesData(features, protocol)
+    runs = [TwoStages(data, epochs, seed, listener) for seed, listener in zip(seeds, listeners, strict=True)]
+    fits = [run.begin_stage_1() for run in runs]
+    fit_together(data.stage_1, [(fit, make()) for fit in fits], compiled=compiled)
+    left = [run for run, fit in zip(runs, fits, strict=True) if fit.failure is None]
+    second = {id(run): (run.begin_stage_2(), make()) for run in left}
+    if left:
+        fit_together(data.stage_2, list(second.values()), compiled=compiled)
+    results: list[Result | BaseException] = []
+    for run, fit in zip(runs, fits, strict=True):
+        if fit.failure is None:
+            fit, method = second[id(run)]
+        results.append(fit.failure or _caught(lambda: run.tested(method)))  # noqa: B023 (called at once)
+    return results
+
+
+def _caught(call: Callable[[], Result]) -> Result | BaseException:
+    try:
+        return call()
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        return error
+
+
+class StagesData:
+    """The data of both stages, which runs of any seed share."""
+
+    def __init__(self, features: FeatureSet, protocol: Protocol) -> None:
+        self.features, self.protocol = features, protocol.on(features.track)
+
+    @cached_property
+    def stage_1(self) -> StageData:
+        from avbench.harness.evaluation.stages import stage_data
+
+        return stage_data(self.features, self.protocol, stage=1)
+
+    @cached_property
+    def stage_2(self) -> StageData:
+        from avbench.harness.evaluation.stages import stage_data
+
+        return stage_data(self.features, self.protocol, stage=2)
+
+
+class TwoStages:
+    """One seed's way through the two stages; how its methods are fitted is the caller's."""
+
+    def __init__(self, data: StagesData, epochs: int, seed: int, listener: EpochListener) -> None:
+        self.data, self.epochs, self.seed, self.listener = data, epochs, seed, listener
+        self.start = perf_counter()
+
+    def begin_stage_1(self) -> Fit:
+        stage = self.data.stage_1
+        self.first = Fit(stage, stage, self.data.protocol, self.epochs, self.seed, self.listener)
+        return self.first
+
+    def begin_stage_2(self) -> Fit:
+        """Once stage 1 has ended: as many epochs as were best there."""
+        self.offset, self.branch_offsets = self.first.chosen_offset()
+        self.middle = perf_counter()
+        epochs = self.first.best + 1
+        return Fit(self.data.stage_2, self.data.stage_1, self.data.protocol, epochs, self.seed, self.listener)
+
+    def tested(self, method: Method) -> Result:
+        """The test of the method of stage 2."""
+        test = self.data.stage_2.evidence(method)
+        first = self.first
+        return Result(
+            metrics=evaluate(test, self.offset, allow_empty=self.data.features.incomplete),
+            offset=self.offset,
+            branch_offsets=self.branch_offsets,
+            epochs=first.best + 1,
+            validation=tuple(first.history),
+            parameters=method.parameters(),
+            evidence={TEST: test, **{_table(branch): table for branch, table in first.evidence.items()}},
+            seconds=(self.middle - self.start, perf_counter() - self.middle),
+        )
 
 
 def _table(branch: str) -> str:
     return VALIDATION if not branch else f"{VALIDATION}.{branch}"
 
 
-class _Fit:
+class Fit:
     """One fit, seen from the harness: answers the method's progress and keeps the best validation epoch.
 
     The validation clips, and their seen and unseen classes, are those of stage 1 in both stages.
@@ -122,15 +194,16 @@ class _Fit:
         epochs: int,
         seed: int,
         listener: EpochListener,
-        pause: Callable[[], None],
     ) -> None:
         self.stage, self.validation, self.protocol, self.listener = stage, validation, protocol, listener
-        self.epochs, self.seed, self.pause = epochs, seed, pause
+        self.epochs, self.seed = epochs, seed
         self.allow_empty = stage.features.incomplete
         self.history: list[Epoch] = []
         self.best = 0
         self.evidence: Mapping[str, Evidence] = {}
         """Validation evidence of the best epoch: the combined scores under "", and each branch under its name."""
+        self.failure: BaseException | None = None
+        """What ended it, where it is one of several."""
 
     def run(self, method: Method) -> None:
         ask = opaque(answered(self.epoch_done))
@@ -138,10 +211,26 @@ class _Fit:
         if not self.history:  # a method without epochs
             self.epoch_done(method)
 
+    def companion(self) -> FitCompanion:
+        """What its method holds of the harness while it is fitted with others."""
+        return FitCompanion(self.stage.device, self.seed, opaque(self._epoch_of_several))
+
+    def _epoch_of_several(self, method: Method) -> float | None:
+        """The same as :meth:`epoch_done`, but None after the last epoch, and after a failure, which is kept."""
+        if self.failure is not None:
+            return None
+        try:
+            hm = self.epoch_done(method)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            self.failure = error
+            return None
+        return hm if len(self.history) < self.epochs else None
+
     def epoch_done(self, method: Method) -> float:
         if len(self.history) >= self.epochs:
             raise MethodError(f"{method.info.slug}.fit reported more epochs than the {self.epochs} it was given")
-        self.pause()
         combined = self.validation.evidence(method, trained=self.stage)
         epoch = self._validate(combined, stacking=method.info.calibrated_stacking)
         self.history.append(epoch)
@@ -172,3 +261,18 @@ class _Fit:
             return combined, {}
         branches["combined"] = combined
         return sum(branches.values()) / len(branches), branches
+
+
+def fit_together(stage: StageData, fits: Sequence[tuple[Fit, Method]], *, compiled: bool) -> None:
+    """Fit methods on one stage at once. What goes wrong with one, or with all that are left, is kept as a failure."""
+    try:
+        stage.fit_together([method for _, method in fits], [fit.companion() for fit, _ in fits], compiled=compiled)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        for fit, _ in fits:
+            if len(fit.history) < fit.epochs:
+                fit.failure = fit.failure or error
+    for fit, method in fits:
+        if fit.failure is None and len(fit.history) < fit.epochs:
+            fit.failure = MethodError(f"{method.info.slug}.fit_together ended before seed {fit.seed} had its epochs")

@@ -207,6 +207,8 @@ class Measured(Part):
     what they share counted twice."""
     runs_at_once: int = Field(1, ge=1, le=1_000)
     """Runs that shared the machine, as ``--jobs`` asked: times then tell less, and memory on CUDA is that of all."""
+    seeds_at_once: int = Field(1, ge=1, le=1_000)
+    """Runs of other seeds, with this one, that took each step together: times and memory are those of all."""
     isolation: IsolationKind = "none"
 
     @model_serializer(mode="wrap")
@@ -215,6 +217,8 @@ class Measured(Part):
         content: dict[str, Any] = handler(self)
         if self.isolation == "none":
             content.pop("isolation", None)
+        if self.seeds_at_once == 1:
+            content.pop("seeds_at_once", None)
         return content
 
 

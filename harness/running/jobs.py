@@ -1,10 +1,12 @@
-"""Executing many runs: one after the other, in processes, or in turn on one GPU."""
+"""Executing many runs: one after the other, in processes, or seeds together on one GPU."""
 
 from __future__ import annotations
 
 import os
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,16 +16,19 @@ from avbench.harness.evaluation.two_stages import EpochDone
 from avbench.harness.isolation.choice import NONE, Isolation
 from avbench.harness.plugins.registry import plugins
 from avbench.harness.records.planned import PlannedRun
-from avbench.harness.records.record import Failure, RunRecord
+from avbench.harness.records.record import Failure, RunRecord, canonical_json
 from avbench.harness.records.results import ResultsFolder
+from avbench.harness.running.attempt import draft_record
 from avbench.harness.running.claims import Claim
 from avbench.harness.running.environment import environment
-from avbench.harness.running.runs import RunListener, draft_record, execute
+from avbench.harness.running.runs import RunListener, execute, execute_together
 from avbench.harness.running.shared import Among, SharedWork
 
 if TYPE_CHECKING:
     import torch
 
+SEEDS_AT_ONCE = 32
+"""Runs that train in one step at most: memory grows with them, and beyond this a GPU has no time left to fill."""
 LOOK_SECONDS = 0.5
 """Between two looks at what other commands have done."""
 
@@ -61,6 +66,7 @@ def execute_all(
     before: Sequence[RunRecord | None] | None = None,
     waiting: Callable[[Sequence[int]], None] = lambda _: None,
     isolation: Isolation = NONE,
+    in_step: bool | None = None,
 ) -> Iterator[tuple[int, RunRecord]]:
     """Execute runs and give each record, with the index of its run, as soon as it is stored.
 
@@ -72,7 +78,8 @@ def execute_all(
     ``observe``: names of the observers that watch each run, in the process that executes it. ``before``: the
     records that were there when it was decided to do the runs, whatever they are; by default, those that are there now.
     ``waiting`` is told, once, which runs only other commands still do. ``isolation``: where methods are meanwhile; each
-    then has a process of its own in any case.
+    then has a process of its own in any case. ``in_step``: whether runs that differ in the seed only train together
+    where their method can; by default on CUDA, where the others follow one after the other.
     Raises :class:`AvbenchError` where a run could not be stored, before it.
     """
     global _has_run
@@ -86,15 +93,17 @@ def execute_all(
     def may_not_share(run: PlannedRun) -> bool:
         return not may_share(run)
 
+    in_step = device.type == "cuda" if in_step is None else in_step
     told = False
     while shared.open:
         left = len(shared.open)
         own = sum(map(may_share, shared.open.values()))
         _has_run = _has_run or own > 0
-        if jobs == 1 or own == 1:
+        if in_step and not isolation:
+            yield from _in_step(shared, may_share, results, device, listener, observe)
+            own = sum(map(may_share, shared.open.values()))
+        if jobs == 1 or own == 1 or (own and device.type == "cuda" and not isolation):
             yield from _one_by_one(shared, may_share, results, device, listener, observe, isolation)
-        elif own and device.type == "cuda" and not isolation:
-            yield from _in_company(shared, may_share, results, device, min(jobs, own), listener, observe)
         elif own:
             many = min(jobs, own)
             yield from _in_processes(shared, may_share, results, device, many, listener, observe, isolation, once=False)
@@ -135,26 +144,43 @@ def _one_by_one(
         yield index, record
 
 
-def _in_company(
+def _in_step(
     shared: SharedWork,
     among: Among,
     results: ResultsFolder,
     device: torch.device,
-    jobs: int,
     listener: RunListener,
     observe: Sequence[str],
 ) -> Iterator[tuple[int, RunRecord]]:
-    from avbench.harness.running.company import Company, Pause
+    """Runs that differ in the seed only, together in each step."""
+    alike: dict[str, list[str]] = defaultdict(list)
+    for run in filter(among, shared.open.values()):
+        if not why_alone(run):
+            alike[_but_the_seed(run)].append(run.configuration.identity)
+    for identities in alike.values():
+        for chosen in (identities[i : i + SEEDS_AT_ONCE] for i in range(0, len(identities), SEEDS_AT_ONCE)):
+            with ExitStack() as claims:
+                indices = []
+                for index, claim in shared.ready(lambda run: run.configuration.identity in chosen):  # noqa: B023
+                    claims.enter_context(claim)
+                    indices.append(index)
+                runs = [shared.open[index] for index in indices]
+                listeners = [partial(listener, index) for index in indices]
+                records = execute_together(runs, results, device, listeners, observe) if len(runs) > 1 else []
+            for index, record in zip(indices, records, strict=bool(records)):
+                shared.done(index)
+                yield index, record
 
-    def call(index: int, claim: Claim, pause: Pause) -> tuple[int, RunRecord]:
-        with claim:
-            run = shared.open[index]
-            return index, execute(run, results, device, partial(listener, index), observe, pause, jobs)
 
-    calls = (partial(call, index, claim) for index, claim in shared.ready(among))
-    for _, (index, record) in Company[tuple[int, RunRecord]](device, jobs).results(calls):
-        shared.done(index)
-        yield index, record
+def why_alone(run: PlannedRun) -> str:
+    """Why a run cannot train in one step with others of its method; an empty text where it can."""
+    method = plugins().method(run.configuration.method).method
+    return method.alone_because(method.Options.model_validate(run.configuration.options), run.inputs)
+
+
+def _but_the_seed(run: PlannedRun) -> str:
+    """Equal for runs that differ in nothing but the seed."""
+    return canonical_json([run.configuration.model_dump(mode="json", exclude={"seed"}), run.variant])
 
 
 def _in_processes(

@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-import errno
-import hashlib
 import logging
-import os
-import tempfile
-import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
-from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -20,39 +13,29 @@ from pydantic import ValidationError
 from avbench.harness.contract.method import Method, MethodInfo
 from avbench.harness.contract.options import EpochOptions, Options
 from avbench.harness.contract.variants import Variant
-from avbench.harness.errors import AvbenchError, MethodError, UsageError
-from avbench.harness.evaluation.precision import make_deterministic
+from avbench.harness.errors import MethodError, UsageError
 from avbench.harness.evaluation.protocol import PROTOCOLS, find_protocol
-from avbench.harness.evaluation.two_stages import EpochDone, EpochListener, Result, run_two_stages
+from avbench.harness.evaluation.two_stages import EpochDone, EpochListener, Result, run_together, run_two_stages
 from avbench.harness.features.temporal_draft import MEAN, view_of
 from avbench.harness.isolation.choice import NONE, Isolation
-from avbench.harness.isolation.start import Place, require_possible, started
+from avbench.harness.isolation.start import Place, started
 from avbench.harness.plugins.declared import capabilities_of
-from avbench.harness.plugins.observers import Observers
 from avbench.harness.plugins.presets import is_of_variant
 from avbench.harness.plugins.registry import Registered, plugins
-from avbench.harness.plugins.source_hash import code_of, source_hash
+from avbench.harness.plugins.source_hash import source_hash
 from avbench.harness.plugins.sources import feature_manifest, planned_features
-from avbench.harness.printable import storable
 from avbench.harness.records.planned import PlannedRun
 from avbench.harness.records.record import (
     MAX_EPOCHS,
-    About,
     Configuration,
-    Environment,
-    Failure,
-    Measured,
-    Metrics,
     Numerics,
-    Outcome,
     Plugin,
     ProtocolVersion,
     RunRecord,
-    ValidationEpoch,
     canonical_json,
 )
-from avbench.harness.records.results import ResultsFolder, pack_evidence
-from avbench.harness.running.environment import environment, forget_peak_memory, peak_memory
+from avbench.harness.records.results import ResultsFolder
+from avbench.harness.running.attempt import Attempt
 from avbench.harness.running.numerics import products
 from avbench.harness.tracks import Track
 from avbench.splits import load_split
@@ -197,124 +180,58 @@ def execute(
     device: torch.device,
     listener: EpochListener = lambda _: None,
     observe: Sequence[str] = (),
-    pause: Callable[[], None] = lambda: None,
     at_once: int = 1,
     isolation: Isolation = NONE,
 ) -> RunRecord:
     """Do one run and store its record. What goes wrong in it becomes a stored failure; Ctrl-C stores nothing.
 
     All that can be refused is asked before the run: raises :class:`AvbenchError` where it could not be stored.
-    ``observe``: names of the observers that watch the run. ``pause``: see :func:`run_two_stages`.
-    ``at_once``: how many runs share the machine, for the record. ``isolation``: where the method is meanwhile.
+    ``observe``: names of the observers that watch the run. ``at_once``: how many runs share the
+    machine, for the record. ``isolation``: where the method is meanwhile.
     """
-    c = planned.configuration
-    results.require_room([c])
-    registered = plugins().method(c.method)
-    require_possible(registered, isolation)
-    make_deterministic()
-    forget_peak_memory(device)
-    draft = draft_record(planned, registered, environment(device), at_once, isolation)
-    start = perf_counter()
-    observers = Observers([plugins().observer(name) for name in observe], device)
-    observers.started(planned, results.root)
-
-    def epoch_done(done: EpochDone) -> None:
-        listener(done)
-        observers.epoch(done)
-
-    outcome, failure, evidence, seconds = None, None, None, (0.0, 0.0)
+    registered = plugins().method(planned.configuration.method)
+    attempt = Attempt(planned, registered, results, device, listener, observe, at_once=at_once, isolation=isolation)
     beside = 0
     try:
-        result, beside = _run(registered, c, device, epoch_done, pause, isolation, results.root)
-        evidence = pack_evidence(result.evidence)
-        outcome, seconds = _outcome(result, evidence), result.seconds
+        result, beside = _run(registered, planned.configuration, device, attempt.epoch_done, isolation, results.root)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # also SystemExit: a method ends its own run, never the others
-        failure = failure_of(error)
-    peak, unknown = peak_memory(device)
-    measured = draft.measured.model_copy(
-        update={
-            "seconds_stage_1": round(seconds[0], 3),
-            "seconds_stage_2": round(seconds[1], 3),
-            "seconds": round(perf_counter() - start, 3),
-            "peak_memory_bytes": peak + beside,
-        }
-    )
-    where = draft.environment.model_copy(update={"unknown": [*draft.environment.unknown, *unknown]})
-    record = draft.model_copy(
-        update={"environment": where, "measured": measured, "outcome": outcome, "failure": failure}
-    )
-    _keep(record, evidence, results)
-    observers.finished(record)
-    return record
+        return attempt.ended(error)
+    return attempt.ended(result, beside)
 
 
-def draft_record(
-    planned: PlannedRun,
-    registered: Registered,
-    where: Environment,
-    at_once: int = 1,
-    isolation: Isolation = NONE,
-) -> RunRecord:
-    """The record of a run that did not take place: with it, all that a record says beforehand has been checked."""
-    return RunRecord(
-        identity=planned.configuration.identity,
-        configuration=planned.configuration,
-        code=dict(code_of(registered)),
-        variant=planned.variant,
-        simulated=planned.simulated,
-        capabilities=capabilities_of(registered, planned.inputs),
-        about=About(**{part: storable(getattr(registered.info, part))[:2_000] for part in About.model_fields}),
-        encoders_met=planned.encoders_met,
-        warnings=[storable(warning)[:2_000] for warning in planned.warnings],
-        features_source=storable(planned.features_source)[:2_000],
-        environment=where,
-        measured=Measured(
-            started=datetime.now(UTC).isoformat(timespec="seconds"), runs_at_once=at_once, isolation=isolation.kind
-        ),
-        failure=Failure(type="NotRun", message="the run did not take place", traceback=""),
-    )
-
-
-def failure_of(error: BaseException) -> Failure:
-    """An exception in a form that any record can hold, whatever its texts are."""
+def execute_together(
+    planned: Sequence[PlannedRun],
+    results: ResultsFolder,
+    device: torch.device,
+    listeners: Sequence[EpochListener],
+    observe: Sequence[str] = (),
+) -> list[RunRecord]:
+    """Do runs that differ in the seed only, in one step each, and store their records. See :func:`execute`."""
+    c = planned[0].configuration
+    registered = plugins().method(c.method)
+    attempts = [
+        Attempt(run, registered, results, device, listener, observe, seeds_at_once=len(planned))
+        for run, listener in zip(planned, listeners, strict=True)
+    ]
+    outcomes: Sequence[Result | BaseException]
     try:
-        message = str(error)
-    except Exception as broken:
-        message = f"its message cannot be shown ({type(broken).__name__})"
-    return Failure(
-        type=storable(type(error).__name__)[:2_000],
-        message=storable(message)[:20_000],
-        traceback=_middle_out(storable("".join(traceback.format_exception(error))), 200_000),
-    )
-
-
-def _middle_out(text: str, limit: int) -> str:
-    """Of a long text its beginning and its end: where it was raised, and what."""
-    return text if len(text) <= limit else f"{text[: limit // 2 - 5]}\n...\n{text[-limit // 2 :]}"
-
-
-def _keep(record: RunRecord, evidence: bytes | None, results: ResultsFolder) -> None:
-    """Store a record; where its folder refuses it now, among the temporary files, and say so.
-
-    Raises :class:`AvbenchError` where those refuse it too.
-    """
-    try:
-        results.save(record, evidence)
-    except OSError as error:
-        refused = f"{results.root}: cannot be written to ({error.strerror or error})"
-        rescue = Path(tempfile.gettempdir(), f"avbench-rescued-{os.getuid()}")
-        try:
-            rescue.mkdir(mode=0o700, exist_ok=True)
-            if rescue.is_symlink() or rescue.stat().st_uid != os.getuid():
-                raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
-            path = ResultsFolder(rescue).save(record, evidence)
-        except OSError as again:
-            raise AvbenchError(
-                f"{refused}, and {rescue} neither ({again.strerror or again}): a trained run is lost; make room"
-            ) from None
-        logger.warning("%s; the run is kept as %s: once it can be, copy what is in %s there", refused, path, rescue)
+        options = _options(registered, c)
+        with products(c.numerics, device):
+            outcomes = run_together(
+                lambda: registered.method(options),
+                _held(planned_features(c.track, c.feature_hash), device, c.numerics.feature_dtype),
+                PROTOCOLS[c.protocol.name],
+                epochs=_epochs(options),
+                seeds=[run.configuration.seed for run in planned],
+                listeners=[attempt.epoch_done for attempt in attempts],
+            )
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        outcomes = [error] * len(attempts)
+    return [attempt.ended(outcome) for attempt, outcome in zip(attempts, outcomes, strict=True)]
 
 
 def _run(
@@ -322,14 +239,11 @@ def _run(
     c: Configuration,
     device: torch.device,
     listener: EpochListener,
-    pause: Callable[[], None],
     isolation: Isolation,
     root: Path,
 ) -> tuple[Result, int]:
     """What came of the run, and the peak memory in bytes of a process beside this one."""
-    if source_hash(registered) != c.plugin.source_hash:
-        raise MethodError(f"the code of {c.method} has changed since this run was planned; run the same command again")
-    options = registered.method.Options.model_validate(c.options)
+    options = _options(registered, c)
 
     def two_stages(make: Callable[[], Method], features: FeatureSet, place: torch.device) -> Result:
         return run_two_stages(
@@ -339,7 +253,6 @@ def _run(
             epochs=_epochs(options),
             seed=c.seed,
             listener=listener,
-            pause=pause,
         )
 
     if not isolation:
@@ -357,6 +270,13 @@ def _run(
         return result, worker.peak_memory_bytes
 
 
+def _options(registered: Registered, c: Configuration) -> Options:
+    """The options of a run. Raises :class:`MethodError` where the method's code is not what it was when planned."""
+    if source_hash(registered) != c.plugin.source_hash:
+        raise MethodError(f"the code of {c.method} has changed since this run was planned; run the same command again")
+    return registered.method.Options.model_validate(c.options)
+
+
 @lru_cache(maxsize=1)
 def _held(features: FeatureSet, device: torch.device, dtype: str) -> FeatureSet:
     """The features in the memory of a device. Runs that follow each other, or take turns, share one copy."""
@@ -368,19 +288,6 @@ def _held(features: FeatureSet, device: torch.device, dtype: str) -> FeatureSet:
 def _epochs(options: Options) -> int:
     """The epochs of stage 1; methods without epochs are scored once."""
     return options.epochs if isinstance(options, EpochOptions) else 1
-
-
-def _outcome(result: Result, evidence: bytes) -> Outcome:
-    m = result.metrics
-    return Outcome(
-        metrics=Metrics(S=m.S, U=m.U, HM=m.HM, ZSL=m.ZSL, AUSUC=m.AUSUC),
-        offset=result.offset,
-        branch_offsets=dict(result.branch_offsets),
-        epochs=result.epochs,
-        validation=[ValidationEpoch(S=e.S, U=e.U, HM=e.HM, offset=e.offset) for e in result.validation],
-        parameters=result.parameters,
-        evidence=hashlib.sha256(evidence).hexdigest(),
-    )
 
 
 RunListener = Callable[[int, EpochDone], None]

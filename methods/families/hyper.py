@@ -135,6 +135,7 @@ class Alignment(AVCA):
 
     Options = AlignmentOptions
     options: AlignmentOptions
+    mappable = True
 
     def curvatures(self, net: nn.ModuleDict, visual: Tensor, audio: Tensor) -> Sequence[Tensor | float]:
         """One curvature magnitude per curved space: a number, or (G, B, 1) for features (G, B, F)."""
@@ -181,6 +182,7 @@ class PredictedAlignment(Alignment):
 
     Options = PredictedOptions
     options: PredictedOptions
+    mappable = True
 
     def build(self, dims: Dims) -> dict[str, nn.Module]:
         from torch import nn

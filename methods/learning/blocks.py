@@ -7,6 +7,7 @@ group with its own batch statistics; here one call does the same for all groups 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -27,9 +28,19 @@ def dropout_mask(shape: Sequence[int], rate: float, device: torch.device) -> Ten
     Four entries share one 64-bit random word of torch's global generator: several times cheaper on CPU than one
     floating-point draw per entry.
     """
-    mask = torch.empty(tuple(shape), device=device)
-    words = torch.empty((mask.numel() + 3) // 4, dtype=torch.int64, device=device).random_(-(2**63), None)
-    bits = words.view(torch.int16)[: mask.numel()].view(mask.shape)
+    words = torch.empty(words_for(shape), dtype=torch.int64, device=device).random_(-(2**63), None)
+    return mask_of(words, shape, rate)
+
+
+def words_for(shape: Sequence[int]) -> int:
+    """Random words that a mask takes."""
+    return (math.prod(shape) + 3) // 4
+
+
+def mask_of(words: Tensor, shape: Sequence[int], rate: float) -> Tensor:
+    """The masks (..., *shape) that random words (..., W) make."""
+    mask = torch.empty((*words.shape[:-1], *shape), device=words.device)
+    bits = words.view(torch.int16)[..., : math.prod(shape)].reshape(mask.shape)
     torch.ge(bits, round(rate * 2**16) - 2**15, out=mask)
     return mask.mul_(1 / (1 - rate))
 

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 
 def triplets(points: Mapping[str, Tensor], triples: Sequence[tuple[str, str, str]], margin: float) -> Tensor:
@@ -15,7 +14,17 @@ def triplets(points: Mapping[str, Tensor], triples: Sequence[tuple[str, str, str
     Plain Euclidean distances, 1e-6 added to every coordinate of a difference; one pass for all.
     """
     anchor, positive, negative = (torch.stack([points[name] for name in role]) for role in zip(*triples, strict=True))
-    return len(triples) * functional.triplet_margin_loss(anchor, positive, negative, margin=margin, eps=1e-6)
+    return len(triples) * triplet(anchor, positive, negative, margin).mean()
+
+
+def triplet(anchor: Tensor, positive: Tensor, negative: Tensor, margin: float) -> Tensor:
+    """The triplet loss (...) of points (..., F).
+
+    The bits of ``torch.nn.functional.triplet_margin_loss``, for which ``torch.func.vmap`` has no rule.
+    """
+    near, far = (torch.linalg.vector_norm(anchor - other + 1e-6, dim=-1) for other in (positive, negative))
+    loss: Tensor = (margin + near - far).clamp_min(0)
+    return loss
 
 
 def distances(x: Tensor, y: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 
@@ -16,12 +16,21 @@ class RepeatedStep:
     On CUDA the first calls run on a side stream as ordinary steps; then one step is captured, and every later
     call replays it without touching Python. So ``step`` must not wait for the device, and what changes from one call to
     the next (batch, learning rate) must live in device tensors that are updated in place. Without ``captured`` every
-    call is an ordinary step, for steps whose shapes change.
+    call is an ordinary step, for steps whose shapes change. ``generators``: what the step draws from beside torch's
+    global generator.
     """
 
-    def __init__(self, step: Callable[[], None], device: torch.device, *, captured: bool = True) -> None:
+    def __init__(
+        self,
+        step: Callable[[], None],
+        device: torch.device,
+        *,
+        captured: bool = True,
+        generators: Sequence[torch.Generator] = (),
+    ) -> None:
         self.step = step
         self.captured = captured
+        self.generators = generators
         self.device = device
         self.graph: torch.cuda.CUDAGraph | None = None
         self.calls = 0
@@ -49,12 +58,14 @@ class RepeatedStep:
     def _capture(self) -> torch.cuda.CUDAGraph:
         """Record one step, with workspaces of its own. The recording computes nothing.
 
-        cuBLAS keeps a workspace for each handle and stream. The backward passes of all runs share the handle of
-        autograd's one thread, and all captures one stream; so graphs of runs in company would hold the same workspace
-        and overwrite each other's partial sums when they replay at once. Forgotten before, the workspaces are allocated
-        anew inside the graph's memory; forgotten after, nobody else takes those.
+        cuBLAS keeps a workspace for each handle and stream, and all captures of a process share both; so two graphs,
+        such as those of two fits in two threads, would overwrite each other's partial sums where they replay at once.
+        Forgotten before, the workspaces are allocated anew inside the graph's memory; forgotten after, nobody else
+        takes those.
         """
         graph = torch.cuda.CUDAGraph()
+        for generator in self.generators:
+            graph.register_generator_state(generator)
         _forget_workspaces()
         try:
             # thread_local: a thread that gathers the next batch may copy meanwhile

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from types import FunctionType
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from avbench.harness.contract.data import Classes, Clips, TrainingSet
-from avbench.harness.contract.method import Method, Progress
+from avbench.harness.contract.method import Companion, Method, Progress
 from avbench.harness.contract.options import EpochOptions
+from avbench.harness.contract.options import Options as BaseOptions
 from avbench.harness.errors import MethodError
 from avbench.methods.learning.batch import Batch, Dims
 
@@ -51,7 +53,15 @@ class BatchMethod(Method):
     """On features over time: results depend on how far a batch is padded, so it is padded to its longest clip on a GPU
     too. Without it all batches have one length there, and the step is captured as a CUDA graph."""
 
+    mappable: ClassVar[bool] = False
+    """Whether the step can be mapped over seeds, so that those of ``--seeds N`` train in one step on CUDA. True says of
+    ``loss`` and ``after_step`` that all they draw are masks of this package's layers, that they take no gradients of
+    their own, look at no tensor's value and keep nothing but the network's buffers; and that ``updates`` and
+    ``after_epoch`` are those of this class. It holds until a subclass writes one of these functions anew."""
+
     _fitted: tuple[Dims, nn.ModuleDict] | None = None
+    _seed = 0
+    """Of the run, from the start of the fit on."""
 
     @abstractmethod
     def build(self, dims: Dims) -> dict[str, nn.Module]:
@@ -117,10 +127,7 @@ class BatchMethod(Method):
         from avbench.methods.learning.schedule import Plateau
         from avbench.methods.learning.steps import RepeatedStep, keep_freed_memory
 
-        options, dims = self.options, Dims.of(train)
-        net = torch.nn.ModuleDict(self.build(dims)).to(progress.device)
-        self._fitted = dims, net
-        self.prepare(net, train)
+        options, net = self.options, self.begun(train, progress)
         steps = math.ceil(options.batches_per_epoch / self.batches_per_step)
         batches = self._batches(train, steps * self.batches_per_step, progress.seed)
         schedule = Plateau(options.learning_rate)
@@ -142,6 +149,37 @@ class BatchMethod(Method):
             hm = progress.epoch_done(self)
             if self.plateau:
                 rate.fill_(schedule.update(hm))
+
+    def begun(self, train: TrainingSet, progress: Progress | Companion) -> nn.ModuleDict:
+        """The network as it is before the first step, from torch's global generator, which is seeded already."""
+        import torch
+
+        dims = Dims.of(train)
+        net = torch.nn.ModuleDict(self.build(dims)).to(progress.device)
+        self._seed = progress.seed
+        self._fitted = dims, net
+        self.prepare(net, train)
+        return net
+
+    @classmethod
+    def alone_because(cls, options: BaseOptions, inputs: str) -> str:
+        if inputs == "temporal":
+            return "batches of clips over time have lengths of their own"
+        for kind in cls.__mro__:
+            own = vars(kind)
+            if own.get("mappable"):
+                return ""
+            if any(isinstance(part, FunctionType | property | classmethod | staticmethod) for part in own.values()):
+                return f"{kind.__name__} does not say that its step can be mapped over seeds"
+        raise AssertionError("this class has functions")
+
+    @classmethod
+    def fit_together(
+        cls, methods: Sequence[Self], train: TrainingSet, companions: Sequence[Companion], *, compiled: bool
+    ) -> None:
+        from avbench.methods.learning.together import fit_together
+
+        fit_together(methods, train, companions, compiled=compiled)
 
     def _batches(self, train: TrainingSet, count: int, seed: int) -> EpochBatches:
         from avbench.harness.contract.packed import PackedClips
