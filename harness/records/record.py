@@ -93,7 +93,7 @@ class Configuration(Part):
         """Default numerics are left out: a run with them has the identity that it had before there was a choice."""
         content: dict[str, Any] = handler(self)
         if not self.numerics.changed:
-            del content["numerics"]
+            content.pop("numerics", None)
         return content
 
     @property
@@ -188,7 +188,7 @@ class Environment(Part):
         """Where all is known, nothing is said of it: such records are those of earlier versions."""
         content: dict[str, Any] = handler(self)
         if not self.unknown:
-            del content["unknown"]
+            content.pop("unknown", None)
         return content
 
 
@@ -235,6 +235,11 @@ class RunRecord(Part):
     @property
     def finished(self) -> bool:
         return self.outcome is not None
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over all that the record says. A field that a later version adds leaves it as it is."""
+        return hashlib.sha256(canonical_json(self.model_dump(mode="json", exclude_defaults=True)).encode()).hexdigest()
 
     @model_validator(mode="after")
     def _consistent(self) -> RunRecord:
