@@ -73,19 +73,23 @@ def find(
 ) -> Finding:
     """Judge a record by itself, with its evidence and what lies beside it."""
     reasons = (*check_tables(record, tables), *declared(record))
+    told, refused = sorted_out(reproductions, record)
+    return Finding(record, reasons, "" if reasons else _clips(tables), told, refused)
+
+
+def sorted_out(
+    reproductions: Iterable[Reproduction | Unreadable], record: RunRecord
+) -> tuple[tuple[Reproduction, ...], Reasons]:
+    """Those that speak of a record, and why the others do not count: unreadable, stale, foreign or forged ones."""
     told, refused = [], []
     for found in reproductions:
-        wrong = [found.reason] if isinstance(found, Unreadable) else refusals(found, record)
-        if isinstance(found, Reproduction) and not wrong:
+        if isinstance(found, Unreadable):
+            refused.append(found.reason)
+        elif wrong := list(reproduction_contradictions(found, record)):
+            refused += [f"reproduction by {printable(found.by, 60)}: {reason}" for reason in wrong]
+        else:
             told.append(found)
-        refused += wrong
-    return Finding(record, reasons, "" if reasons else _clips(tables), tuple(told), tuple(refused))
-
-
-def refusals(reproduction: Reproduction, record: RunRecord) -> list[str]:
-    """Why a reproduction does not count for a record, such as a stale, a foreign or a forged one."""
-    reasons = reproduction_contradictions(reproduction, record)
-    return [f"reproduction by {printable(reproduction.by, 60)}: {reason}" for reason in reasons]
+    return tuple(told), tuple(refused)
 
 
 def find_in(folder: ResultsFolder, record: RunRecord, declared: Declared) -> Finding:
@@ -109,7 +113,7 @@ def judge(findings: Iterable[Finding]) -> Verdicts:
     return Verdicts(
         reasons,
         _marks([f.record for f in sound]),
-        {f.record.identity: found for f in sound if (found := decisive(f.reproductions))},
+        {f.record.identity: one for f in sound if (one := decisive(f.reproductions))},
         {identity: f.refused for identity, f in by_identity.items() if f.refused},
     )
 

@@ -29,6 +29,8 @@ Isolation = Literal["none", "process", "sandbox"]
 BLIND: Isolation = "sandbox"
 """The one that leaves a method nothing to look at but what it is given."""
 Status = Literal["reproduced blind", "reproduced", "verified only", "not reproduced"]
+Required = Literal["reproduced", "blind"]
+"""What a board may require of its rows."""
 _ROUNDING = 1e-9
 _SAME = 1e-6
 """Points that the same evidence may differ by from one library to the next."""
