@@ -1,7 +1,8 @@
 """The one gate: what of a set of records may stand on a board, and why the rest may not. Knows no torch.
 
 Everything is checked that can be known without training. Each record is judged by itself
-(:mod:`avbench.harness.records.verification`), by what the installed methods say, and beside the others. There is no
+(:mod:`avbench.harness.records.verification`), by what the installed methods say, and beside the others; so is what
+repetitions of it came to (:mod:`avbench.harness.records.reproduction`). There is no
 vote: features of a public archive are compared with the split, others with the earliest filed run on the same content.
 ``verify``, ``accept``, ``build`` and ``publish`` ask here, so they agree.
 """
@@ -15,8 +16,11 @@ from dataclasses import dataclass, field
 
 from avbench.harness.errors import RecordError
 from avbench.harness.evaluation.evidence import TEST, VALIDATION, Evidence
+from avbench.harness.printable import printable
 from avbench.harness.records.record import RunRecord, canonical_json
-from avbench.harness.records.results import ResultsFolder
+from avbench.harness.records.reproduction import Reproduction, decisive
+from avbench.harness.records.reproduction import contradictions as reproduction_contradictions
+from avbench.harness.records.results import ResultsFolder, Unreadable
 from avbench.harness.records.verification import check_tables
 from avbench.splits import PARTITIONS
 
@@ -42,6 +46,10 @@ class Finding:
     reasons: Reasons
     clips: str = ""
     """Hash of how many clips of which class were evaluated, in test and validation."""
+    reproductions: tuple[Reproduction, ...] = ()
+    """Those beside the record that speak of it, claims among them."""
+    refused: Reasons = ()
+    """Why others beside it do not count. They cost the run nothing."""
 
 
 @dataclass(frozen=True)
@@ -51,18 +59,44 @@ class Verdicts:
     reasons: Mapping[str, Reasons]
     marks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """What must be said beside a sound record's number, such as "identical to avca"."""
+    reproductions: Mapping[str, Reproduction] = field(default_factory=dict)
+    """The one that counts, of each sound record that was repeated."""
+    refused: Mapping[str, Reasons] = field(default_factory=dict)
+    """Why reproductions beside a record do not count, of any record."""
 
 
-def find(record: RunRecord, tables: Mapping[str, Evidence], declared: Declared) -> Finding:
-    """Judge a record by itself, with its evidence."""
+def find(
+    record: RunRecord,
+    tables: Mapping[str, Evidence],
+    declared: Declared,
+    reproductions: Iterable[Reproduction | Unreadable] = (),
+) -> Finding:
+    """Judge a record by itself, with its evidence and what lies beside it."""
     reasons = (*check_tables(record, tables), *declared(record))
-    return Finding(record, reasons, "" if reasons else _clips(tables))
+    told, refused = sorted_out(reproductions, record)
+    return Finding(record, reasons, "" if reasons else _clips(tables), told, refused)
+
+
+def sorted_out(
+    reproductions: Iterable[Reproduction | Unreadable], record: RunRecord
+) -> tuple[tuple[Reproduction, ...], Reasons]:
+    """Those that speak of a record, and why the others do not count: unreadable, stale, foreign or forged ones."""
+    told, refused = [], []
+    for found in reproductions:
+        if isinstance(found, Unreadable):
+            refused.append(found.reason)
+        elif wrong := list(reproduction_contradictions(found, record)):
+            refused += [f"reproduction by {printable(found.by, 60)}: {reason}" for reason in wrong]
+        else:
+            told.append(found)
+    return tuple(told), tuple(refused)
 
 
 def find_in(folder: ResultsFolder, record: RunRecord, declared: Declared) -> Finding:
     """The same, with the evidence of a folder. A failed run has no numbers to check."""
     try:
-        return find(record, folder.evidence(record) if record.finished else {}, declared)
+        tables = folder.evidence(record) if record.finished else {}
+        return find(record, tables, declared, folder.reproductions(record))
     except RecordError as error:
         return Finding(record, (str(error),))
 
@@ -75,7 +109,13 @@ def judge(findings: Iterable[Finding]) -> Verdicts:
     for contradictions in (_other_clips, _repeated_seeds):
         found = contradictions([f for f in standing if not reasons[f.record.identity]])
         reasons |= {identity: (reason,) for identity, reason in found.items()}
-    return Verdicts(reasons, _marks([f.record for f in standing if not reasons[f.record.identity]]))
+    sound = [f for f in standing if not reasons[f.record.identity]]
+    return Verdicts(
+        reasons,
+        _marks([f.record for f in sound]),
+        {f.record.identity: one for f in sound if (one := decisive(f.reproductions))},
+        {identity: f.refused for identity, f in by_identity.items() if f.refused},
+    )
 
 
 def judge_folder(folder: ResultsFolder, records: Iterable[RunRecord], declared: Declared) -> Verdicts:

@@ -23,6 +23,7 @@ from avbench.harness.errors import AvbenchError, MethodError, UsageError
 from avbench.harness.evaluation.protocol import PROTOCOLS, find_protocol
 from avbench.harness.evaluation.two_stages import EpochDone, EpochListener, Result, run_two_stages
 from avbench.harness.features.temporal_draft import MEAN, view_of
+from avbench.harness.plugins.about import about_of
 from avbench.harness.plugins.declared import capabilities_of
 from avbench.harness.plugins.observers import Observers
 from avbench.harness.plugins.registry import Registered, plugins
@@ -32,7 +33,6 @@ from avbench.harness.printable import storable
 from avbench.harness.records.planned import PlannedRun
 from avbench.harness.records.record import (
     MAX_EPOCHS,
-    About,
     Configuration,
     Environment,
     Failure,
@@ -246,7 +246,7 @@ def draft_record(planned: PlannedRun, registered: Registered, where: Environment
         variant=planned.variant,
         simulated=planned.simulated,
         capabilities=capabilities_of(registered, planned.inputs),
-        about=About(**{part: storable(getattr(registered.info, part))[:2_000] for part in About.model_fields}),
+        about=about_of(registered, _variant_options(planned)),
         encoders_met=planned.encoders_met,
         warnings=[storable(warning)[:2_000] for warning in planned.warnings],
         features_source=storable(planned.features_source)[:2_000],
@@ -254,6 +254,13 @@ def draft_record(planned: PlannedRun, registered: Registered, where: Environment
         measured=Measured(started=datetime.now(UTC).isoformat(timespec="seconds"), runs_at_once=at_once),
         failure=Failure(type="NotRun", message="the run did not take place", traceback=""),
     )
+
+
+def _variant_options(planned: PlannedRun) -> Mapping[str, Any]:
+    """What the variant of a run sets; nothing for a variant that is no more."""
+    c = planned.configuration
+    known = {v.name: v for v in plugins().variants_of(c.method)}
+    return known[planned.variant].options_on(c.track, c.protocol.name) if planned.variant in known else {}
 
 
 def failure_of(error: BaseException) -> Failure:
