@@ -1,0 +1,17 @@
+"""Rows on the plane of seen and unseen accuracy, under lines of equal HM."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from avbench.leaderboard.site.plots.canvas import ACCENT, CLAIM, Canvas, Point, ceiling, legend, svg
+
+
+def plane(points: Sequence[Point], label: str) -> str:
+    """Points at (U, S) in percent, best first; dots were re-run, diamonds are printed."""
+    canvas = Canvas(480, 400, (0, ceiling(max(p.x for p in points))), (0, ceiling(max(p.y for p in points))))
+    parts = [*canvas.axes("unseen classes, U (%)", "seen classes, S (%)"), *canvas.contours()]
+    shapes = {p.shape for p in points}
+    entries = [e for e in (("dot", ACCENT, "re-run"), ("diamond", CLAIM, "printed")) if e[0] in shapes]
+    parts += legend(canvas.left + 12, canvas.bottom - 8 - 18 * (len(entries) - 1), entries)
+    return svg(canvas.width, canvas.height, label, [*parts, *canvas.points(points)])
