@@ -10,7 +10,7 @@
   };
 
   const input = element("input", { type: "search", id: "search-words", autocomplete: "off", role: "combobox", "aria-controls": "search-found", "aria-expanded": "false", "aria-autocomplete": "list" });
-  const found = element("ul", { id: "search-found", role: "listbox", "aria-label": "Found" });
+  const found = element("div", { class: "found",  id: "search-found", role: "listbox", "aria-label": "Found" });
   const said = element("output", { for: "search-words", "aria-live": "polite" });
   const close = element("button", { type: "button", class: "plain-button" }, "Close");
   const dialog = element("dialog", { class: "search", "aria-label": "Search" },
@@ -33,8 +33,8 @@
   function show() {
     const all = look(input.value);
     const shown = all.slice(0, MOST).map((entry, place) => {
-      const link = element("a", { href: new URL(entry.href, root).href, tabindex: "-1" }, entry.title);
-      return element("li", { role: "option", id: `search-${place}`, "aria-selected": "false" }, link, element("span", { class: "tag" }, entry.kind));
+      const option = { role: "option", id: `search-${place}`, "aria-selected": "false", tabindex: "-1", href: new URL(entry.href, root).href };
+      return element("a", option, entry.title, element("span", { class: "tag" }, entry.kind));
     });
     found.replaceChildren(...shown);
     input.setAttribute("aria-expanded", String(shown.length > 0));
@@ -71,7 +71,7 @@
     if (event.key === "ArrowDown") pick(active + 1);
     else if (event.key === "ArrowUp") pick(active - 1);
     else if (event.key === "Enter") {
-      const link = found.children[active] && found.children[active].querySelector("a");
+      const link = found.children[active];
       if (link) { dialog.close(); location.assign(link.href); }
     } else return;
     event.preventDefault();

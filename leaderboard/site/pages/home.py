@@ -15,6 +15,7 @@ from avbench.leaderboard.site.model import RankedBoard, Site
 from avbench.leaderboard.site.obtained import agreement_plot, summaries
 from avbench.leaderboard.site.page import File, Page
 from avbench.leaderboard.statistics import FEWEST_SEEDS, LEVEL
+from avbench.splits import PARTITIONS
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ def pages(site: Site) -> Iterator[Page | File]:
     bests = over_years.bests(site)
     years = list(over_years.plots(bests))
     yield from (file for _, file in years)
+    shown = [(track, file) for track, file in years if track.features in PARTITIONS]
     yield Page(
         "index.html",
         "home.html",
@@ -66,7 +68,8 @@ def pages(site: Site) -> Iterator[Page | File]:
             "obtained": obtained,
             "agreement": agreement,
             "bests": bests,
-            "years": years,
+            "years": shown,
+            "more_years": [item for item in years if item not in shown],
             "runs": sum(not record.simulated for record in site.gate.sound),
             "simulated": sum(record.simulated for record in site.gate.sound),
             "links": links,

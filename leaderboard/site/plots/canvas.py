@@ -98,11 +98,11 @@ class Canvas:
         """Lines of equal HM on a plane of U (horizontal) and S (vertical), both from 0."""
         top_u, top_s = self.x_range[1], self.y_range[1]
         parts = []
-        for level in ticks(0, float(harmonic_mean(top_s, top_u)))[1:-1]:
+        for level in ticks(0, float(harmonic_mean(top_s, top_u)))[1:]:
             x = np.linspace(level / 2 * 1.001, top_u, 80)
             y = level * x / (2 * x - level)
             inside = (y <= top_s) & (y >= 0)
-            parts.append(self.line(x[inside], y[inside], RULE, dashed=True))
+            parts.append(self.line(x[inside], y[inside], MUTED, dashed=True))
             parts.append(text(self.right, self.y(float(y[-1])) - 4, f"HM {level:g}", MUTED, anchor="end", size=10))
         return parts
 
