@@ -42,8 +42,8 @@ def runs() -> Iterator[tuple[RunRecord, bytes]]:
         for track, protocol in ((UCF, "as-published"), (UCF, "aligned"), (Track("ucf", "demo"), "aligned")):
             presets = plugins().methods[method].method.Options.effective(track, protocol).model_dump(mode="json")
             for seed in range(3):
-                yield simulated_run(method, track, protocol, seed, 0.2 + 0.3 * number, options=presets, clips=3)
-    yield simulated_run("stranger", UCF, "aligned", 0, 0.5, options={"word": MARKUP}, variant=MARKUP, clips=3)
+                yield simulated_run(method, track, protocol, seed, 0.2 + 0.3 * number, options=presets)
+    yield simulated_run("stranger", UCF, "aligned", 0, 0.1, options={"word": MARKUP}, variant=MARKUP)
 
 
 @pytest.fixture(scope="module")
@@ -166,7 +166,7 @@ def test_scripts_with_data_hold_nothing_but_data(built: tuple[Path, Site]) -> No
     assert len(found) == 5 + 1 + 2 + 1 + 1
     for path in found:
         data_of(path)  # pure ASCII, one call
-    assert "<script>alert" not in "".join(path.read_text("ascii") for path in found if path.name == "search-index.js")
+        assert "<" not in path.read_text("ascii"), path
 
 
 def points_of(svg: str) -> list[ET.Element]:
