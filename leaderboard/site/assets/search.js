@@ -70,6 +70,7 @@
   input.addEventListener("keydown", (event) => {
     if (event.key === "ArrowDown") pick(active + 1);
     else if (event.key === "ArrowUp") pick(active - 1);
+    else if (event.key === "Escape") dialog.close(); /* browsers only empty the field */
     else if (event.key === "Enter") {
       const link = found.children[active];
       if (link) { dialog.close(); location.assign(link.href); }

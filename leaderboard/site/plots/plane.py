@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from avbench.leaderboard.site.plots.canvas import ACCENT, CLAIM, Canvas, Point, ceiling, legend, svg
+from avbench.leaderboard.site.plots.canvas import ACCENT, CLAIM, Canvas, Point, Shape, ceiling, legend, svg
+
+ENTRIES: Sequence[tuple[Shape, str, str]] = (("dot", ACCENT, "re-run"), ("diamond", CLAIM, "printed"))
 
 
 def plane(points: Sequence[Point], label: str) -> str:
@@ -12,6 +14,6 @@ def plane(points: Sequence[Point], label: str) -> str:
     canvas = Canvas(480, 400, (0, ceiling(max(p.x for p in points))), (0, ceiling(max(p.y for p in points))))
     parts = [*canvas.axes("unseen classes, U (%)", "seen classes, S (%)"), *canvas.contours()]
     shapes = {p.shape for p in points}
-    entries = [e for e in (("dot", ACCENT, "re-run"), ("diamond", CLAIM, "printed")) if e[0] in shapes]
+    entries = [entry for entry in ENTRIES if entry[0] in shapes]
     parts += legend(canvas.left + 12, canvas.bottom - 8 - 18 * (len(entries) - 1), entries)
     return svg(canvas.width, canvas.height, label, [*parts, *canvas.points(points)])
