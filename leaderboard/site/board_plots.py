@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from avbench.leaderboard.boards import ClaimedRow
 from avbench.leaderboard.ranking import RankedRow
@@ -11,7 +11,7 @@ from avbench.leaderboard.site import links
 from avbench.leaderboard.site.model import RankedBoard
 from avbench.leaderboard.site.page import File
 from avbench.leaderboard.site.plots.bars import Bar, bars
-from avbench.leaderboard.site.plots.canvas import CLAIM, Point
+from avbench.leaderboard.site.plots.canvas import CLAIM, Point, Shape
 from avbench.leaderboard.site.plots.cost import cost
 from avbench.leaderboard.site.plots.plane import plane
 from avbench.leaderboard.site.text import duration
@@ -55,7 +55,8 @@ def more_plots(ranked: RankedBoard) -> Iterator[BoardPlot]:
     stem, place = links.board_stem(ranked.board), _place(ranked)
     rows = [row for group in ranked.groups[:1] for row in group.rows][:MAX_POINTS]
     printed = list(_printed(ranked))
-    points = [_on_plane(row) for row in rows]
+    shape: Shape = "dot" if ranked.board.simulated or ranked.above else "ring"
+    points = [replace(_on_plane(row), shape=shape) for row in rows]
     if points or printed:
         content = plane([*points, *printed], f"Seen and unseen accuracy {place}")
         caption = "Seen and unseen accuracy; dashed lines join equal HM. Two methods of one HM may buy it differently."
@@ -101,6 +102,7 @@ def _printed(ranked: RankedBoard) -> Iterator[Point]:
     for number, claimed in shown:
         if claimed.values.keys() >= {"S", "U"}:
             s, u = claimed.values["S"], claimed.values["U"]
-            title = f"{claimed.title}, printed: S {s:.2f}, U {u:.2f}"
+            hm = f", HM {claimed.values['HM']:.2f}" if "HM" in claimed.values else ""
+            title = f"{claimed.title}, printed: S {s:.2f}, U {u:.2f}{hm}"
             anchor = f"#{links.claim_anchor(number)}"
             yield Point(u, s, title, claimed.title, anchor, shape="diamond", colour=CLAIM)

@@ -80,6 +80,12 @@ class Comparable:
         """Names it, and the file of its classes."""
         return f"classes-{self.feature_hash[:12]}-{len(self.seen)}-{len(self.unseen)}"
 
+    @property
+    def first_pair(self) -> tuple[int, int]:
+        """Places of the pair that is shown at first: the best two that can be tested, or the best two."""
+        enough = [place for place, candidate in enumerate(self.candidates) if candidate.recalls.enough]
+        return (enough[0], enough[1]) if len(enough) > 1 else (0, 1)
+
     def difference(self, first: int, second: int, metric: Metric) -> Difference:
         """Second minus first, as :func:`avbench.leaderboard.statistics.compare` gives it."""
         one, other = (self.candidates[place].ranked.row.metrics[metric].mean for place in (first, second))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from avbench.harness.tracks import Track
 from avbench.leaderboard.boards import COMPARABLE
@@ -35,7 +35,7 @@ class Best:
     def point(self) -> Point:
         shape, colour = STYLES.get(self.source, OTHER_PROTOCOL)
         told = f"{self.title}, {self.year}, {self.source}: HM {self.HM:.2f}"
-        return Point(self.year, self.HM, told, self.title, shape=shape, colour=colour)
+        return Point(self.year, self.HM, told, self.title.partition(" (")[0], shape=shape, colour=colour)
 
 
 def bests(site: Site) -> tuple[Best, ...]:
@@ -69,5 +69,7 @@ def plots(found: tuple[Best, ...]) -> Iterator[tuple[Track, File]]:
         there = [best for best in found if best.track == track]
         if len({best.key for best in there}) >= FEWEST:
             label = f"HM over years on {track}: diamonds are printed, dots re-run as published, rings under others"
-            content = years([best.point for best in there], span, label)
+            named = {best.key: best for best in reversed(there)}.values()  # each name once: beside the best
+            points = [best.point if best in named else replace(best.point, name="") for best in there]
+            content = years(points, span, label)
             yield track, File(f"plots/years-{track.dataset}-{track.features}.svg", content)

@@ -45,7 +45,7 @@
         const [half, p] = tests[index];
         const last = cell(chance(p));
         last.dataset.value = p;
-        line.append(cell(`${signed(points - half, 2)} \u2013 ${signed(points + half, 2)}`), last);
+        line.append(cell(`${signed(points - half, 2)} to ${signed(points + half, 2)}`), last);
       }
       return line;
     });

@@ -3,6 +3,6 @@ style sheet themes).
 
 No script, no style element, no external font: the same markup stands in the page and in the file to download. A point
 tells what it is in its ``<title>``, which browsers show without any script; ``assets/plot.js`` shows it for the nearest
-point and by arrow keys. That is all that these plots need: a library for interactive ones (Vega-Lite: 800 kB) would be
-many times the rest of a page.
+point and by arrow keys. That is all that these plots need. Vega-Lite was left out: with its interpreter, without which the
+content policy of the pages refuses it, it would outweigh all else on a page, and it draws nothing where scripts are off.
 """

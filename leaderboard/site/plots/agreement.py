@@ -34,8 +34,8 @@ def styles(names: Sequence[str]) -> Mapping[str, tuple[Shape, str]]:
 def agreement(points: Sequence[Point], by: Mapping[str, tuple[Shape, str]], label: str) -> str:
     """Points at (printed, obtained) in percent, around the line where both are equal. ``by``: what shapes mean."""
     top = ceiling(max(max(p.x, p.y) for p in points))
-    canvas = Canvas(480, 440, (0, top), (0, top))
+    canvas = Canvas(620, 440, (0, top), (0, top), beside=156)
     parts = canvas.axes("printed (%)", "obtained here (%)")
     parts.append(canvas.line(np.array([0, top]), np.array([0, top]), MUTED))
-    parts += legend(canvas.left + 12, canvas.top + 14, [(*style, name) for name, style in by.items()])
+    parts += legend(canvas.right + 16, canvas.top + 14, [(*style, name) for name, style in by.items()])
     return svg(canvas.width, canvas.height, label, [*parts, *canvas.points(points)])

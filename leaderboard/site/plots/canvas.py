@@ -39,7 +39,8 @@ class Point:
 
 
 class Canvas:
-    """A plotting area. Axes are linear; ``log_x``: the horizontal one is logarithmic, its range is above 0."""
+    """A plotting area, with ``beside`` pixels to its right. Axes are linear; ``log_x``: the horizontal one is
+    logarithmic, its range is above 0."""
 
     def __init__(
         self,
@@ -49,11 +50,12 @@ class Canvas:
         y_range: tuple[float, float],
         left: float = 52,
         top: float = 14,
+        beside: float = 16,
         log_x: bool = False,
     ) -> None:
         self.width, self.height = width, height
         self.x_range, self.y_range = x_range, y_range
-        self.left, self.right, self.top, self.bottom = left, width - 16, top, height - 44
+        self.left, self.right, self.top, self.bottom = left, width - beside, top, height - 44
         self._scale: Callable[[float], float] = (lambda v: float(np.log10(v))) if log_x else float
         self._x_ticks = _log_ticks if log_x else ticks
 

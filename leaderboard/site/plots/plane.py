@@ -6,11 +6,15 @@ from collections.abc import Sequence
 
 from avbench.leaderboard.site.plots.canvas import ACCENT, CLAIM, Canvas, Point, Shape, ceiling, legend, svg
 
-ENTRIES: Sequence[tuple[Shape, str, str]] = (("dot", ACCENT, "re-run"), ("diamond", CLAIM, "printed"))
+ENTRIES: Sequence[tuple[Shape, str, str]] = (
+    ("dot", ACCENT, "re-run"),
+    ("ring", ACCENT, "re-run, features not verified"),
+    ("diamond", CLAIM, "printed"),
+)
 
 
 def plane(points: Sequence[Point], label: str) -> str:
-    """Points at (U, S) in percent, best first; dots were re-run, diamonds are printed."""
+    """Points at (U, S) in percent, best first. Their shapes are those of :data:`ENTRIES`."""
     canvas = Canvas(480, 400, (0, ceiling(max(p.x for p in points))), (0, ceiling(max(p.y for p in points))))
     parts = [*canvas.axes("unseen classes, U (%)", "seen classes, S (%)"), *canvas.contours()]
     shapes = {p.shape for p in points}
