@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from avbench.harness.evaluation.two_stages import EpochDone
@@ -11,7 +12,7 @@ from avbench.harness.printable import printable
 from avbench.harness.records.planned import PlannedRun
 from avbench.harness.records.record import RunRecord
 from avbench.harness.records.results import ResultsFolder
-from avbench.harness.records.verification import check
+from avbench.harness.records.verification import check_tables
 from avbench.harness.running.jobs import execute_all
 from avbench.harness.running.runs import RunListener
 from avbench.harness.running.tidy import tidy_up
@@ -20,6 +21,27 @@ if TYPE_CHECKING:
     import torch
 
 logger = logging.getLogger("avbench")
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is there of a planned run."""
+
+    record: RunRecord | None = None
+    reasons: tuple[str, ...] = ()
+    """Why a finished record cannot be believed: the run is repeated."""
+
+    @property
+    def stands(self) -> bool:
+        """Whether the run need not be done."""
+        return self.record is not None and self.record.finished and not self.reasons
+
+
+def known_of(planned: Sequence[PlannedRun], folder: ResultsFolder) -> Iterator[Known]:
+    """What is there of each run, every number of a finished one recomputed from its evidence."""
+    for run in planned:
+        found = folder.find_whole(run.configuration)
+        yield Known() if found is None else Known(found[0], tuple(check_tables(*found)))
 
 
 def complete(
@@ -41,13 +63,14 @@ def complete(
     tidy_up(folder)
     todo: list[int] = []
     before: list[RunRecord | None] = []
-    for index, run in enumerate(planned):
-        record = folder.find(run.configuration)
-        if record is not None and not (again and again[index]) and _stands(record, run, folder):
-            yield index, record, False
+    for index, (run, known) in enumerate(zip(planned, known_of(planned, folder), strict=True)):
+        if known.reasons:
+            logger.warning("%s: is repeated, its record does not verify: %s", run, printable(known.reasons[0]))
+        if known.record is not None and known.stands and not (again and again[index]):
+            yield index, known.record, False
         else:
             todo.append(index)
-            before.append(record)
+            before.append(known.record)
 
     def relay(position: int, done: EpochDone) -> None:
         listener(todo[position], done)
@@ -64,11 +87,3 @@ def complete(
     except BaseException:
         tidy_up(folder)  # workers may have been ended in the middle of a file
         raise
-
-
-def _stands(record: RunRecord, run: PlannedRun, folder: ResultsFolder) -> bool:
-    """Whether a record makes its run unnecessary. Where it was damaged, that is said."""
-    if record.finished and (reasons := check(record, folder)):
-        logger.warning("%s: is repeated, its record does not verify: %s", run, printable(reasons[0]))
-        return False
-    return record.finished
