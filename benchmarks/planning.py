@@ -33,8 +33,12 @@ PROTOCOLS = ("aligned", "as-published")
 
 
 def planned(count: int) -> list[PlannedRun]:
-    """All methods for averaged features on the demo of all data sets, in both protocols, with as many seeds as needed."""
-    methods = [slug for slug, known in plugins().methods.items() if known.built_in and known.info.calibrated_stacking and known.info.reads("averaged")]
+    """Methods for averaged features on the demo of all data sets, in both protocols, with as many seeds as needed."""
+    methods = [
+        slug
+        for slug, known in plugins().methods.items()
+        if known.built_in and known.info.calibrated_stacking and known.info.reads("averaged")
+    ]
     seeds = -(-count // (len(methods) * len(DATASETS) * len(PROTOCOLS)))
     runs = plan(methods, [Track(d, "demo") for d in DATASETS], PROTOCOLS, range(seeds))
     return runs[:count]

@@ -47,7 +47,7 @@ def run(
     os.environ.setdefault(*SHORT_SPIN)
     from avbench.harness.cli.progress import carry_out
     from avbench.harness.records.results import ResultsFolder
-    from avbench.harness.running.jobs import choose_device
+    from avbench.harness.running.jobs import choose_devices
     from avbench.harness.running.runs import plan
 
     if isinstance(seeds, bool) or (isinstance(seeds, int) and seeds < 1):
@@ -74,7 +74,7 @@ def run(
     ]
     again = [fresh or run.configuration.method in loose for run in planned]
     folder = ResultsFolder(Path(results).absolute())
-    return carry_out(planned, [str(run) for run in planned], folder, choose_device(device), jobs, again=again)
+    return carry_out(planned, [str(run) for run in planned], folder, choose_devices(device), jobs, again=again)
 
 
 def _named(method: Runnable) -> tuple[str, Mapping[str, Any]]:

@@ -47,7 +47,7 @@ def known_of(planned: Sequence[PlannedRun], folder: ResultsFolder) -> Iterator[K
 def complete(
     planned: Sequence[PlannedRun],
     folder: ResultsFolder,
-    device: torch.device,
+    devices: Sequence[torch.device],
     jobs: int,
     listener: RunListener,
     *,
@@ -82,7 +82,7 @@ def complete(
         return
     runs = [planned[index] for index in todo]
     try:
-        for position, record in execute_all(runs, folder, device, jobs, relay, observe, before, relay_waiting):
+        for position, record in execute_all(runs, folder, devices, jobs, relay, observe, before, relay_waiting):
             yield todo[position], record, True
     except BaseException:
         tidy_up(folder)  # workers may have been ended in the middle of a file
