@@ -105,12 +105,11 @@ def test_nothing_is_lost_whatever_happens_to_jobs(
     jobs = submission.submitted.jobs
     logs = [submission.logs / f"{job}_0_log.out" for job in jobs]
 
-    def stopped(number: int) -> int:
-        """The process of a job that has done a run, stopped so that what follows happens within the job's time."""
+    def stopped(number: int) -> None:
+        """Stop a job that has just begun, so that what follows happens in its time; SLURM lets it go on."""
         until(lambda: logs[number].exists() and "share" in logs[number].read_text())
         process = until(lambda: step_process(logs[number]))
         os.kill(process, signal.SIGSTOP)
-        return int(process)
 
     stopped(0)
     stopped(1)
@@ -142,6 +141,5 @@ def test_nothing_is_lost_whatever_happens_to_jobs(
     assert set(executed) == {r.identity[:8] for r in records if not isinstance(r, Unreadable)}
     assert set(executed.values()) == {1}
     rows = {row["job"]: row for row in jobs_listed(capsys)}
-    assert rows[jobs[0]]["state"] == "failed"
-    assert rows[jobs[1]]["state"] == "cancelled"
+    assert {rows[job]["state"] for job in jobs[:2]} == {"cancelled"}  # which SLURM calls a job that got SIGKILL, too
     assert not list((tmp_path / "results").rglob("*.part"))
