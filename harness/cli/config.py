@@ -34,7 +34,8 @@ _KINDS: dict[type[Any], tuple[type, str]] = {
 def read_config(ctx: click.Context, _param: click.Parameter, path: Path | None) -> Path | None:
     """Take over the values of a file: long option names as keys, and a table ``options`` for those of the method.
 
-    Raises :class:`UsageError`, naming file and key, for an unknown key or a value of another type.
+    Raises :class:`UsageError`, naming file and key, for an unknown key, a value of another type, or two keys that say
+    the same thing.
     """
     if path is None:
         return None
@@ -66,9 +67,14 @@ def read_config(ctx: click.Context, _param: click.Parameter, path: Path | None) 
         if name not in known:
             raise unknown(f"setting in {path}{_line(text, key)}", key, [*known, *_TABLES])
         if name in defaults:
-            raise UsageError(f"{where(key)} is given twice, as {name} too")
+            raise UsageError(f"{where(key)} stands there twice, as {name} too; keep one of them")
         defaults[name] = _checked(known[name], value, where(key))
-    ctx.meta[OPTIONS] = [*texts, *defaults.pop("option", ())]
+    listed = defaults.pop("option", ())
+    for each in listed:
+        if (name := each.partition("=")[0].strip()) in single | grid:
+            table_name, given = ("options", single[name]) if name in single else ("grid", grid[name])
+            raise UsageError(f"{path}: option = {each!r} and {table_name}.{name} = {given!r} both set {name}; keep one")
+    ctx.meta[OPTIONS] = [*texts, *listed]
     ctx.default_map = defaults
     return path
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import torch
 
     from avbench.harness.cluster.settings import SlurmSettings
+    from avbench.harness.isolation.choice import Isolation
     from avbench.harness.records.planned import PlannedRun
     from avbench.harness.records.record import Numerics, RunRecord
     from avbench.harness.records.results import ResultsFolder
@@ -58,11 +59,14 @@ class Here:
         *,
         observe: Sequence[str],
         again: Sequence[bool],
+        isolation: Isolation,
     ) -> list[RunRecord]:
         """The record of each run."""
         from avbench.harness.cli.progress import carry_out
 
-        return carry_out(planned, names, folder, self.devices, self.jobs, observe=observe, again=again)
+        return carry_out(
+            planned, names, folder, self.devices, self.jobs, observe=observe, again=again, isolation=isolation
+        )
 
 
 @dataclass(frozen=True)
@@ -100,6 +104,7 @@ class Slurm:
         *,
         observe: Sequence[str],
         again: Sequence[bool],
+        isolation: Isolation,
     ) -> list[RunRecord]:
         """The record of each run."""
         from avbench.harness.cli.progress import shown
@@ -107,7 +112,11 @@ class Slurm:
         from avbench.harness.cluster.submission import Request
 
         request = Request(
-            device=self.device_there, runs_at_once=self.jobs, observe=tuple(observe), stage_store=self.stage_store
+            device=self.device_there,
+            runs_at_once=self.jobs,
+            observe=tuple(observe),
+            stage_store=self.stage_store,
+            isolation=isolation,
         )
         return shown(
             names,

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from avbench.harness.evaluation.two_stages import EpochDone
+from avbench.harness.isolation.choice import NONE, Isolation
 from avbench.harness.printable import printable
 from avbench.harness.records.planned import PlannedRun
 from avbench.harness.records.record import RunRecord
@@ -37,16 +38,25 @@ def carry_out(
     *,
     observe: Sequence[str] = (),
     again: Sequence[bool] = (),
+    isolation: Isolation = NONE,
 ) -> list[RunRecord]:
     """Complete a plan, show how it goes by the ``names`` of its runs, and give the record of each run in its order.
 
-    ``observe`` and ``again`` as for :func:`avbench.harness.running.session.complete`.
+    ``observe``, ``again`` and ``isolation`` as for :func:`avbench.harness.running.session.complete`.
     """
     from avbench.harness.running.session import complete
 
     def begin(progress: RunProgress) -> Completed:
         return complete(
-            planned, folder, devices, jobs, progress.epoch, observe=observe, again=again, waiting=progress.waiting
+            planned,
+            folder,
+            devices,
+            jobs,
+            progress.epoch,
+            observe=observe,
+            again=again,
+            waiting=progress.waiting,
+            isolation=isolation,
         )
 
     return shown(names, begin)

@@ -14,7 +14,9 @@ from avbench.harness.cli import config, places, planning
 from avbench.harness.cli.dry_run import tell
 from avbench.harness.cli.excludes import kept
 from avbench.harness.cli.given import parse_given
+from avbench.harness.cli.isolation import isolation_options
 from avbench.harness.errors import UsageError
+from avbench.harness.isolation.choice import Isolation
 from avbench.harness.records.record import FeatureDtype, Precision
 from avbench.harness.running.spin import SHORT_SPIN
 from avbench.splits import DATASETS
@@ -78,6 +80,7 @@ def complete_method(_ctx: click.Context, _param: click.Parameter, incomplete: st
 @click.option(
     "--results", default="results", show_default=True, type=click.Path(path_type=Path), help="Results folder."
 )
+@isolation_options
 @click.option("--observe", multiple=True, metavar="NAME", help="Observer of the runs, such as tensorboard.")
 @click.option("--fresh", is_flag=True, help="Repeat runs that are finished already.")
 @click.option("--dry-run", is_flag=True, help="Say what would run, how long and how large, and run nothing.")
@@ -113,6 +116,7 @@ def run(
     slurm: Sequence[str],
     stage_store: str | None,
     results: Path,
+    isolation: Isolation,
     observe: Sequence[str],
     fresh: bool,
     dry_run: bool,
@@ -172,7 +176,8 @@ def run(
     if dry_run:
         tell(planned, names, folder, fresh, place.device, place.workers, as_json)
         return
-    done = place.carry_out(planned, names, folder, observe=watching, again=[fresh] * len(planned))
+    again = [fresh] * len(planned)
+    done = place.carry_out(planned, names, folder, observe=watching, again=again, isolation=isolation)
     if as_json:
         click.echo(json.dumps([r.model_dump(mode="json") for r in done], indent=1))
     else:

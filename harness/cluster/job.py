@@ -104,6 +104,7 @@ def work(submission: Submission, number: int) -> str:
         lambda position, _: own.add(position),
         request.observe,
         [there[index] for index in todo],
+        isolation=request.isolation,
         order=range(len(todo)),
         to_the_end=False,
     ):

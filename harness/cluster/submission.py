@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from avbench.harness.atomic import write_bytes
 from avbench.harness.errors import RecordError
+from avbench.harness.isolation.choice import NONE, Isolation
 from avbench.harness.records.planned import PlannedRun
 from avbench.harness.records.record import RunRecord
 from avbench.harness.records.results import ResultsFolder
@@ -37,6 +38,7 @@ class Request(BaseModel):
     runs_at_once: int = 1
     """On each device."""
     observe: tuple[str, ...] = ()
+    isolation: Isolation = NONE
     stage_store: str | None = None
     """Folder on a node's own disk for a copy of the features; may name variables of the node."""
 

@@ -53,11 +53,11 @@ class ResultsFolder:
 
     def find(self, configuration: Configuration) -> RunRecord | None:
         """The record of a configuration, or None. One that cannot be read counts as absent: the run is repeated."""
-        found = self.find_whole(configuration)
-        return None if found is None else found[0]
+        found = self.find_with_evidence(configuration)
+        return found[0] if found else None
 
-    def find_whole(self, configuration: Configuration) -> tuple[RunRecord, dict[str, Evidence]] | None:
-        """:meth:`find`, with the evidence tables of the record; a failed run has none."""
+    def find_with_evidence(self, configuration: Configuration) -> tuple[RunRecord, dict[str, Evidence]] | None:
+        """The same with its evidence, which is read but once; a failed run has none."""
         path = self.path(configuration)
         if not path.exists():
             return None

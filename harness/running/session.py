@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from avbench.harness.evaluation.two_stages import EpochDone
+from avbench.harness.isolation.choice import NONE, Isolation
 from avbench.harness.printable import printable
 from avbench.harness.records.planned import PlannedRun
 from avbench.harness.records.record import RunRecord
@@ -40,7 +41,7 @@ class Known:
 def known_of(planned: Sequence[PlannedRun], folder: ResultsFolder) -> Iterator[Known]:
     """What is there of each run, every number of a finished one recomputed from its evidence."""
     for run in planned:
-        found = folder.find_whole(run.configuration)
+        found = folder.find_with_evidence(run.configuration)
         yield Known() if found is None else Known(found[0], tuple(check_tables(*found)))
 
 
@@ -54,11 +55,13 @@ def complete(
     observe: Sequence[str] = (),
     again: Sequence[bool] = (),
     waiting: Callable[[Sequence[int]], None] = lambda _: None,
+    isolation: Isolation = NONE,
 ) -> Iterator[tuple[int, RunRecord, bool]]:
     """The record of every run with its index, and whether it was executed now; finished ones come first.
 
     ``again``: which runs to execute although they are finished; default none. A failed run is tried again, and so is
-    one whose record was damaged. ``waiting`` is told, once, which runs only other commands still do.
+    one whose record was damaged. ``waiting`` is told, once, which runs only other commands still do. ``isolation``:
+    where methods are meanwhile. A run that is finished stands wherever its method was.
     """
     tidy_up(folder)
     todo: list[int] = []
@@ -82,7 +85,9 @@ def complete(
         return
     runs = [planned[index] for index in todo]
     try:
-        for position, record in execute_all(runs, folder, devices, jobs, relay, observe, before, relay_waiting):
+        for position, record in execute_all(
+            runs, folder, devices, jobs, relay, observe, before, relay_waiting, isolation
+        ):
             yield todo[position], record, True
     except BaseException:
         tidy_up(folder)  # workers may have been ended in the middle of a file
