@@ -1,6 +1,8 @@
 """Seconds and memory of planning: a plan of 2,000 runs, first none of them done, then all.
 
-    python benchmarks/planning.py [--runs 2000]
+    python benchmarks/planning.py [--runs 2000] [--partition NAME]
+
+With a partition of SLURM the plan is also submitted, in 64 jobs, timed, and cancelled at once.
 
 The records are simulated: their evidence has the size of the genuine splits and is the same for all runs of a track and
 protocol. Each figure comes from a process of its own, which starts, loads torch, plans, and looks at every record and
@@ -77,6 +79,22 @@ def measure(root: Path, count: int) -> str:
     )
 
 
+def submission(root: Path, runs: Sequence[PlannedRun], partition: str) -> str:
+    """One line: how long it takes to pack, write down and submit a plan whose jobs are cancelled at once."""
+    from avbench.harness.cluster.settings import read_settings
+    from avbench.harness.cluster.slurm import cancel
+    from avbench.harness.cluster.submission import Request
+    from avbench.harness.cluster.submit import submit
+
+    wall, work = time.perf_counter(), time.process_time()
+    made = submit(ResultsFolder(root), runs, [None] * len(runs), read_settings([f"partition={partition}"]), Request())
+    wall, work = time.perf_counter() - wall, time.process_time() - work
+    cancel(made.submitted.jobs)
+    return (
+        f"{len(runs)} runs submitted in {len(made.submitted.jobs)} jobs: {wall:.1f} s, {work:.1f} s of processor time"
+    )
+
+
 def _peak_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
@@ -84,12 +102,15 @@ def _peak_mb() -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=2000)
+    parser.add_argument("--partition")
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.folder:
         print(measure(arguments.folder, arguments.runs))
         return
     with tempfile.TemporaryDirectory() as folder:
+        if arguments.partition:
+            print(submission(Path(folder), planned(arguments.runs), arguments.partition))
         again = [sys.executable, __file__, "--runs", str(arguments.runs), "--folder", folder]
         subprocess.run(again, check=True)
         fill(Path(folder), planned(arguments.runs))

@@ -142,7 +142,6 @@ def run(
         if not datasets:
             raise UsageError("choose --track DATASET/FEATURES, --dataset NAME or --all-datasets")
         tracks, notes = planning.choose_tracks(datasets, tuple(dict.fromkeys(features)), named=not all_datasets)
-    place = places.choose(executor, device, jobs, slurm, stage_store)
     given = parse_given(ctx.meta.get(config.OPTIONS, ())) | parse_given(option)
 
     os.environ.setdefault(*SHORT_SPIN)
@@ -155,6 +154,7 @@ def run(
         plugins().observer(name)
     names = list(plugins().methods) if "all" in method else list(dict.fromkeys(method))
     seed_values = tuple(range(seeds)) if seeds else tuple(dict.fromkeys(seed)) or (0,)
+    place = places.choose(executor, device, jobs, slurm, stage_store)
     numerics = Numerics(precision=precision, feature_dtype=feature_dtype)
     place.require(numerics)
     planned, more = planning.planned_runs(

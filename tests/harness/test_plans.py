@@ -96,7 +96,7 @@ options.epochs = 2
         (PLAN.replace("[1, 2]", "[]"), "grid.epochs is []"),
         (PLAN.replace("epochs =", "batches_per_epoch ="), "grid.batches_per_epoch stands under options too"),
         (PLAN.replace("2\n", "[2]\n", 1), "plan.toml, line 4: seeds is a list; one value is expected"),
-        (f'method = "ale"\n{PLAN}', "plan.toml, line 2: methods is given twice, as method too"),
+        (f'method = "ale"\n{PLAN}', "plan.toml, line 2: methods stands there twice, as method too"),
         (PLAN.replace('"sje"', '"sye"'), "unknown method 'sye'. Did you mean 'sje'"),
         (PLAN.replace("ucf/demo", "ucf"), "is no track"),
         (PLAN.replace("ucf/demo", "ucf/dmo"), "Did you mean 'demo'"),

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # A real SLURM of one node with two processors, for tests. Needs Debian's slurm-wlm and munge, and root.
-#   one-node.sh start FOLDER     then: export SLURM_CONF=FOLDER/slurm.conf
+#   one-node.sh start FOLDER     then: export SLURM_CONF=FOLDER/slurm.conf; ports are random, so several may run
 #   one-node.sh stop FOLDER
 set -euo pipefail
 verb=$1 folder=$(realpath -m "$2") host=$(hostname -s)
@@ -11,6 +11,8 @@ start)
   cat > "$folder/slurm.conf" <<C
 ClusterName=test
 SlurmctldHost=$host(127.0.0.1)
+SlurmctldPort=$((20000 + RANDOM % 5000))
+SlurmdPort=$((25000 + RANDOM % 5000))
 AuthType=auth/munge
 AuthInfo=cred_expire=5
 KillWait=5

@@ -32,7 +32,7 @@ slurm = ["partition=main,time=1,warn=50,jobs=5,mem=1G"]
 epochs = 4
 batches_per_epoch = 40
 """
-WAIT_SECONDS = 100
+WAIT_SECONDS = 150
 
 
 @pytest.fixture
@@ -142,4 +142,10 @@ def test_nothing_is_lost_whatever_happens_to_jobs(
     assert set(executed.values()) == {1}
     rows = {row["job"]: row for row in jobs_listed(capsys)}
     assert {rows[job]["state"] for job in jobs[:2]} == {"cancelled"}  # which SLURM calls a job that got SIGKILL, too
+    assert main_exit("jobs", "logs", jobs[2]) == 0
+    shown = capsys.readouterr()
+    assert "share 2" in shown.out
+    assert "timed-out" in shown.out
+    assert main_exit("jobs", "logs", f"{jobs[2]}9") == 2
+    assert "Did you mean" in capsys.readouterr().err
     assert not list((tmp_path / "results").rglob("*.part"))
