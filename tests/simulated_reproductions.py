@@ -6,14 +6,14 @@ from typing import Any
 
 from simulated_results import sha256
 
-from avbench.harness.records.record import Environment, RunRecord
-from avbench.harness.records.reproduction import Isolation, Noise, Points, Reproduction
+from avbench.harness.records.record import Environment, IsolationKind, RunRecord
+from avbench.harness.records.reproduction import Noise, Points, Reproduction
 
 WHERE = Environment(avbench="0.1.0", python="3.11.9", torch="2.13.0", platform="Linux", device="cpu", threads=2)
 NOISE = Noise(test="seeds", n=5, expected=30.0, scale=1.0, statistic=0.4, bound=4.6, level=0.99)
 
 
-def reproduction(record: RunRecord, isolation: Isolation = "sandbox", **changes: Any) -> Reproduction:
+def reproduction(record: RunRecord, isolation: IsolationKind = "sandbox", **changes: Any) -> Reproduction:
     """The same bits, by the maintainer."""
     assert record.outcome is not None
     told = {
@@ -32,7 +32,7 @@ def reproduction(record: RunRecord, isolation: Isolation = "sandbox", **changes:
     return Reproduction.model_validate(told | changes)
 
 
-def differing(record: RunRecord, hm: float, isolation: Isolation = "sandbox", **changes: Any) -> Reproduction:
+def differing(record: RunRecord, hm: float, isolation: IsolationKind = "sandbox", **changes: Any) -> Reproduction:
     """Another HM, by so many points: noise up to 4.6."""
     assert record.outcome is not None
     metrics = record.outcome.metrics.model_copy(update={"HM": record.outcome.metrics.HM + hm})
@@ -47,7 +47,7 @@ def differing(record: RunRecord, hm: float, isolation: Isolation = "sandbox", **
     return reproduction(record, isolation, **(told | changes))
 
 
-def failing(record: RunRecord, isolation: Isolation = "sandbox") -> Reproduction:
+def failing(record: RunRecord, isolation: IsolationKind = "sandbox") -> Reproduction:
     """A repetition that failed."""
     nothing = dict.fromkeys(("repeated_evidence", "metrics", "difference"))
     return reproduction(record, isolation, verdict="not reproduced", failure="OSError: no file", **nothing)

@@ -13,6 +13,7 @@ from simulated_results import altered, reconfigured, simulated_run
 
 from avbench.harness.cli import main
 from avbench.harness.evaluation.metrics import evaluate
+from avbench.harness.isolation.choice import NONE
 from avbench.harness.plugins.registry import plugins
 from avbench.harness.records.record import Metrics, Plugin, RunRecord
 from avbench.harness.records.results import ResultsFolder, unpack_evidence
@@ -129,7 +130,7 @@ def test_another_seed_is_noise_by_the_seeds_of_the_row(folder: ResultsFolder, tm
     one, two = records[:2]
     rows = hm_of_rows(records)
     assert sorted(rows[row_of(one)]) == sorted(r.outcome.metrics.HM for r in records if r.outcome)
-    repeater = Repeater(folder, folder, "me", "none")
+    repeater = Repeater(folder, folder, "me", NONE)
     told = repeater.verdict(one, two, rows)
     assert told.noise is not None
     assert (told.verdict, told.noise.test, told.noise.n) == ("within noise", "seeds", 3)
