@@ -13,9 +13,11 @@ from simulated_results import altered, reconfigured, simulated_run
 
 from avbench.harness.cli import main
 from avbench.harness.evaluation.metrics import evaluate
+from avbench.harness.isolation import sandbox
 from avbench.harness.isolation.choice import NONE
 from avbench.harness.plugins.registry import plugins
 from avbench.harness.records.record import Metrics, Plugin, RunRecord
+from avbench.harness.records.reproduction import Reproduction
 from avbench.harness.records.results import ResultsFolder, unpack_evidence
 from avbench.harness.records.submission import write_submission
 from avbench.harness.running.repeatable import how_to_install
@@ -85,6 +87,7 @@ def test_a_run_has_the_same_bits_again_and_the_original_stays(call: Call, folder
     assert "1 of 1 runs reproduced\n" in out
     assert contents(folder) == before
     (told,) = folder.reproductions(record)
+    assert isinstance(told, Reproduction)
     assert (told.by, told.isolation, told.repeated_evidence) == ("me", "none", told.evidence)
     repeated = ResultsFolder(Path("reproductions")).find(record.configuration)
     assert repeated is not None
@@ -143,7 +146,8 @@ def test_other_code_is_refused_with_the_way_to_install_it(call: Call, folder: Re
     first = next(r for r in folder.records() if isinstance(r, RunRecord))
     plugin = Plugin(distribution="avbench", version="0.0.9", source_hash=first.configuration.plugin.source_hash)
     other = reconfigured(first, plugin=plugin.model_copy(update={"source_hash": "0" * 64}))
-    other = other.model_copy(update={"code": {}})
+    earlier = first.environment.model_copy(update={"avbench": "0.0.9"})
+    other = other.model_copy(update={"code": {}, "environment": earlier})
     folder.save(other, folder.evidence_bytes(first))
     code, _, err = call(other.identity)
     assert code == 5
@@ -186,3 +190,15 @@ def test_records_tell_options_and_presets_of_their_method(folder: ResultsFolder)
     assert [option.name for option in record.about.options] == list(kind.model_fields)
     assert record.about.year == plugins().method("sje").info.year
     assert any(preset.features == "demo" for preset in record.about.presets)
+
+
+@pytest.mark.skipif(sandbox.unavailable() is not None, reason=f"no sandbox: {sandbox.unavailable()}")
+def test_a_blind_repetition_has_the_bits_of_the_plain_run(call: Call, folder: ResultsFolder) -> None:
+    record = next(r for r in folder.records() if isinstance(r, RunRecord))
+    code, out, _ = call(record.identity, "--isolation", "sandbox")
+    assert code == 0, out
+    assert "same bits, repeated blind" in out
+    assert "1 of 1 runs reproduced blind" in out
+    (told,) = folder.reproductions(record)
+    assert isinstance(told, Reproduction)
+    assert (told.blind, told.status) == (True, "reproduced blind")
