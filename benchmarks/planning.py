@@ -13,7 +13,6 @@ added to what it was before.
 from __future__ import annotations
 
 import argparse
-import resource
 import subprocess
 import sys
 import tempfile
@@ -23,9 +22,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
+import torch
+
 from avbench.harness.plugins.registry import plugins
 from avbench.harness.records.planned import PlannedRun
 from avbench.harness.records.results import ResultsFolder
+from avbench.harness.running.environment import peak_memory_bytes
 from avbench.harness.running.runs import plan
 from avbench.harness.running.session import known_of
 from avbench.harness.tracks import Track
@@ -53,21 +55,19 @@ def fill(root: Path, runs: Sequence[PlannedRun]) -> None:
     made = {}
     for run in runs:
         c = run.configuration
-        key = c.track, c.protocol.name
+        key = c.track, c.protocol.name, c.options.get("epochs")
         if key not in made:
-            made[key] = simulated_run("ale", c.track, c.protocol.name, 0, simulated=True)
+            made[key] = simulated_run("ale", c.track, c.protocol.name, 0, simulated=True, options=c.options)
     records = []
     for run in runs:
         c = run.configuration
-        record, evidence = made[c.track, c.protocol.name]
+        record, evidence = made[c.track, c.protocol.name, c.options.get("epochs")]
         records.append((record_of(c, outcome=record.outcome, simulated=True), evidence))
     store(root, records)
 
 
 def measure(root: Path, count: int) -> str:
     """One line: what was found, seconds and memory."""
-    import torch  # noqa: F401 - `avbench run` has loaded it by then
-
     before = _peak_mb()
     wall, work = time.perf_counter(), time.process_time()
     runs = planned(count)
@@ -96,7 +96,7 @@ def submission(root: Path, runs: Sequence[PlannedRun], partition: str) -> str:
 
 
 def _peak_mb() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return peak_memory_bytes(torch.device("cpu")) / 2**20
 
 
 def main() -> None:
