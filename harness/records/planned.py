@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from avbench.harness.contract.encoder import Seen
-from avbench.harness.records.record import Configuration
+from avbench.harness.records.record import Configuration, Tuned
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,8 @@ class PlannedRun:
     inputs: str = "averaged"
     """What kind of features they are: ``averaged`` or ``temporal``."""
     encoders_met: Seen = "not declared"
+    tuned: Tuned | None = None
+    """Where the options come from, when they come from ``avbench tune``."""
 
     def __str__(self) -> str:
         c = self.configuration

@@ -150,7 +150,7 @@ def configuration(
         code = source_hash(registered)
     except (UsageError, MethodError) as error:
         raise type(error)(f"method {info.slug!r}: {error}") from None
-    if _epochs(options) > MAX_EPOCHS:
+    if epochs_of(options) > MAX_EPOCHS:
         raise UsageError(f"method {info.slug!r}: a record holds the validation of at most {MAX_EPOCHS:,} epochs")
     split = load_split(track.dataset, manifest.partition)
     try:
@@ -198,7 +198,7 @@ def execute(
     c = planned.configuration
     results.require_room([c])
     registered = plugins().method(c.method)
-    _make_deterministic()
+    make_deterministic()
     forget_peak_memory(device)
     draft = draft_record(planned, registered, environment(device), at_once)
     start = perf_counter()
@@ -248,6 +248,7 @@ def draft_record(planned: PlannedRun, registered: Registered, where: Environment
         capabilities=capabilities_of(registered, planned.inputs),
         about=About(**{part: storable(getattr(registered.info, part))[:2_000] for part in About.model_fields}),
         encoders_met=planned.encoders_met,
+        tuned=planned.tuned,
         warnings=[storable(warning)[:2_000] for warning in planned.warnings],
         features_source=storable(planned.features_source)[:2_000],
         environment=where,
@@ -312,7 +313,7 @@ def _run(
             lambda: registered.method(options),
             _held(features, device, c.numerics.feature_dtype),
             PROTOCOLS[c.protocol.name],
-            epochs=_epochs(options),
+            epochs=epochs_of(options),
             seed=c.seed,
             listener=listener,
             pause=pause,
@@ -327,7 +328,7 @@ def _held(features: FeatureSet, device: torch.device, dtype: str) -> FeatureSet:
     return features.to(device, getattr(torch, dtype))
 
 
-def _epochs(options: Options) -> int:
+def epochs_of(options: Options) -> int:
     """The epochs of stage 1; methods without epochs are scored once."""
     return options.epochs if isinstance(options, EpochOptions) else 1
 
@@ -345,7 +346,7 @@ def _outcome(result: Result, evidence: bytes) -> Outcome:
     )
 
 
-def _make_deterministic() -> None:
+def make_deterministic() -> None:
     """Same seed, same machine, same bits: deterministic kernels where torch has them."""
     import torch
 
