@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from avbench.harness.contract.encoder import Seen
 from avbench.harness.records.record import Configuration, Tuned
@@ -24,6 +24,10 @@ class PlannedRun:
     encoders_met: Seen = "not declared"
     tuned: Tuned | None = None
     """Where the options come from, when they come from ``avbench tune``."""
+
+    def from_study(self, tuned: Tuned | None) -> PlannedRun:
+        """The same, of options that come from a study. One of another method says nothing about this run."""
+        return replace(self, tuned=tuned if tuned and tuned.method == self.configuration.method else None)
 
     def __str__(self) -> str:
         c = self.configuration

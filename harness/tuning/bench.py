@@ -1,4 +1,4 @@
-"""Stage 1 by itself: training and validation, on features that hold no test clip. Stores nothing. Imports torch late."""
+"""Stage 1 by itself: training and validation, on features without test clips. Stores nothing. Imports torch late."""
 
 from __future__ import annotations
 

@@ -22,8 +22,8 @@ def own_space(field: FieldInfo, presets: Sequence[Any]) -> str | None:
 
     - A field that declares ``json_schema_extra={"space": "log:1e-7..1e-2"}`` has that.
     - A switch, or a choice between names, has all its values.
-    - A number whose upper bound is at least 100 times its preset has a logarithmic scale, from a thirtieth of the preset
-      to thirty times the preset, within the bounds.
+    - A number whose upper bound is at least 100 times its preset has a logarithmic scale, from a thirtieth of the
+      preset to thirty times the preset, within the bounds.
     - Another number has a linear scale between its bounds. An excluded bound is moved in by a hundredth of the range.
       Where the preset is 0 and the upper bound above 1, the bounds tell no scale.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
@@ -57,6 +58,8 @@ class Subject(Part):
                 continue
             if name == "plugin":
                 return f"is of {self.method} of {theirs.distribution} {theirs.version}, whose code has changed since"
+            if name == "tracks" and own.keys() == theirs.keys():
+                return "is of features whose content has changed since"
             what = {"spaces": "searches", "options": "fixes"}.get(name, f"is of {name}")
             return f"{what} {_said(theirs)}, not {_said(own)}"
         return None
@@ -66,7 +69,7 @@ def _said(value: Any) -> str:
     if isinstance(value, ProtocolVersion):
         return f"{value.name} version {value.version}"
     if isinstance(value, dict):
-        shown = (f"{k}={v}" if not str(v).isalnum() or len(str(v)) != 64 else f"{k} ({v[:8]})" for k, v in value.items())
+        shown = (name if re.fullmatch("[0-9a-f]{64}", str(each)) else f"{name}={each}" for name, each in value.items())
         return ", ".join(shown)[:300] or "nothing"
     return "none" if value is None else str(value)
 

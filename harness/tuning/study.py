@@ -1,7 +1,7 @@
 """A study: trials in Optuna's SQLite file, which any number of processes share, and which outlives them.
 
-Optuna proposes options and keeps what they gave. Who does a trial is told by a claim, as for runs: a trial whose process
-died does not count, does not stay open, and is done again by whoever looks next. Imports Optuna when used.
+Optuna proposes options and keeps what they gave. Who does a trial is told by a claim, as for runs: a trial whose
+process died does not count, does not stay open, and is done again by whoever looks next. Imports Optuna when used.
 """
 
 from __future__ import annotations
@@ -154,7 +154,8 @@ class Study:
         return self._study.user_attrs.get(key)
 
     def _open(self) -> optuna.Study:
-        optuna = quiet_optuna()
+        require_optuna()
+        import optuna
         from sqlalchemy.engine import URL
         from sqlalchemy.exc import SQLAlchemyError
 
@@ -212,7 +213,8 @@ class Study:
 
     def _sampler(self) -> optuna.samplers.BaseSampler:
         """A sampler whose randomness follows from the seed and from how many trials there are."""
-        optuna = quiet_optuna()
+        import optuna
+
         number = len(self._study.get_trials(deepcopy=False))
         digest = hashlib.sha256(f"{self.course.seed} {number}".encode()).digest()
         seed = int.from_bytes(digest[:4], "big")
@@ -222,7 +224,8 @@ class Study:
             return optuna.samplers.TPESampler(seed=seed, multivariate=True, group=True)
 
     def _pruner(self) -> optuna.pruners.BasePruner:
-        pruners = quiet_optuna().pruners
+        from optuna import pruners
+
         if not self.course.prune:
             return pruners.NopPruner()
         return pruners.MedianPruner(n_startup_trials=FREE_TRIALS, n_warmup_steps=self.search.epochs // 3)
@@ -240,14 +243,19 @@ class Study:
         """Close the trials of dead processes and have them done again. Only with the lock."""
         from optuna.trial import TrialState
 
-        trials = self._study.get_trials(deepcopy=False)
-        lost = _lost(trials)
-        for trial in trials:
-            if trial.state != TrialState.RUNNING or self._claims.owner(self._key(trial.number)):
+        def running() -> list[optuna.trial.FrozenTrial]:
+            return self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+
+        orphans = {t.number for t in running() if self._claims.owner(self._key(t.number)) is None}
+        lost = _lost(self._study.get_trials(deepcopy=False))
+        for trial in running():  # looked at once more: a trial is closed before its claim is released
+            if trial.number not in orphans:
                 continue
             deaths = trial.user_attrs.get("deaths", 0) + 1
             if deaths < MAX_DEATHS and trial.number not in lost:  # if we die here, it is queued once all the same
-                kept = {key: trial.user_attrs[key] for key in ("preset", "bare") if key in trial.user_attrs}
+                kept: dict[str, Any] = {
+                    key: trial.user_attrs[key] for key in ("preset", "bare") if key in trial.user_attrs
+                }
                 values = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
                 self._study.enqueue_trial(values, {**kept, "again": trial.number, "deaths": deaths})
             self._study.tell(trial.number, state=TrialState.FAIL)
@@ -264,14 +272,13 @@ class Study:
             yield
 
 
-def quiet_optuna() -> Any:
-    """Optuna, which then says nothing by itself. Raises :class:`UsageError` where it is not installed."""
+def require_optuna() -> None:
+    """See to it that Optuna says nothing by itself. Raises :class:`UsageError` where it is not installed."""
     try:
         import optuna
     except ImportError:
         raise UsageError("Optuna is not installed: pip install 'avbench[tune]'") from None
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    return optuna
 
 
 def _lost(trials: Sequence[optuna.trial.FrozenTrial]) -> set[int]:

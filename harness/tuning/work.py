@@ -157,8 +157,8 @@ def work_in_processes(order: Order, jobs: int, listener: Listener) -> None:
         if all(process.exitcode for process in processes):
             codes = ", ".join(str(process.exitcode) for process in processes)
             raise said or AvbenchError(
-                f"all processes of the search died (exit codes {codes}): killed, out of memory, or ended by the method; "
-                "run the same command again, with fewer --jobs if memory was short"
+                f"all processes of the search died (exit codes {codes}): killed, out of memory, or ended by the "
+                "method; run the same command again, with fewer --jobs if memory was short"
             )
     finally:
         for process in processes:
