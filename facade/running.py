@@ -16,6 +16,7 @@ from avbench.harness.tracks import Track, parse_track
 
 if TYPE_CHECKING:
     from avbench.harness.records.record import RunRecord
+    from avbench.harness.tuning.outcome import Tuning
 
 Runnable = str | type[Method] | Method
 """A method by its name, by its class, or an instance that holds options."""
@@ -27,7 +28,7 @@ def run(
     *,
     protocols: str | Sequence[str] = "aligned",
     seeds: int | Sequence[int] = 1,
-    options: Mapping[str, Any] | None = None,
+    options: Mapping[str, Any] | Tuning | None = None,
     variants: str | Sequence[str] = (),
     device: str = "auto",
     jobs: int = 1,
@@ -37,9 +38,9 @@ def run(
     """Train and evaluate every method on every track, and give the records, those of failed runs included.
 
     ``methods``: names as in ``avbench methods list``, classes, or instances, whose options then count in full beside
-    ``options``. ``tracks``: such as ``"ucf/demo"``. ``seeds``: a number of seeds, or the seeds. A finished run is not
-    repeated unless ``fresh``. A class that no installed package brings is always run anew: what it depends on cannot
-    be known in full.
+    ``options``; what :func:`avbench.tune` found may stand for these, and the records say so. ``tracks``: such as
+    ``"ucf/demo"``. ``seeds``: a number of seeds, or the seeds. A finished run is not repeated unless ``fresh``. A class
+    that no installed package brings is always run anew: what it depends on cannot be known in full.
 
     Raises :class:`UsageError` for unknown names, options or values, :class:`DataError` for features that are not
     installed.
@@ -50,26 +51,28 @@ def run(
     from avbench.harness.running.jobs import choose_device
     from avbench.harness.running.runs import plan
     from avbench.harness.running.session import complete
+    from avbench.harness.tuning.outcome import Tuning
 
     if isinstance(seeds, bool) or (isinstance(seeds, int) and seeds < 1):
         raise UsageError(f"seeds={seeds!r}: give a number of seeds, at least 1, or a list of seeds")
     if isinstance(jobs, bool) or not isinstance(jobs, int) or jobs < 1:
         raise UsageError(f"jobs={jobs!r}: give a whole number of at least 1")
-    chosen = [_named(method) for method in (methods if isinstance(methods, list | tuple) else [methods])]
+    chosen = [named(method) for method in (methods if isinstance(methods, list | tuple) else [methods])]
     loose = [slug for slug, _ in chosen if plugins().method(slug).loose]
     if loose and jobs > 1:
         raise UsageError(f"method {loose[0]!r} comes from no installed package: other processes lack it; use jobs=1")
     places = [parse_track(track) for track in ([tracks] if isinstance(tracks, Track | str) else tracks)]
     require_known([place.features for place in places])
+    given, tuned = (options.options, options.tuned) if isinstance(options, Tuning) else (options or {}, None)
     planned = [
-        run
+        run.from_study(tuned)
         for slug, own in chosen
         for run in plan(
             [slug],
             places,
             [protocols] if isinstance(protocols, str) else protocols,
             range(seeds) if isinstance(seeds, int) else seeds,
-            {**own, **(options or {})},
+            {**own, **given},
             [variants] if isinstance(variants, str) else variants,
         )
     ]
@@ -87,7 +90,7 @@ def run(
     return [records[index] for index in range(len(planned))]
 
 
-def _named(method: Runnable) -> tuple[str, Mapping[str, Any]]:
+def named(method: Runnable) -> tuple[str, Mapping[str, Any]]:
     """The name of a method, known in this process from now on, and the options of an instance."""
     if isinstance(method, str):
         return plugins().method(method).info.slug, {}

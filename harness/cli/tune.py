@@ -72,7 +72,8 @@ def tune(
     """Search the options of a method by validation HM. No test clip is looked at, so there is no test number to see.
 
     Trial 0 is the preset. The study is kept in RESULTS/tune: the same command goes on where it was ended, and several
-    commands at once share the trials. Ends with the file for 'avbench run --config'.
+    commands at once share the trials. Ends with a table, and a file for 'avbench run
+    --config'.
     """
     tracks = [parse_track(name) for name in track]
     given = _fixed(option)
@@ -80,28 +81,25 @@ def tune(
     from avbench.harness.cli.tune_progress import TuneProgress
     from avbench.harness.plugins.sources import require_known
     from avbench.harness.running.jobs import choose_device
-    from avbench.harness.tuning.outcome import outcome, write_config, write_plots
+    from avbench.harness.tuning.outcome import write_plots
     from avbench.harness.tuning.search import prepare
-    from avbench.harness.tuning.study import Course, Study
-    from avbench.harness.tuning.tune import complete, confirmed
+    from avbench.harness.tuning.study import FOLDER, Course, Study
+    from avbench.harness.tuning.tune import conclude, search_through
 
     require_known([place.features for place in tracks])
     chosen = choose_device(device)
     search = prepare(method, tracks, protocol, seeds, space, given, variant=variant, sampler=sampler)
     opened = Study(results.absolute(), study, search, Course(trials, sampler_seed, prune))
     there = len(opened.trials())
-    click.echo(f"study {opened.name} in {results / 'tune'}: {search.subject.objective}", err=True)
+    click.echo(f"study {opened.name} in {results / FOLDER}: {search.subject.objective}", err=True)
     for name, text in search.subject.spaces.items():
         click.echo(f"  {name}: {text}", err=True)
     with TuneProgress(opened.total, there) as progress:
-        complete(opened, results.absolute(), chosen, jobs, progress.news)
-    tuning = outcome(opened)
-    if confirm:
-        tuning = confirmed(opened, tuning, chosen, confirm)
-    config = results / "tune" / f"{opened.name}.toml"
-    write_config(tuning, config)
+        search_through(opened, chosen, jobs, progress.news)
+    tuning, file = conclude(opened, chosen, confirm)
+    config = results / FOLDER / file.name
     if plots:
-        for path in write_plots(opened, results / "tune"):
+        for path in write_plots(opened, config.parent):
             click.echo(f"plot: {path}", err=True)
     if as_json:
         click.echo(json.dumps({**tuning.data(), "config": str(config)}, indent=1))

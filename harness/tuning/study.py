@@ -75,7 +75,7 @@ class Study:
         Raises :class:`UsageError` for a study of something else, for a file that is none, and for a grid that is larger
         than the trials.
         """
-        self.search, self.course = search, course
+        self.results, self.search, self.course = results, search, course
         self.name = _checked_name(name) if name else _name_of(search.subject)
         self.folder = results / FOLDER
         self.path = self.folder / f"{self.name}.db"

@@ -29,7 +29,7 @@ from avbench.harness.tuning.outcome import outcome
 from avbench.harness.tuning.score import Score, difference, over_seeds
 from avbench.harness.tuning.search import Sampler, Search, prepare
 from avbench.harness.tuning.study import Course, Study
-from avbench.harness.tuning.tune import confirmed
+from avbench.harness.tuning.tune import conclude
 from avbench.harness.tuning.work import News, TrialEnded, work
 
 UCF = Track("ucf", "demo")
@@ -355,7 +355,7 @@ def test_confirmation_runs_on_seeds_that_follow_and_is_kept(tmp_path: Path, monk
     monkeypatch.setattr("avbench.harness.tuning.tune.Bench", lambda _: Hill())
     study = Study(tmp_path, None, sought(seeds=2), Course(8))
     work(study, Hill())
-    tuning = confirmed(study, outcome(study), CPU, 3)
+    tuning, _ = conclude(study, CPU, 3)
     assert tuning.confirmation is not None
     assert [s.seed for s in tuning.confirmation.best] == [2, 3, 4] == [s.seed for s in tuning.confirmation.preset]
     assert "the same on 3 fresh seeds: +" in tuning.text()
