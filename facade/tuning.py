@@ -13,7 +13,7 @@ from avbench.harness.plugins.registry import plugins
 from avbench.harness.plugins.sources import require_known
 from avbench.harness.running.spin import SHORT_SPIN
 from avbench.harness.tracks import Track, parse_track
-from avbench.running import Runnable, named
+from avbench.running import Runnable, method_of
 
 if TYPE_CHECKING:
     from avbench.harness.tuning.outcome import Tuning
@@ -54,7 +54,7 @@ def tune(
     from avbench.harness.tuning.study import Course, Study
     from avbench.harness.tuning.tune import conclude, search_through
 
-    slug, own = named(method)
+    slug, own = method_of(method)
     if plugins().method(slug).loose and jobs > 1:
         raise UsageError(f"method {slug!r} comes from no installed package: other processes lack it; use jobs=1")
     places = [parse_track(track) for track in ([tracks] if isinstance(tracks, Track | str) else tracks)]
