@@ -14,16 +14,20 @@ from typing import Any
 
 import click
 from click.core import ParameterSource
+from pydantic import ValidationError
 
 from avbench.harness.cli.excludes import read_excludes
 from avbench.harness.errors import UsageError, unknown
+from avbench.harness.records.record import Tuned
 
 OPTIONS = "avbench.options"
 """Key in ``ctx.meta``: options of methods from the file, ``name=value`` texts. Those of the command line win."""
 EXCLUDES = "avbench.excludes"
 """Key in ``ctx.meta``: what the file leaves out, a list of :class:`avbench.harness.cli.excludes.Exclude`."""
-_TABLES = ("options", "grid", "exclude")
+_TABLES = ("options", "grid", "exclude", "tuned")
 _PLURAL = {f"{name}s": name for name in ("method", "track", "dataset", "protocol", "variant")}
+TUNED = "avbench.tuned"
+"""Key in ``ctx.meta``: the :class:`Tuned` of a file that ``avbench tune`` wrote."""
 _KINDS: dict[type[Any], tuple[type, str]] = {
     click.types.BoolParamType: (bool, "true or false"),
     click.IntRange: (int, "a whole number"),
@@ -33,6 +37,8 @@ _KINDS: dict[type[Any], tuple[type, str]] = {
 
 def read_config(ctx: click.Context, _param: click.Parameter, path: Path | None) -> Path | None:
     """Take over the values of a file: long option names as keys, and a table ``options`` for those of the method.
+
+    A table ``tuned`` says which study the options come from, as ``avbench tune`` writes it.
 
     Raises :class:`UsageError`, naming file and key, for an unknown key, a value of another type, or two keys that say
     the same thing.
@@ -61,6 +67,7 @@ def read_config(ctx: click.Context, _param: click.Parameter, path: Path | None) 
             raise UsageError(f"{place} is {_said(several)}; a list of values is expected")
         texts += [f"{name}={_json(value, place)}" for value in several]
     ctx.meta[EXCLUDES] = read_excludes(values.pop("exclude", []), f"{path}{_line(text, 'exclude')}")
+    ctx.meta[TUNED] = _tuned(values.pop("tuned", None), path)
     defaults: dict[str, Any] = {}
     for key, value in values.items():
         name = _PLURAL.get(key, key.replace("-", "_"))
@@ -91,6 +98,15 @@ def one_of(ctx: click.Context, first: str, second: str, refusal: str) -> tuple[A
             raise UsageError(refusal)
         values[in_file[0]] = None if in_file[0] == first else ()
     return values[first], values[second]
+
+
+def _tuned(table: Any, path: Path) -> Tuned | None:
+    try:
+        return None if table is None else Tuned.model_validate(table)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, ("tuned", *first["loc"])))
+        raise UsageError(f"{path}: {place}: {first['msg']}; 'avbench tune' writes this table") from None
 
 
 def _line(text: str, key: str) -> str:

@@ -44,6 +44,12 @@ class Here:
         """Runs at once."""
         return self.jobs * len(self.devices)
 
+    def single(self) -> torch.device:
+        """The one device, for what is done there one after the other. Raises :class:`UsageError` for several."""
+        if len(self.devices) > 1:
+            raise UsageError("--stage 1 is done on one device: name one with --device")
+        return self.devices[0]
+
     def require(self, numerics: Numerics) -> None:
         """Raise :class:`UsageError` for numerics that a device does not have."""
         from avbench.harness.running.numerics import require
@@ -90,6 +96,10 @@ class Slurm:
     def workers(self) -> int:
         """Runs at once, if all jobs run."""
         return self.settings.jobs * self.jobs
+
+    def single(self) -> torch.device:
+        """Raise :class:`UsageError`: there is no device here."""
+        raise UsageError("--stage 1 is done here: leave out --executor slurm")
 
     def require(self, numerics: Numerics) -> None:
         """Raise :class:`UsageError` for numerics that no device of that kind has."""

@@ -10,7 +10,7 @@ from typing import get_args
 
 import click
 
-from avbench.harness.cli import config, places, planning
+from avbench.harness.cli import config, places, planning, run_stage_1
 from avbench.harness.cli.dry_run import tell
 from avbench.harness.cli.excludes import kept
 from avbench.harness.cli.given import parse_given
@@ -82,6 +82,11 @@ def complete_method(_ctx: click.Context, _param: click.Parameter, incomplete: st
 )
 @isolation_options("none")
 @click.option("--observe", multiple=True, metavar="NAME", help="Observer of the runs, such as tensorboard.")
+@click.option(
+    "--stage",
+    type=click.Choice(["1"]),
+    help="Stage 1 alone: print what it chose on validation. Stores and tests nothing.",
+)
 @click.option("--fresh", is_flag=True, help="Repeat runs that are finished already.")
 @click.option("--dry-run", is_flag=True, help="Say what would run, how long and how large, and run nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print the records as JSON.")
@@ -118,6 +123,7 @@ def run(
     results: Path,
     isolation: Isolation,
     observe: Sequence[str],
+    stage: str | None,
     fresh: bool,
     dry_run: bool,
     as_json: bool,
@@ -149,6 +155,8 @@ def run(
     from avbench.harness.records.record import Numerics
     from avbench.harness.records.results import ResultsFolder
 
+    if stage and (jobs > 1 or observe):
+        raise UsageError("--stage 1 does one run after the other and has no observers: leave out --jobs and --observe")
     watching = tuple(dict.fromkeys(observe))
     for name in watching:
         plugins().observer(name)
@@ -168,6 +176,7 @@ def run(
         lenient="all" in method or not (features or track),
     )
     planned, left = kept(planned, ctx.meta.get(config.EXCLUDES, ()))
+    planned = [run.from_study(ctx.meta.get(config.TUNED)) for run in planned]
     folder = ResultsFolder(results.absolute())  # wherever a method may go
     click.echo(planning.in_words(planned, given, str(place)), err=True)
     for note in (*notes, *more, *left):
@@ -175,6 +184,9 @@ def run(
     names = planning.named(planned, given)
     if dry_run:
         tell(planned, names, folder, fresh, place.device, place.workers, as_json)
+        return
+    if stage:
+        run_stage_1.tell(planned, names, place.single(), as_json)
         return
     again = [fresh] * len(planned)
     done = place.carry_out(planned, names, folder, observe=watching, again=again, isolation=isolation)

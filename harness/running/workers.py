@@ -126,7 +126,7 @@ def _why(status: int) -> str:
 
 def _serve(connection: Connection, work: Work, threads: int) -> None:
     """The life of a worker."""
-    _die_with_parent()
+    die_with_parent()
     # the parent decides, also on what a scheduler sends to all processes of a job; finished runs are stored by then
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGUSR2):
         signal.signal(number, signal.SIG_IGN)
@@ -149,7 +149,7 @@ def _serve(connection: Connection, work: Work, threads: int) -> None:
         connection.send(said)
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     """End this process when its parent ends, however that is."""
     parent = multiprocessing.parent_process()
     assert parent is not None
