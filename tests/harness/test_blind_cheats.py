@@ -70,7 +70,9 @@ def test_who_asks_too_often_is_caught(slug: str, hard: FeatureSet) -> None:
         run(slug, hard, SANDBOX)
 
 
-@pytest.mark.parametrize(("slug", "message"), [("stored", "the store of features"), ("demo", r"modules.*features\.demo")])
+@pytest.mark.parametrize(
+    ("slug", "message"), [("stored", "the store of features"), ("demo", r"modules.*features\.demo")]
+)
 @in_sandbox
 def test_features_cannot_be_loaded(slug: str, message: str, hard: FeatureSet) -> None:
     with pytest.raises(MethodError, match=f"the sandbox withholds .*{message}"):
