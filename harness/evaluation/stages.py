@@ -118,8 +118,14 @@ class StageData:
         return self._score(method, lambda clips, classes: {"": method.predict(clips, classes)}, trained)[""]
 
     def branch_evidence(self, method: Method, trained: StageData | None = None) -> dict[str, Evidence]:
-        """The same for the single branches of a method that has them."""
-        return self._score(method, method.predict_branches, trained)
+        """The same for the single branches of a method that has them. Raises :class:`MethodError` for others."""
+        found = self._score(method, method.predict_branches, trained)
+        if strangers := sorted(found.keys() - set(method.info.branches)):
+            raise MethodError(
+                f"{method.info.slug}.predict_branches gives the branches {', '.join(strangers)}, "
+                "which its MethodInfo.branches does not name"
+            )
+        return found
 
     def _score(
         self, method: Method, call: Callable[[Clips, Classes], Mapping[str, Tensor]], trained: StageData | None

@@ -19,6 +19,7 @@ from pydantic import ValidationError
 
 from avbench.harness.contract.method import Method, MethodInfo
 from avbench.harness.contract.options import EpochOptions, Options
+from avbench.harness.contract.variants import Variant
 from avbench.harness.errors import AvbenchError, MethodError, UsageError
 from avbench.harness.evaluation.precision import make_deterministic
 from avbench.harness.evaluation.protocol import PROTOCOLS, find_protocol
@@ -28,6 +29,7 @@ from avbench.harness.isolation.choice import NONE, Isolation
 from avbench.harness.isolation.start import Place, require_possible, started
 from avbench.harness.plugins.declared import capabilities_of
 from avbench.harness.plugins.observers import Observers
+from avbench.harness.plugins.presets import is_of_variant
 from avbench.harness.plugins.registry import Registered, plugins
 from avbench.harness.plugins.source_hash import code_of, source_hash
 from avbench.harness.plugins.sources import feature_manifest, planned_features
@@ -77,7 +79,8 @@ def plan(
 ) -> list[PlannedRun]:
     """Every combination, track by track; without ``variants``, the methods as they are.
 
-    ``given`` options win over those of a variant. Raises :class:`UsageError` for unknown names, options or values.
+    ``given`` options win over those of a variant; where they undo it, its name is left out. Raises :class:`UsageError`
+    for unknown names, options or values.
     """
     found, given = plugins(), given or {}
     manifests = {track: feature_manifest(track) for track in tracks}
@@ -92,9 +95,14 @@ def plan(
     for seed in seeds:
         if not 0 <= seed < 2**32:
             raise UsageError(f"seed {seed} is outside 0 to {2**32 - 1}")
+
+    def named(variant: Variant | None, method: Registered, c: Configuration) -> str | None:
+        """A variant's name, unless the given options undid all that it sets."""
+        return variant.name if variant and is_of_variant(variant, method, c) else None
+
     runs = (
         PlannedRun(
-            configuration(
+            c := configuration(
                 method,
                 track,
                 manifest,
@@ -103,7 +111,7 @@ def plan(
                 {**variant.options_on(track, protocol), **given} if variant else given,
                 numerics,
             ),
-            variant.name if variant else None,
+            named(variant, method, c),
             manifest.simulated,
             manifest.warnings,
             manifest.source,

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from avbench.harness.evaluation.evidence import Evidence
 from avbench.harness.evaluation.two_stages import EpochDone
 from avbench.harness.isolation.choice import NONE, Isolation
 from avbench.harness.printable import printable
 from avbench.harness.records.planned import PlannedRun
 from avbench.harness.records.record import RunRecord
 from avbench.harness.records.results import ResultsFolder
-from avbench.harness.records.verification import check
+from avbench.harness.records.verification import check_tables
 from avbench.harness.running.jobs import execute_all
 from avbench.harness.running.runs import RunListener
 from avbench.harness.running.tidy import tidy_up
@@ -45,12 +46,12 @@ def complete(
     todo: list[int] = []
     before: list[RunRecord | None] = []
     for index, run in enumerate(planned):
-        record = folder.find(run.configuration)
-        if record is not None and not (again and again[index]) and _stands(record, run, folder):
-            yield index, record, False
+        found = folder.find_with_evidence(run.configuration)
+        if found and not (again and again[index]) and _stands(*found, run):
+            yield index, found[0], False
         else:
             todo.append(index)
-            before.append(record)
+            before.append(found[0] if found else None)
 
     def relay(position: int, done: EpochDone) -> None:
         listener(todo[position], done)
@@ -71,9 +72,9 @@ def complete(
         raise
 
 
-def _stands(record: RunRecord, run: PlannedRun, folder: ResultsFolder) -> bool:
+def _stands(record: RunRecord, tables: Mapping[str, Evidence], run: PlannedRun) -> bool:
     """Whether a record makes its run unnecessary. Where it was damaged, that is said."""
-    if record.finished and (reasons := check(record, folder)):
+    if record.finished and (reasons := check_tables(record, tables)):
         logger.warning("%s: is repeated, its record does not verify: %s", run, printable(reasons[0]))
         return False
     return record.finished

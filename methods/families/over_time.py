@@ -142,7 +142,7 @@ class OverTimeOptions(EpochOptions):
         ),
         # Small enough to end soon on a laptop: few steps need a larger rate, fewer layers and less dropout.
         Preset(
-            {"epochs": 8, "batches_per_epoch": 40, "batch_size": 32, "learning_rate": 1e-3, "layers": 1, "heads": 4}
+            {"epochs": 5, "batches_per_epoch": 40, "batch_size": 32, "learning_rate": 1e-3, "layers": 1, "heads": 4}
             | {"head_width": 32, "hidden_encoder": 128}
             | dict.fromkeys(("dropout_encoder", "dropout_token", "dropout_transformer"), 0.1),
             features=DEMO,
