@@ -87,7 +87,7 @@ def test_judge_and_worker_hold_the_features_and_one_training_copy(tmp_path: Path
     assert [when for when, _, _ in lines] == ["made", "fit", "made", "fit"]
     empty, (_, worker, judge) = lines[0][1], lines[-1]
     assert size > 9e7
-    assert (worker - empty) + (judge - before) < 1.1 * (size + trained)  # another training copy: 1.4 times
+    assert (worker - empty) + (judge - before) < size + 1.5 * trained  # with another training copy, twice that much
 
 
 def test_jobs_observers_and_the_command_line(tmp_path: Path) -> None:
