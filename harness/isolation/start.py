@@ -77,8 +77,8 @@ def command_of(
     """How a worker is started for the code of a method, with the files that its options name."""
     words = [sys.executable, "-P", "-m", WORKER]
     if isolation.kind == "sandbox":
-        code = sandbox.code_of(registered)
-        words = sandbox.command(code, files, _hidden(results), first.device, first.memory, words)
+        hidden = (*_hidden(results), *isolation.hidden)
+        words = sandbox.command(sandbox.code_of(registered), files, hidden, first.device, first.memory, words)
     return Command(words, _environment(isolation))
 
 

@@ -42,8 +42,8 @@ def describe_strangers(isolation: Isolation) -> None:
         return
     strangers = [(d, e) for d, e in entry_points() if canonical(d.metadata["Name"]) != "avbench"]
     if strangers and plugins.cache_info().currsize:
-        loaded = {found.distribution for found in plugins().loaded} - {"avbench"}
-        if loaded:
+        methods = [known for known in plugins().methods.values() if not (known.modules or known.loose)]
+        if loaded := {known.distribution for known in methods} - {"avbench"}:
             logger.warning("imported before methods were kept apart: %s", ", ".join(sorted(loaded)))
         return
     found: list[tuple[Distribution, EntryPoint, Described | AvbenchError]] = []

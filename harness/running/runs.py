@@ -27,6 +27,7 @@ from avbench.harness.evaluation.two_stages import EpochDone, EpochListener, Resu
 from avbench.harness.features.temporal_draft import MEAN, view_of
 from avbench.harness.isolation.choice import NONE, Isolation
 from avbench.harness.isolation.start import Place, require_possible, started
+from avbench.harness.plugins.about import about_of
 from avbench.harness.plugins.declared import capabilities_of
 from avbench.harness.plugins.observers import Observers
 from avbench.harness.plugins.presets import is_of_variant
@@ -37,7 +38,6 @@ from avbench.harness.printable import storable
 from avbench.harness.records.planned import PlannedRun
 from avbench.harness.records.record import (
     MAX_EPOCHS,
-    About,
     Configuration,
     Environment,
     Failure,
@@ -161,7 +161,7 @@ def configuration(
         code = source_hash(registered)
     except (UsageError, MethodError) as error:
         raise type(error)(f"method {info.slug!r}: {error}") from None
-    if _epochs(options) > MAX_EPOCHS:
+    if epochs_of(options) > MAX_EPOCHS:
         raise UsageError(f"method {info.slug!r}: a record holds the validation of at most {MAX_EPOCHS:,} epochs")
     split = load_split(track.dataset, manifest.partition)
     try:
@@ -265,8 +265,9 @@ def draft_record(
         variant=planned.variant,
         simulated=planned.simulated,
         capabilities=capabilities_of(registered, planned.inputs),
-        about=About(**{part: storable(getattr(registered.info, part))[:2_000] for part in About.model_fields}),
+        about=about_of(registered, _variant_options(planned)),
         encoders_met=planned.encoders_met,
+        tuned=planned.tuned,
         warnings=[storable(warning)[:2_000] for warning in planned.warnings],
         features_source=storable(planned.features_source)[:2_000],
         environment=where,
@@ -275,6 +276,13 @@ def draft_record(
         ),
         failure=Failure(type="NotRun", message="the run did not take place", traceback=""),
     )
+
+
+def _variant_options(planned: PlannedRun) -> Mapping[str, Any]:
+    """What the variant of a run sets; nothing for a variant that is no more."""
+    c = planned.configuration
+    known = {v.name: v for v in plugins().variants_of(c.method)}
+    return known[planned.variant].options_on(c.track, c.protocol.name) if planned.variant in known else {}
 
 
 def failure_of(error: BaseException) -> Failure:
@@ -336,7 +344,7 @@ def _run(
             make,
             _held(features, place, c.numerics.feature_dtype),
             PROTOCOLS[c.protocol.name],
-            epochs=_epochs(options),
+            epochs=epochs_of(options),
             seed=c.seed,
             listener=listener,
             pause=pause,
@@ -365,7 +373,7 @@ def _held(features: FeatureSet, device: torch.device, dtype: str) -> FeatureSet:
     return features.to(device, getattr(torch, dtype))
 
 
-def _epochs(options: Options) -> int:
+def epochs_of(options: Options) -> int:
     """The epochs of stage 1; methods without epochs are scored once."""
     return options.epochs if isinstance(options, EpochOptions) else 1
 
