@@ -9,11 +9,15 @@ from typing import Any
 
 import click
 from click.core import ParameterSource
+from pydantic import ValidationError
 
 from avbench.harness.errors import UsageError, unknown
+from avbench.harness.records.record import Tuned
 
 OPTIONS = "avbench.options"
 """Key in ``ctx.meta``: options of methods from the file, ``name=value`` texts. Those of the command line win."""
+TUNED = "avbench.tuned"
+"""Key in ``ctx.meta``: the :class:`Tuned` of a file that ``avbench tune`` wrote."""
 _KINDS: dict[type[Any], tuple[type, str]] = {
     click.types.BoolParamType: (bool, "true or false"),
     click.IntRange: (int, "a whole number"),
@@ -24,6 +28,8 @@ _KINDS: dict[type[Any], tuple[type, str]] = {
 def read_config(ctx: click.Context, _param: click.Parameter, path: Path | None) -> Path | None:
     """Take over the values of a file: long option names as keys, and a table ``options`` for those of the method.
 
+    A table ``tuned`` says which study the options come from, as ``avbench tune`` writes it.
+
     Raises :class:`UsageError`, naming file and key, for an unknown key, a value of another type, or two keys that say
     the same thing.
     """
@@ -31,6 +37,7 @@ def read_config(ctx: click.Context, _param: click.Parameter, path: Path | None) 
         return None
     values = _read(path)
     known = {p.name: p for p in ctx.command.params if isinstance(p, click.Option) and p.name and p.name != "config"}
+    ctx.meta[TUNED] = _tuned(values.pop("tuned", None), path)
     table = values.pop("options", {})
     if not isinstance(table, dict):
         raise UsageError(f"{path}: options is {_said(table)}; write a table: [options] and below it, NAME = VALUE")
@@ -66,6 +73,15 @@ def one_of(ctx: click.Context, first: str, second: str, refusal: str) -> tuple[A
             raise UsageError(refusal)
         values[in_file[0]] = None if in_file[0] == first else ()
     return values[first], values[second]
+
+
+def _tuned(table: Any, path: Path) -> Tuned | None:
+    try:
+        return None if table is None else Tuned.model_validate(table)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, ("tuned", *first["loc"])))
+        raise UsageError(f"{path}: {place}: {first['msg']}; 'avbench tune' writes this table") from None
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, get_args
 
 import click
 
-from avbench.harness.cli import config, planning
+from avbench.harness.cli import config, planning, run_stage_1
 from avbench.harness.cli.given import parse_given
 from avbench.harness.cli.isolation import isolation_options
 from avbench.harness.errors import UsageError
@@ -75,6 +75,11 @@ def complete_method(_ctx: click.Context, _param: click.Parameter, incomplete: st
 )
 @isolation_options("none")
 @click.option("--observe", multiple=True, metavar="NAME", help="Observer of the runs, such as tensorboard.")
+@click.option(
+    "--stage",
+    type=click.Choice(["1"]),
+    help="Stage 1 alone: print what it chose on validation. Stores and tests nothing.",
+)
 @click.option("--fresh", is_flag=True, help="Repeat runs that are finished already.")
 @click.option("--dry-run", is_flag=True, help="Say what would run, and run nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print the records as JSON.")
@@ -105,6 +110,7 @@ def run(
     results: Path,
     isolation: Isolation,
     observe: Sequence[str],
+    stage: str | None,
     fresh: bool,
     dry_run: bool,
     as_json: bool,
@@ -135,6 +141,8 @@ def run(
     from avbench.harness.running.environment import device_name
     from avbench.harness.running.jobs import choose_device
 
+    if stage and (jobs > 1 or observe):
+        raise UsageError("--stage 1 does one run after the other and has no observers: leave out --jobs and --observe")
     watching = tuple(dict.fromkeys(observe))
     for name in watching:
         plugins().observer(name)
@@ -152,6 +160,7 @@ def run(
         numerics,
         lenient="all" in method or not features,
     )
+    planned = [run.from_study(ctx.meta.get(config.TUNED)) for run in planned]
     folder = ResultsFolder(results.absolute())  # wherever a method may go
     click.echo(planning.in_words(planned, given, device_name(chosen)), err=True)
     for note in (*notes, *more):
@@ -159,6 +168,9 @@ def run(
     names = planning.named(planned, given)
     if dry_run:
         _tell_plan(planned, names, folder, fresh, as_json)
+        return
+    if stage:
+        run_stage_1.tell(planned, names, chosen, as_json)
         return
     from avbench.harness.cli.progress import RunProgress
     from avbench.harness.running.session import complete

@@ -118,7 +118,7 @@ def _why(status: int) -> str:
 
 def _serve(connection: Connection, work: Work, threads: int) -> None:
     """The life of a worker."""
-    _die_with_parent()
+    die_with_parent()
     for number in (signal.SIGINT, signal.SIGHUP):  # the parent decides; finished runs are stored by then
         signal.signal(number, signal.SIG_IGN)
     logging.getLogger("avbench.plugins").setLevel(logging.ERROR)  # the parent named the broken ones
@@ -140,7 +140,7 @@ def _serve(connection: Connection, work: Work, threads: int) -> None:
         connection.send(said)
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     """End this process when its parent ends, however that is."""
     parent = multiprocessing.parent_process()
     assert parent is not None
