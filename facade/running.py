@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 from avbench.given import one, several
 from avbench.harness.contract.method import Method
 from avbench.harness.errors import UsageError
+from avbench.harness.isolation.choice import Isolation
 from avbench.harness.plugins.registry import plugins
 from avbench.harness.plugins.sources import require_known
 from avbench.harness.running.spin import SHORT_SPIN
 from avbench.harness.tracks import Track, parse_track
 
 if TYPE_CHECKING:
-    from avbench.harness.records.record import RunRecord
+    from avbench.harness.records.record import IsolationKind, RunRecord
     from avbench.harness.tuning.outcome import Tuning
 
 Runnable = str | type[Method] | Method
@@ -38,23 +39,24 @@ def run(
     jobs: int = 1,
     results: Path | str = "results",
     fresh: bool = False,
+    isolation: IsolationKind | Isolation = "none",
 ) -> list[RunRecord]:
     """Train and evaluate every method on every track, and give the records, those of failed runs included.
 
     ``methods``: names as in ``avbench methods list``, classes, or instances, whose options then count in full beside
     ``options``; what :func:`avbench.tune` found may stand for these, and the records say so. ``tracks``: such as
     ``"ucf/demo"``. ``seeds``: a number of seeds, or the seeds. A finished run is not repeated unless ``fresh``. A class
-    that no installed package brings is always run anew: what it depends on cannot be known in full.
+    that no installed package brings is always run anew: what it depends on cannot be known in full. ``isolation``:
+    where methods are meanwhile, as ``avbench run --isolation`` has it.
 
     Raises :class:`UsageError` for unknown names, options or values and for arguments of another type,
     :class:`DataError` for features that are not installed.
     """
     os.environ.setdefault(*SHORT_SPIN)
-    from avbench.harness.cli.progress import RunProgress
+    from avbench.harness.cli.progress import carry_out
     from avbench.harness.records.results import ResultsFolder
-    from avbench.harness.running.jobs import choose_device
+    from avbench.harness.running.jobs import choose_devices
     from avbench.harness.running.runs import plan
-    from avbench.harness.running.session import complete
     from avbench.harness.tuning.outcome import Tuning
 
     numbers = several("seeds", seeds, Integral, "a number of seeds, or a list of seeds, whole numbers")
@@ -92,17 +94,10 @@ def run(
         )
     ]
     again = [fresh or run.configuration.method in loose for run in planned]
-    records: dict[int, RunRecord] = {}
-    with RunProgress([str(run) for run in planned]) as progress:
-        for index, record, is_new in complete(
-            planned, ResultsFolder(Path(results).absolute()), choose_device(device), jobs, progress.epoch, again=again
-        ):
-            records[index] = record
-            if is_new:
-                progress.finished(index, record)
-            else:
-                progress.known()
-    return [records[index] for index in range(len(planned))]
+    folder = ResultsFolder(Path(results).absolute())
+    apart = isolation if isinstance(isolation, Isolation) else Isolation(isolation)
+    names = [str(run) for run in planned]
+    return carry_out(planned, names, folder, choose_devices(device), jobs, again=again, isolation=apart)
 
 
 def method_of(method: Runnable) -> tuple[str, Mapping[str, Any]]:

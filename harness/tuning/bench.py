@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from avbench.harness.evaluation.precision import make_deterministic
 from avbench.harness.evaluation.protocol import PROTOCOLS
 from avbench.harness.evaluation.two_stages import Choice, EpochListener, run_stage_1
 from avbench.harness.plugins.registry import plugins
 from avbench.harness.plugins.sources import planned_features
 from avbench.harness.records.planned import PlannedRun
 from avbench.harness.running.numerics import products
-from avbench.harness.running.runs import epochs_of, make_deterministic
+from avbench.harness.running.runs import epochs_of
 
 if TYPE_CHECKING:
     import torch
