@@ -45,11 +45,10 @@ def run(
     installed.
     """
     os.environ.setdefault(*SHORT_SPIN)
-    from avbench.harness.cli.progress import RunProgress
+    from avbench.harness.cli.progress import carry_out
     from avbench.harness.records.results import ResultsFolder
     from avbench.harness.running.jobs import choose_device
     from avbench.harness.running.runs import plan
-    from avbench.harness.running.session import complete
 
     if isinstance(seeds, bool) or (isinstance(seeds, int) and seeds < 1):
         raise UsageError(f"seeds={seeds!r}: give a number of seeds, at least 1, or a list of seeds")
@@ -74,17 +73,8 @@ def run(
         )
     ]
     again = [fresh or run.configuration.method in loose for run in planned]
-    records: dict[int, RunRecord] = {}
-    with RunProgress([str(run) for run in planned]) as progress:
-        for index, record, is_new in complete(
-            planned, ResultsFolder(Path(results).absolute()), choose_device(device), jobs, progress.epoch, again=again
-        ):
-            records[index] = record
-            if is_new:
-                progress.finished(index, record)
-            else:
-                progress.known()
-    return [records[index] for index in range(len(planned))]
+    folder = ResultsFolder(Path(results).absolute())
+    return carry_out(planned, [str(run) for run in planned], folder, choose_device(device), jobs, again=again)
 
 
 def _named(method: Runnable) -> tuple[str, Mapping[str, Any]]:

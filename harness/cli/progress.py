@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Sequence
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
@@ -13,10 +14,45 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from avbench.harness.evaluation.two_stages import EpochDone
 from avbench.harness.printable import printable
+from avbench.harness.records.planned import PlannedRun
 from avbench.harness.records.record import RunRecord
+
+if TYPE_CHECKING:
+    import torch
+
+    from avbench.harness.records.results import ResultsFolder
 
 LINE_SECONDS = 10.0
 """Off a terminal, epochs of one stage are told no more often, but for the first and the last."""
+
+
+def carry_out(
+    planned: Sequence[PlannedRun],
+    names: Sequence[str],
+    folder: ResultsFolder,
+    device: torch.device,
+    jobs: int,
+    *,
+    observe: Sequence[str] = (),
+    again: Sequence[bool] = (),
+) -> list[RunRecord]:
+    """Complete a plan, show how it goes by the ``names`` of its runs, and give the record of each run in its order.
+
+    ``observe`` and ``again`` as for :func:`avbench.harness.running.session.complete`.
+    """
+    from avbench.harness.running.session import complete
+
+    records: dict[int, RunRecord] = {}
+    with RunProgress(names) as progress:
+        for index, record, is_new in complete(
+            planned, folder, device, jobs, progress.epoch, observe=observe, again=again, waiting=progress.waiting
+        ):
+            records[index] = record
+            if is_new:
+                progress.finished(index, record)
+            else:
+                progress.known()
+    return [records[index] for index in range(len(planned))]
 
 
 class RunProgress:

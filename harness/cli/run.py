@@ -126,7 +126,7 @@ def run(
 
     os.environ.setdefault(*SHORT_SPIN)
     from avbench.harness.plugins.registry import plugins
-    from avbench.harness.records.record import Numerics, RunRecord
+    from avbench.harness.records.record import Numerics
     from avbench.harness.records.results import ResultsFolder
     from avbench.harness.running.environment import device_name
     from avbench.harness.running.jobs import choose_device
@@ -156,27 +156,10 @@ def run(
     if dry_run:
         _tell_plan(planned, names, folder, fresh, as_json)
         return
-    from avbench.harness.cli.progress import RunProgress
-    from avbench.harness.running.session import complete
+    from avbench.harness.cli.progress import carry_out
 
-    records: dict[int, RunRecord] = {}
-    with RunProgress(names) as progress:
-        for index, record, is_new in complete(
-            planned,
-            folder,
-            chosen,
-            jobs,
-            progress.epoch,
-            observe=watching,
-            again=[fresh] * len(planned),
-            waiting=progress.waiting,
-        ):
-            records[index] = record
-            if is_new:
-                progress.finished(index, record)
-            else:
-                progress.known()
-    done = [records[index] for index in range(len(planned))]
+    again = [fresh] * len(planned)
+    done = carry_out(planned, names, folder, chosen, jobs, observe=watching, again=again)
     if as_json:
         click.echo(json.dumps([r.model_dump(mode="json") for r in done], indent=1))
     else:
