@@ -22,6 +22,7 @@ from avbench.harness.plugins.presets import Overrides
 from avbench.harness.records.record import Capabilities, RunRecord
 from avbench.harness.tracks import Track
 from avbench.leaderboard.claims import (
+    COMPARABLE,
     METRICS,
     STATED_BY_AUTHORS,
     Anomaly,
@@ -46,9 +47,6 @@ from avbench.leaderboard.frame import (
     results_frame,
     rows_frame,
 )
-
-COMPARABLE = "as-published"
-"""The one protocol whose results may stand beside numbers printed in papers."""
 
 
 @dataclass(frozen=True)

@@ -27,8 +27,3 @@ def scaled(options: Options, budget: float) -> dict[str, Any]:
     if batches >= 1:
         return {"batches_per_epoch": round(batches)}
     return {"batches_per_epoch": 1, "epochs": max(1, round(options.epochs * batches))}
-
-
-def in_words(budget: float) -> str:
-    """For titles; empty for the whole budget."""
-    return "" if budget == 1 else f"budget {budget:g} of the preset one: trained for less than published"

@@ -10,8 +10,7 @@ from avbench.harness.errors import DataError, UsageError, unknown
 from avbench.harness.plugins.registry import plugins
 from avbench.harness.plugins.sources import foreign_tracks, installed_tracks
 from avbench.harness.tracks import DEMO, PUBLIC, SIMULATED, Track
-from avbench.leaderboard.boards import COMPARABLE
-from avbench.leaderboard.claims import Claim
+from avbench.leaderboard.claims import COMPARABLE, Claim
 from avbench.leaderboard.reproduction.budget import scaled
 from avbench.leaderboard.reproduction.printed import PrintedTable
 from avbench.leaderboard.reproduction.recipes import Recipe, recipe
@@ -19,8 +18,6 @@ from avbench.leaderboard.reproduction.recipes import Recipe, recipe
 if TYPE_CHECKING:
     from avbench.harness.records.planned import PlannedRun
 
-PROTOCOL = COMPARABLE
-"""The one under which all tables are run: no other may stand beside printed numbers."""
 OVER_TIME = "-temporal"
 
 
@@ -93,8 +90,8 @@ def require_reachable(tables: Sequence[PrintedTable], found: Sequence[Prospect])
     lacking = dict.fromkeys(str(p.claim.track) for p in found if p.recipe)
     if lacking:
         raise DataError(
-            f"{names}: no features are installed for any row ({', '.join(lacking)}): 'avbench data import' brings those "
-            f"of the public archives, --features {DEMO} runs it on the embedded simulated ones"
+            f"{names}: no features are installed for any row ({', '.join(lacking)}): 'avbench data import' brings "
+            f"those of the public archives, --features {DEMO} runs it on the embedded simulated ones"
         )
     reasons = "; ".join(dict.fromkeys(prospect.reason for prospect in found))
     raise UsageError(f"{names}: no row can be run: {reasons}")
@@ -103,12 +100,15 @@ def require_reachable(tables: Sequence[PrintedTable], found: Sequence[Prospect])
 def trials(found: Sequence[Prospect], seeds: Sequence[int], budget: float = 1.0) -> list[Trial]:
     """The runs of all rows, in their order. A row whose method cannot be run on the features says why.
 
-    Rows may share runs: equal configurations are one run.
+    Rows may share runs: equal configurations are one run. Raises :class:`UsageError` where there is none at all, and
+    for a configuration that is refused.
     """
     made: dict[int, Trial] = {}
     by_track = sorted(range(len(found)), key=lambda at: found[at].track or Track("", ""))  # features are loaded once
     for at in by_track:
         made[at] = _trial(found[at], seeds, budget)
+    if not any(trial.runs for trial in made.values()):
+        raise UsageError("; ".join(dict.fromkeys(trial.prospect.reason for trial in made.values())))
     return [made[at] for at in range(len(found))]
 
 
@@ -119,10 +119,10 @@ def _trial(prospect: Prospect, seeds: Sequence[int], budget: float) -> Trial:
     if r is None or track is None:
         return Trial(prospect)
     method = plugins().method(r.method).method
-    of_variant = plugins().variant(r.method, r.variant).options_on(track, PROTOCOL) if r.variant else {}
+    of_variant = plugins().variant(r.method, r.variant).options_on(track, COMPARABLE) if r.variant else {}
     try:
-        less = scaled(method.Options.effective(track, PROTOCOL, of_variant), budget)
-        planned = plan([r.method], [track], [PROTOCOL], seeds, less, [r.variant] if r.variant else ())
+        less = scaled(method.Options.effective(track, COMPARABLE, of_variant), budget)
+        planned = plan([r.method], [track], [COMPARABLE], seeds, less, [r.variant] if r.variant else ())
     except UsageError as error:  # such as a method that does not read the features given
         return Trial(Prospect(prospect.claim, r, None, str(error)))
     return Trial(prospect, tuple(planned))

@@ -1,4 +1,4 @@
-"""The tables that papers print, with their rows in the printed order, and which numbers are quoted from another paper."""
+"""The tables that papers print, their rows in the printed order, and which numbers are quoted from another paper."""
 
 from __future__ import annotations
 
@@ -10,9 +10,6 @@ from functools import cache, cached_property
 from avbench.harness.errors import UsageError, unknown
 from avbench.harness.records.record import Name
 from avbench.leaderboard.claims import PRINTED, Claim, Metric, Row, claims, papers, read_rows
-
-MEASURES = "avbench analyse"
-"""The command for tables of other measures than accuracies."""
 
 
 class TableEntry(Row):
@@ -66,16 +63,6 @@ class PrintedTable:
         """Those that it prints."""
         return tuple(metric for metric in PRINTED if any(metric in claim.values for claim in self.claims))
 
-    def only(self, patterns: Sequence[str]) -> PrintedTable:
-        """The rows of these names, or of names such as ``Hyper*``. Raises :class:`UsageError` for one without rows."""
-        wanted: set[str] = set()
-        for pattern in patterns:
-            found = {row for row in self.rows if fnmatchcase(row.casefold(), pattern.casefold())}
-            if not found:
-                raise unknown(f"row of {self.name}", pattern, self.rows)
-            wanted |= found
-        return PrintedTable(self.entry, tuple(c for c in self.claims if not patterns or c.row in wanted))
-
 
 @cache
 def printed_tables() -> tuple[PrintedTable, ...]:
@@ -108,6 +95,24 @@ def find_tables(paper: str | None, table: str | None = None) -> tuple[PrintedTab
     return (found,)
 
 
+def select_rows(tables: Sequence[PrintedTable], patterns: Sequence[str]) -> list[PrintedTable]:
+    """The tables with only the rows of these names, or of names such as ``Hyper*``, in any case of letters.
+
+    Tables without such a row are left out. Raises :class:`UsageError` for a name that no table has.
+    """
+    if not patterns:
+        return list(tables)
+    every = dict.fromkeys(row for table in tables for row in table.rows)
+    wanted: set[str] = set()
+    for pattern in patterns:
+        found = {row for row in every if fnmatchcase(row.casefold(), pattern.casefold())}
+        if not found:
+            raise unknown(f"row of {', '.join(table.name for table in tables)}", pattern, every)
+        wanted |= found
+    chosen = (PrintedTable(t.entry, tuple(c for c in t.claims if c.row in wanted)) for t in tables)
+    return [table for table in chosen if table.claims]
+
+
 def require_accuracies(table: PrintedTable) -> None:
     """Raise :class:`UsageError` for a table that prints something else."""
     if table.entry.instead:
@@ -118,8 +123,8 @@ def require_accuracies(table: PrintedTable) -> None:
 
 
 def quoted_from(claim: Claim) -> Claim | None:
-    """Where a row was printed before with the same numbers; None for a row of the paper's own, or nowhere before."""
-    if claim.own:
+    """Where a row was printed before with the same numbers; None for what a paper obtained itself."""
+    if claim.own or claim.origin == "re-run":
         return None
     order = list(papers())
 

@@ -28,9 +28,7 @@ class Reading(Row):
     """What the paper leaves open and how it is read here; where nothing can be run, why."""
 
     def speaks_of(self, claim: Claim) -> bool:
-        return (
-            self.paper == claim.paper and fnmatchcase(claim.table, self.table) and fnmatchcase(claim.row, self.row)
-        )
+        return self.paper == claim.paper and fnmatchcase(claim.table, self.table) and fnmatchcase(claim.row, self.row)
 
 
 @dataclass(frozen=True)
