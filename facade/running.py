@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from avbench.given import one, several
 from avbench.harness.contract.method import Method
 from avbench.harness.errors import UsageError
+from avbench.harness.isolation.choice import Isolation
 from avbench.harness.plugins.registry import plugins
 from avbench.harness.plugins.sources import require_known
 from avbench.harness.running.spin import SHORT_SPIN
 from avbench.harness.tracks import Track, parse_track
 
 if TYPE_CHECKING:
-    from avbench.harness.records.record import RunRecord
+    from avbench.harness.records.record import IsolationKind, RunRecord
 
 Runnable = str | type[Method] | Method
 """A method by its name, by its class, or an instance that holds options."""
+A_METHOD = "methods; a method is a name, a class or an instance of avbench.Method"
+A_TRACK = "tracks; a track is DATASET/FEATURES, such as 'ucf/demo'"
 
 
 def run(
@@ -33,16 +38,17 @@ def run(
     jobs: int = 1,
     results: Path | str = "results",
     fresh: bool = False,
+    isolation: IsolationKind | Isolation = "none",
 ) -> list[RunRecord]:
     """Train and evaluate every method on every track, and give the records, those of failed runs included.
 
     ``methods``: names as in ``avbench methods list``, classes, or instances, whose options then count in full beside
     ``options``. ``tracks``: such as ``"ucf/demo"``. ``seeds``: a number of seeds, or the seeds. A finished run is not
     repeated unless ``fresh``. A class that no installed package brings is always run anew: what it depends on cannot
-    be known in full.
+    be known in full. ``isolation``: where methods are meanwhile, as ``avbench run --isolation`` has it.
 
-    Raises :class:`UsageError` for unknown names, options or values, :class:`DataError` for features that are not
-    installed.
+    Raises :class:`UsageError` for unknown names, options or values and for arguments of another type,
+    :class:`DataError` for features that are not installed.
     """
     os.environ.setdefault(*SHORT_SPIN)
     from avbench.harness.cli.progress import carry_out
@@ -50,15 +56,25 @@ def run(
     from avbench.harness.running.jobs import choose_device
     from avbench.harness.running.runs import plan
 
-    if isinstance(seeds, bool) or (isinstance(seeds, int) and seeds < 1):
-        raise UsageError(f"seeds={seeds!r}: give a number of seeds, at least 1, or a list of seeds")
+    numbers = several("seeds", seeds, Integral, "a number of seeds, or a list of seeds, whole numbers")
+    if isinstance(seeds, Integral):
+        if seeds < 1:
+            raise UsageError(f"seeds={seeds!r}: give a number of seeds, at least 1, or a list of seeds")
+        numbers = list(range(int(seeds)))
+    named = several("protocols", protocols, str, "names of protocols, such as 'aligned'")
+    changed = several("variants", variants, str, "names of variants, as 'avbench methods show' lists them")
+    one("options", {} if options is None else options, Mapping, "a dict from names of options to values")
+    several("options", list(options or ()), str, "names of options, texts, as keys")
+    one("device", device, str, "a name, such as 'cpu' or 'cuda:0'")
+    one("results", results, (str, os.PathLike), "a folder")
+    one("fresh", fresh, bool, "True or False")
     if isinstance(jobs, bool) or not isinstance(jobs, int) or jobs < 1:
         raise UsageError(f"jobs={jobs!r}: give a whole number of at least 1")
-    chosen = [_named(method) for method in (methods if isinstance(methods, list | tuple) else [methods])]
+    chosen = [_named(each) for each in several("methods", methods, (str, type, Method), A_METHOD)]
     loose = [slug for slug, _ in chosen if plugins().method(slug).loose]
     if loose and jobs > 1:
         raise UsageError(f"method {loose[0]!r} comes from no installed package: other processes lack it; use jobs=1")
-    places = [parse_track(track) for track in ([tracks] if isinstance(tracks, Track | str) else tracks)]
+    places = [parse_track(each) for each in several("tracks", tracks, (Track, str), A_TRACK)]
     require_known([place.features for place in places])
     planned = [
         run
@@ -66,15 +82,17 @@ def run(
         for run in plan(
             [slug],
             places,
-            [protocols] if isinstance(protocols, str) else protocols,
-            range(seeds) if isinstance(seeds, int) else seeds,
+            named,
+            [int(seed) for seed in numbers],
             {**own, **(options or {})},
-            [variants] if isinstance(variants, str) else variants,
+            changed,
         )
     ]
     again = [fresh or run.configuration.method in loose for run in planned]
     folder = ResultsFolder(Path(results).absolute())
-    return carry_out(planned, [str(run) for run in planned], folder, choose_device(device), jobs, again=again)
+    apart = isolation if isinstance(isolation, Isolation) else Isolation(isolation)
+    names = [str(run) for run in planned]
+    return carry_out(planned, names, folder, choose_device(device), jobs, again=again, isolation=apart)
 
 
 def _named(method: Runnable) -> tuple[str, Mapping[str, Any]]:
@@ -85,4 +103,4 @@ def _named(method: Runnable) -> tuple[str, Mapping[str, Any]]:
         return plugins().admit(method).info.slug, {}
     if isinstance(method, Method):
         return plugins().admit(type(method)).info.slug, method.options.model_dump()
-    raise UsageError(f"{method!r}: a method is a name, a class or an instance of avbench.Method")
+    raise UsageError(f"{method!r}: give {A_METHOD}")

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
+from avbench.given import one, series
+from avbench.harness.evaluation.calibration import Offset
 from avbench.harness.evaluation.metrics import Metrics
 from avbench.harness.evaluation.metrics import evaluate as metrics_of
-from avbench.harness.evaluation.protocol import find_protocol
+from avbench.harness.evaluation.protocol import Protocol, find_protocol
 from avbench.harness.plugins.sources import load_features as load
 from avbench.harness.plugins.sources import require_known
 from avbench.harness.tracks import Track, parse_track
@@ -17,7 +20,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from avbench.harness.contract.data import Classes, Clips
-    from avbench.harness.evaluation.calibration import Offset
     from avbench.harness.evaluation.matrices import Part
     from avbench.harness.features.featureset import FeatureSet
 
@@ -27,7 +29,7 @@ def load_features(track: Track | str) -> FeatureSet:
 
     Raises :class:`UsageError` for a misspelt track, :class:`DataError` for features that are not installed.
     """
-    place = parse_track(track)
+    place = parse_track(one("track", track, (Track, str), "a track, such as 'ucf/demo'"))
     require_known([place.features])
     return load(place)
 
@@ -39,7 +41,7 @@ def to_score(track: Track | str, part: Part = "test", *, protocol: str = "aligne
     """
     from avbench.harness.evaluation.matrices import scored
 
-    return scored(load_features(track), find_protocol(protocol), part)
+    return scored(load_features(track), _protocol(protocol), part)
 
 
 def calibrate(
@@ -58,7 +60,8 @@ def calibrate(
     from avbench.harness.evaluation.matrices import evidence_of
 
     features = load_features(track)
-    chosen = find_protocol(protocol).on(features.track)
+    _refuse_no_series(classes, labels)
+    chosen = _protocol(protocol).on(features.track)
     evidence = evidence_of(scores, features, "validation", classes=classes, labels=labels)
     return chosen.find_offset(evidence, allow_empty=features.incomplete or labels is not None)
 
@@ -84,6 +87,18 @@ def evaluate(
     from avbench.harness.evaluation.matrices import evidence_of
 
     features = load_features(track)
+    _refuse_no_series(classes, labels)
+    number = one("offset", offset, (Real, Offset), "a number, or what avbench.calibrate gave")
     evidence = evidence_of(scores, features, part, classes=classes, labels=labels)
-    value = offset if isinstance(offset, int | float) else offset.value
+    value = number.value if isinstance(number, Offset) else float(number)
     return metrics_of(evidence, value, allow_empty=features.incomplete or labels is not None)
+
+
+def _protocol(name: object) -> Protocol:
+    return find_protocol(one("protocol", name, str, "the name of a protocol, such as 'aligned'"))
+
+
+def _refuse_no_series(classes: object, labels: object) -> None:
+    for name, given in (("classes", classes), ("labels", labels)):
+        if given is not None:
+            series(name, given, "a list")

@@ -12,9 +12,10 @@ from typing import Any
 from avbench.harness.printable import printable
 from avbench.leaderboard.claims import method_key
 
-LABEL_LIMIT = 60
-"""Characters of a label, at most. Whoever shows one need not cut it."""
-_VERSION_LIMIT = 12
+ALIKE = 60
+"""Characters in which names must differ, or they are told by what differs instead."""
+LABEL_LIMIT = 240
+"""Characters of a label, at most. Only a stranger's are longer."""
 _NO_VALUE = "preset"
 """Stands for an option that a row leaves as it is and another one changes."""
 
@@ -32,14 +33,25 @@ class _Named:
     tags: list[str] = field(default_factory=list)
 
     @property
-    def text(self) -> str:
-        """What must be cut is cut before the tags, which tell rows apart."""
-        tags = "".join(f" [{tag}]" for tag in self.tags)
+    def begins(self) -> str:
+        """What a reader sees at a glance, and what tells the row from others that begin so."""
+        return printable(self.name, ALIKE) + self.tagged
+
+    @property
+    def label(self) -> str:
+        return cut(printable(self.name + self.tagged, 10 * LABEL_LIMIT), LABEL_LIMIT)
+
+    @property
+    def tagged(self) -> str:
+        return "".join(f" [{tag}]" for tag in self.tags)
+
+    @property
+    def name(self) -> str:
         name, _, package = method_key(self.line["method"], self.line["distribution"]).partition("~")
-        head = " ".join(filter(None, (name, package and f"of {package}", printable(self.version, _VERSION_LIMIT))))
+        head = " ".join(filter(None, (name, package and f"of {package}", self.version)))
         changes = (f"{option}={value}" if value else option for option, value in self.changes.items())
         what = ", ".join(filter(None, (self.line["variant"], *changes)))
-        return printable(f"{head} ({what})" if what else head, LABEL_LIMIT - len(tags)) + tags
+        return f"{head} ({what})" if what else head
 
     def of(self, columns: Iterable[str]) -> tuple[Any, ...]:
         return tuple(self.line[name] for name in columns)
@@ -47,7 +59,8 @@ class _Named:
 
 def labels(lines: Iterable[Line], board: Sequence[str], series: Sequence[str]) -> list[str]:
     """A name for each row: the method and what was changed; where that leaves rows alike, then the version, the code,
-    and instead of all changes those that differ, each only where it is needed.
+    and instead of all changes those that differ, each only where it is needed. Nothing is cut, but for names that no
+    reader would read to the end; those end with a hash of the whole.
 
     ``board``: columns that rows of one board share. ``series``: columns that are equal for rows of different tracks
     which are the same thing; those get the same name. One printable line each, of at most :data:`LABEL_LIMIT`.
@@ -70,7 +83,12 @@ def labels(lines: Iterable[Line], board: Sequence[str], series: Sequence[str]) -
             row.tags.append(f"row {_digest(*row.of(series))}")
     for members in _groups(named, board, ["group"]):
         _tag(members, "row", "group")
-    return [row.text for row in named]
+    return [row.label for row in named]
+
+
+def cut(label: str, limit: int) -> str:
+    """A label, or its beginning and a hash of the whole: two that differ still do."""
+    return label if len(label) <= limit else f"{label[: limit - 14]}... [{_digest(label)}]"
 
 
 def parse_changes(text: str) -> dict[str, str]:
@@ -94,7 +112,7 @@ def _groups(
     """Rows of one place, and of one label, that differ in the telling columns."""
     found: dict[tuple[Any, ...], list[_Named]] = defaultdict(list)
     for row in named:
-        found[(*row.of(place), row.text if with_text else "")].append(row)
+        found[(*row.of(place), row.begins if with_text else "")].append(row)
     return [members for members in found.values() if len({row.of(telling) for row in members}) > 1]
 
 

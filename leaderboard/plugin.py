@@ -1,4 +1,5 @@
-"""What the board adds to a run, through the same door as any package: the table at its end."""
+"""What the board adds to a run, through the same door as any package: the table at its end, and the names that
+printed numbers reserve."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING
 from avbench.harness.plugins.hookspecs import hookimpl
 
 if TYPE_CHECKING:
+    from avbench.harness.features.reserved import ReservedFeatures
     from avbench.harness.records.record import RunRecord
 
 
@@ -19,3 +21,11 @@ def avbench_run_reports(records: Sequence[RunRecord]) -> list[str]:
     from avbench.leaderboard.tables import summary_table
 
     return [summary_table(records, claims(), options_beyond_variant)]
+
+
+@hookimpl
+def avbench_reserved_features() -> list[ReservedFeatures]:
+    """The names that printed numbers are about."""
+    from avbench.leaderboard.reserved import reserved_features
+
+    return reserved_features()

@@ -12,10 +12,15 @@ Noise of a class in a single run is in both: a little too careful. The ratio to 
 Satterthwaite's degrees of freedom, but at most those of the fewest classes: with nine unseen classes the standard error
 is itself uncertain. The choice was made by simulation, see ``benchmarks/statistics.py``.
 
+Where all classes say the same (U is 0 for every class; two rows differ by a constant) they contribute nothing to the
+standard error, which says only that the classes at hand are alike, not that all of the kind are. There the rule of
+three holds instead, see :class:`Errors`. Seeds that agree are taken at their word: methods may be deterministic.
+
 Sources: Efron and Stein (1981), The jackknife estimate of variance; Satterthwaite (1946), An approximate distribution
 of estimates of variance components; Holm (1979), A simple sequentially rejective multiple test procedure; Mogstad,
 Romano, Shaikh and Wilhelm (2024), Inference for ranks (intervals from all pairs); Owen (2007), The pigeonhole bootstrap
-(contributions of two crossed factors add up to a careful variance).
+(contributions of two crossed factors add up to a careful variance); Hanley and Lippman-Hand (1983), If nothing goes
+wrong, is everything all right? (the rule of three).
 """
 
 from __future__ import annotations
@@ -41,6 +46,8 @@ FEWEST_SEEDS = 3
 
 _ROUNDING = 1e-9
 """Points below which a difference is rounding."""
+_ALIKE = 1e-6
+"""Points of standard error from classes below which they are alike: a clip in a class is thousands of times as much."""
 _SIDES: Mapping[Metric, tuple[str, ...]] = {
     "S": ("seen",),
     "U": ("unseen",),
@@ -53,9 +60,10 @@ TEST_IN_WORDS = (
     "classes of the same kind (jackknife, seen and unseen classes apart, paired by class) and other seeds. All pairs "
     "of rows are tested by t, with at most as many degrees of freedom as there are unseen classes less one, and the "
     "p-values are corrected for all pairs of the board (Holm), so that a wrong difference is found anywhere on a board "
-    "with a chance of at most 5 %. The rank of a row is an interval: from one more than the number of rows that are "
-    "found better to the number of rows that are not found worse. A row with fewer than "
-    f"{FEWEST_SEEDS} seeds cannot be told apart from any other."
+    "with a chance of at most 5 %. Where no class differs from another the standard error would be 0: intervals and "
+    "p-values then come from the rule of three for so many classes. The rank of a row is an interval: from one more "
+    "than the number of rows that are found better to the number of rows that are not found worse. A row with fewer "
+    f"than {FEWEST_SEEDS} seeds cannot be told apart from any other."
 )
 """What the tests do, for readers."""
 
@@ -86,6 +94,11 @@ class Recalls:
         """Of all runs of a row. They are on the same clips."""
         sides = ([getattr(run, side) for run in runs] for side in ("seen", "unseen", "zero_shot"))
         return cls(*map(np.concatenate, sides))
+
+    @classmethod
+    def of_nothing(cls) -> Recalls:
+        """Of no run: nothing can be said."""
+        return cls(*np.zeros((3, 0, 0)))
 
     @property
     def classes(self) -> tuple[int, int, int]:
@@ -147,7 +160,8 @@ class Standing:
 def intervals(recalls: Recalls) -> Mapping[Metric, Interval]:
     """Of S, U, HM and ZSL, around their means over seeds; empty with fewer than :data:`FEWEST_SEEDS` seeds.
 
-    The interval is symmetric on the scale of log-odds, so it stays between 0 and 100.
+    The interval is symmetric on the scale of log-odds, so it stays between 0 and 100; where the classes are all alike
+    it is symmetric in percent, and cut there.
     """
     if not recalls.enough:
         return {}
@@ -162,11 +176,14 @@ def average_interval(rows: Sequence[Recalls], metric: Metric) -> Interval | None
     if not all(row.enough for row in rows):
         return None
     estimates = [Estimates.of([row], metric) for row in rows]
-    variances, degrees = (np.array(part)[:, 0] for part in zip(*(e.rows() for e in estimates), strict=True))
+    errors = [estimate.rows() for estimate in estimates]
+    variances, degrees = (np.array([getattr(error, part)[0] for error in errors]) for part in ("variance", "degrees"))
     value = float(np.mean([e.value[0] for e in estimates]))
     total = variances.sum()
     freedom = total**2 / np.sum(variances**2 / degrees) if total > 0 else degrees.min()
-    return _in_log_odds(value, float(_half_widths(total / len(rows) ** 2, freedom)))
+    half = float(_half_widths(total / len(rows) ** 2, freedom))
+    alike = [error.most for error in errors if error.alike[0]]
+    return _around(value, half + sum(alike) / len(rows), bool(alike))
 
 
 def compare(first: Recalls, second: Recalls) -> Mapping[Metric, Difference]:
@@ -244,12 +261,12 @@ class Estimates:
             degrees=degrees,
         )
 
-    def rows(self) -> tuple[Doubles, Doubles]:
-        """(K,) squared standard errors of the rows, and their degrees of freedom."""
-        return self._sum([np.diagonal(side) for side in self.classes], [self.seeds], [self.runs])
+    def rows(self) -> Errors:
+        """(K,) of the rows."""
+        return self._errors([np.diagonal(side) for side in self.classes], [self.seeds], [self.runs])
 
-    def pairs(self) -> tuple[Doubles, Doubles]:
-        """(K, K) squared standard errors of the differences of rows, and their degrees of freedom."""
+    def pairs(self) -> Errors:
+        """(K, K) of the differences of rows."""
         own = [np.diagonal(side) for side in self.classes]
         classes = [
             np.maximum(variance[:, None] + variance[None, :] - 2 * side, 0)
@@ -257,48 +274,89 @@ class Estimates:
         ]
         shape = self.classes[0].shape
         seeds, runs = ([np.broadcast_to(x[:, None], shape), np.broadcast_to(x, shape)] for x in (self.seeds, self.runs))
-        return self._sum(classes, seeds, runs)
+        return self._errors(classes, seeds, runs)
 
     def p_values(self) -> Doubles:
         """(K, K) two-sided p-values of the differences of rows, each by itself."""
-        from scipy.stats import t
-
-        variance, degrees = self.pairs()
         points = np.abs(self.value[:, None] - self.value[None, :])
-        with np.errstate(divide="ignore", invalid="ignore"):
-            found: Doubles = 2 * t.sf(points / np.sqrt(variance), degrees)
-        return np.where(points < _ROUNDING, 1.0, found)
+        return np.where(points < _ROUNDING, 1.0, self.pairs().p_values(points))
 
-    def _sum(
-        self, classes: Sequence[Doubles], seeds: Sequence[Doubles], runs: Sequence[Doubles]
-    ) -> tuple[Doubles, Doubles]:
+    def _errors(self, classes: Sequence[Doubles], seeds: Sequence[Doubles], runs: Sequence[Doubles]) -> Errors:
         freedom = [*(np.asarray(number, np.float64) for number in self.degrees), *(number - 1 for number in runs)]
         parts = list(zip([*classes, *seeds], freedom, strict=True))
         variance = np.sum([part for part, _ in parts], axis=0)
         spread = np.sum([part**2 / np.maximum(number, 1) for part, number in parts], axis=0)
-        degrees = variance**2 / np.where(spread > 0, spread, 1)
-        return variance, np.clip(degrees, 1, min(self.degrees))
+        degrees = np.clip(variance**2 / np.where(spread > 0, spread, 1), 1, min(self.degrees))
+        alike = np.sum(classes, axis=0) < _ALIKE**2
+        return Errors(variance, degrees, alike, min(self.degrees) + 1, len(self.degrees), len(seeds))
+
+
+@dataclass(frozen=True, eq=False)
+class Errors:
+    """How far values may be off: values of rows (K,), or differences of two rows each (K, K).
+
+    Where the n classes of a side are all alike, the rule of three: a share q of the classes of the kind is otherwise
+    with a chance of (1 - q)^n of not having been seen. They would change S, U or ZSL by at most 100 q points, and HM by
+    at most twice as much, its slopes in S and U being at most 2 together. For HM, which has two sides, the chance is
+    doubled, and n is that of the fewer classes. A difference may change by both of its rows.
+    """
+
+    variance: Doubles
+    """Squared standard errors."""
+    degrees: Doubles
+    alike: NDArray[np.bool_]
+    """Classes contribute nothing."""
+    classes: int
+    """Of the side with the fewest."""
+    sides: int
+    rows: int
+    """One, or two for differences."""
+
+    @property
+    def most(self) -> float:
+        """Points that the classes which were not seen may change, at :data:`LEVEL`, where those seen are alike."""
+        share = 1 - min((1 - LEVEL) / self.sides, 1) ** (1 / self.classes)
+        return self._reach * float(share)
+
+    def half_widths(self) -> Doubles:
+        """Of intervals at :data:`LEVEL`."""
+        widths = _half_widths(self.variance, self.degrees)
+        return np.where(self.alike, np.maximum(widths, self.most), widths)
+
+    def p_values(self, points: Doubles) -> Doubles:
+        """Two-sided, of values so far from 0; below 0.05 exactly where they are farther than :meth:`half_widths`."""
+        from scipy.stats import t
+
+        with np.errstate(divide="ignore", invalid="ignore"):
+            found: Doubles = 2 * t.sf(points / np.sqrt(self.variance), self.degrees)
+        chance = self.sides * np.maximum(1 - points / self._reach, 0) ** self.classes
+        return np.where(self.alike, np.fmax(found, np.minimum(chance, 1)), found)
+
+    @property
+    def _reach(self) -> float:
+        return 100.0 * self.sides * self.rows
 
 
 def difference(estimates: Estimates, first: int, second: int) -> Difference:
     """Of the second row to the first; both have seeds enough."""
     points = float(estimates.value[second] - estimates.value[first])
-    half = float(_half_widths(*estimates.pairs())[first, second])
+    half = float(estimates.pairs().half_widths()[first, second])
     return Difference(points, Interval(points - half, points + half), float(estimates.p_values()[first, second]))
 
 
 def interval(estimates: Estimates, row: int) -> Interval:
-    """Of one row with seeds enough, symmetric in log-odds."""
-    return _in_log_odds(float(estimates.value[row]), float(_half_widths(*estimates.rows())[row]))
+    """Of one row with seeds enough, see :func:`intervals`."""
+    errors = estimates.rows()
+    return _around(float(estimates.value[row]), float(errors.half_widths()[row]), bool(errors.alike[row]))
 
 
-def _in_log_odds(value: float, half: float) -> Interval:
-    """Around a value in percent, with this half width there, symmetric in log-odds."""
+def _around(value: float, half: float, alike: bool) -> Interval:
+    """Around a value in percent, with this half width there."""
     from scipy.special import expit, logit
 
+    if alike:
+        return Interval(max(value - half, 0.0), min(value + half, 100.0))
     share = value / 100
-    if share <= 0 or share >= 1:
-        return Interval(value, value)
     low, high = 100 * expit(logit(share) + half / (100 * share * (1 - share)) * np.array([-1, 1]))
     return Interval(float(low), float(high))
 

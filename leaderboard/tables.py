@@ -38,6 +38,8 @@ COLUMNS = [
 """Of :func:`compared`."""
 HEADS = ["method", "protocol", "source", "runs"]
 """Columns of every line of a sheet, before the numbers."""
+WORDS = 60
+"""Characters of a line of words on a terminal."""
 RUN = "run"
 """The source of numbers that were run; that of printed ones names the papers."""
 
@@ -137,7 +139,8 @@ def sheets(lines: pd.DataFrame, metrics: Sequence[str] = PRINTED, *, every_mark:
     """One sheet per feature set, real features first: a line per method and protocol, data sets side by side.
 
     By protocol; what was run on more data sets first, then the better mean HM, with the printed numbers that it may be
-    compared with below it; other printed numbers last. Marks stand in brackets behind the label: with ``every_mark``
+    compared with below it; other printed numbers follow. What was run on features that are not verified comes last,
+    never among printed numbers. Marks stand in brackets behind the label: with ``every_mark``
     all of them, else those that neither the title nor the label nor the number of runs tells.
     """
     for (simulated, features), part in lines.groupby(["simulated", "features"]):
@@ -153,14 +156,16 @@ def sheets(lines: pd.DataFrame, metrics: Sequence[str] = PRINTED, *, every_mark:
 def _side_by_side(
     part: pd.DataFrame, datasets: Sequence[str], metrics: Sequence[str], told: Sequence[str]
 ) -> pd.DataFrame:
-    series = ["protocol", "protocol_version", "label"]
+    series = ["protocol", "protocol_version", "unverified", "label"]
     numbers = {name: "float64" for metric in metrics for name in (metric, f"{metric}_deviation")}
     part = part.astype({**numbers, "seeds": "Int64"}).assign(claimed=part["source"] != RUN)
+    part["unverified"] = part["marks"].str.split("; ").map(lambda marks: NOT_VERIFIED in marks)
     part["printing"] = part.groupby([*series, "claimed", "dataset"]).cumcount()  # papers may print several
     part["alone"] = part.groupby(series)["claimed"].transform("min")
     own = part[part["claimed"] == part["alone"]].groupby(series)["HM"].agg(["size", "mean"])
     part = part.join(-own, on=series).sort_values(
-        ["protocol", "protocol_version", "alone", "size", "mean", "label", "claimed", "printing"], kind="stable"
+        ["protocol", "protocol_version", "unverified", "alone", "size", "mean", "label", "claimed", "printing"],
+        kind="stable",
     )
     by_line = part.groupby([*series, "claimed", "printing"], sort=False)
     runs = by_line["seeds"].agg(["min", "max"]).astype("string").fillna("")  # such as 3, or 1-3 where tracks differ
@@ -193,8 +198,11 @@ def _names(table: pd.DataFrame) -> list[str]:
 
 
 def _grid(table: pd.DataFrame, heads: Sequence[str], style: str, left: int = 3) -> str:
+    """The ``left`` first columns are words. On a terminal long ones are broken into lines, never cut."""
     align = ["left"] * left + ["right"] * (len(heads) - left)
-    return tabulate(table.to_numpy().tolist(), headers=heads, tablefmt=style, colalign=align, disable_numparse=True)
+    widths = [WORDS] * left + [None] * (len(heads) - left) if style == "simple" else None
+    rows = table.to_numpy().tolist()
+    return tabulate(rows, heads, style, colalign=align, disable_numparse=True, maxcolwidths=widths)
 
 
 def _text(sheet: Sheet) -> str:

@@ -24,7 +24,8 @@ _KINDS: dict[type[Any], tuple[type, str]] = {
 def read_config(ctx: click.Context, _param: click.Parameter, path: Path | None) -> Path | None:
     """Take over the values of a file: long option names as keys, and a table ``options`` for those of the method.
 
-    Raises :class:`UsageError`, naming file and key, for an unknown key or a value of another type.
+    Raises :class:`UsageError`, naming file and key, for an unknown key, a value of another type, or two keys that say
+    the same thing.
     """
     if path is None:
         return None
@@ -39,8 +40,16 @@ def read_config(ctx: click.Context, _param: click.Parameter, path: Path | None) 
         name = key.replace("-", "_")
         if name not in known:
             raise unknown(f"setting in {path}", key, [*known, "options"])
+        if name in defaults:
+            raise UsageError(f"{path}: {key} stands there twice, with '-' and with '_'; keep one of them")
         defaults[name] = _checked(known[name], value, f"{path}: {key}")
-    ctx.meta[OPTIONS] = [*texts, *defaults.pop("option", ())]
+    listed = defaults.pop("option", ())
+    for text in listed:
+        if (name := text.partition("=")[0].strip()) in table:
+            raise UsageError(
+                f"{path}: option = {text!r} and options.{name} = {table[name]!r} both set {name}; keep one"
+            )
+    ctx.meta[OPTIONS] = [*texts, *listed]
     ctx.default_map = defaults
     return path
 

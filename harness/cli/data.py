@@ -3,44 +3,36 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
-from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 from tabulate import tabulate
 
+from avbench.harness.cli.data_storing import (
+    ALLOW_MISSING,
+    AS_JSON,
+    DTYPE,
+    FILE,
+    FORCE,
+    progress,
+    row_of,
+    stored,
+    table_of,
+    text_files,
+)
 from avbench.harness.cli.lazy import LazyGroup
-from avbench.harness.errors import DataError, UsageError, unknown
-from avbench.harness.features.draft import Draft, Report
+from avbench.harness.errors import DataError, UsageError
+from avbench.harness.features.draft import Draft
 from avbench.harness.features.store import ARCHIVE_SETS, Store, how_to_get
 from avbench.harness.features.temporal_draft import TemporalDraft, view_of
 from avbench.harness.plugins.commands import Command
-from avbench.harness.tracks import Track
+from avbench.harness.tracks import Track, parse_track
 from avbench.splits import DATASETS, PARTITIONS
 
 if TYPE_CHECKING:
-    from avbench.harness.features.arrays import TextFile
     from avbench.harness.features.manifest import Manifest
-
-AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-ALLOW_MISSING = click.option(
-    "--allow-missing",
-    is_flag=True,
-    help="Store features that differ from the split; every record then says so.",
-)
-FORCE = click.option("--force", is_flag=True, help="Replace features that are installed already.")
-DTYPE = click.option(
-    "--dtype",
-    type=click.Choice(("float32", "float16")),
-    default="float32",
-    show_default=True,
-    help="How features over time are stored.",
-)
-FILE = click.Path(path_type=Path, dir_okay=False)
-
 
 COMMANDS = (
     Command("extract", "avbench.harness.cli.data_extract:extract", "Make a track from a folder of videos."),
@@ -66,14 +58,17 @@ def status(as_json: bool) -> None:
     rows, broken = [], []
     for track in store.tracks():
         try:
-            rows.append(_row(store, store.manifest(track)))
+            rows.append(row_of(store, store.manifest(track)))
         except DataError as error:
             broken.append(str(error))
     if as_json:
         click.echo(json.dumps(rows, indent=1))
     else:
         if rows:
-            click.echo(_table(rows))
+            click.echo(table_of(rows))
+            for row in rows:
+                for line in row["assumed"]:
+                    click.echo(f"note: {row['dataset']}/{row['features']}: {line}")
         missing = [str(t) for f in PARTITIONS for d in DATASETS if (t := Track(d, f)) not in store.tracks()]
         if missing:
             click.echo(f"Not installed: {', '.join(missing)}. {how_to_get(Track('ucf', 'main'))}.")
@@ -126,8 +121,8 @@ def import_archive(
         if installed:
             names = ", ".join(map(str, installed))
             click.echo(f"{names}: installed already and left as they are; --force replaces them", err=True)
-        with _progress() as report:
-            stored = []
+        with progress() as report:
+            manifests: list[Manifest] = []
             for found in chosen:
                 if found.track in installed:
                     continue
@@ -136,11 +131,11 @@ def import_archive(
                     if found.over_time
                     else read_set(found, allow_missing=allow_missing, report=report)
                 )
-                stored += _store(store, draft, force, report)
-    if not stored:
+                manifests += stored(store, draft, force, report)
+    if not manifests:
         return
-    click.echo(_table([_row(store, manifest) for manifest in stored]))
-    for manifest in stored:
+    click.echo(table_of([row_of(store, manifest) for manifest in manifests]))
+    for manifest in manifests:
         if manifest.time is not None and (told := _told_of_means(store, manifest)):
             click.echo(told, err=True)
 
@@ -213,8 +208,12 @@ def add(
     """
     from avbench.harness.features.arrays import read_arrays
     from avbench.harness.features.arrays_over_time import SequenceFiles, read_arrays_over_time
+    from avbench.harness.plugins.registry import plugins
 
-    texts = _texts(text, text_as_given)
+    reserved = plugins().reserved(name)
+    if reserved and reserved.form is None:
+        reserved.refuse()
+    texts = text_files(text, text_as_given)
     sounds = SequenceFiles(audio, audio_offsets, audio_step)
     images = SequenceFiles(visual, visual_offsets, visual_step)
     draft: Draft | TemporalDraft
@@ -249,28 +248,12 @@ def add(
             simulated=simulated,
             allow_missing=allow_missing,
         )
+    if reserved:
+        reserved.refuse_unless_fit(draft)
     store = Store()
-    with _progress() as report:
-        manifests = _store(store, draft, force, report)
-    click.echo(_table([_row(store, manifest) for manifest in manifests]))
-
-
-def _texts(given: Sequence[str], as_given: Sequence[str]) -> Path | list[TextFile]:
-    """One file of label vectors, or several named ones."""
-    from avbench.harness.features.arrays import TextFile
-
-    pairs = [text.partition("=") for text in given]
-    if len(pairs) == 1 and not pairs[0][1]:
-        if as_given:
-            raise UsageError("--text-as-given names text vectors; give --text NAME=FILE")
-        return Path(given[0])
-    if not all(equals and name and path for name, equals, path in pairs):
-        raise UsageError("several --text need a name each, such as --text clip=CLIP.npy --text clap=CLAP.npy")
-    names = [name for name, _, _ in pairs]
-    for name in as_given:
-        if name not in names:
-            raise unknown("text vectors", name, names)
-    return [TextFile(name, Path(path), unit=name not in as_given) for name, _, path in pairs]
+    with progress() as report:
+        manifests = stored(store, draft, force, report)
+    click.echo(table_of([row_of(store, manifest) for manifest in manifests]))
 
 
 @data.command()
@@ -282,9 +265,9 @@ def verify(tracks: Sequence[str], as_json: bool) -> None:
     Exit code 3 when something is wrong.
     """
     store = Store()
-    chosen = [_track(text) for text in tracks] or list(store.tracks())
+    chosen = [parse_track(text) for text in tracks] or list(store.tracks())
     found = {}
-    with _progress() as report:
+    with progress() as report:
         for number, track in enumerate(chosen):
             report("verifying", number, len(chosen))
             found[str(track)] = store.verify(track)
@@ -305,87 +288,8 @@ def verify(tracks: Sequence[str], as_json: bool) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def remove(track: str, yes: bool) -> None:
     """Delete the features of TRACK, such as ucf/main. Results stay."""
-    named = _track(track)
+    named = parse_track(track)
     if not yes:
         click.confirm(f"Delete the features of {named}?", abort=True)
     Store().remove(named)
     click.echo(f"{named}: removed")
-
-
-def _track(text: str) -> Track:
-    dataset, slash, features = text.partition("/")
-    if not slash:
-        raise UsageError(f"{text!r} is no track; write DATASET/FEATURES, such as ucf/main")
-    return Track(dataset, features)
-
-
-def _store(store: Store, draft: Draft | TemporalDraft, force: bool, report: Report) -> list[Manifest]:
-    """Store a feature set. Returns its manifest, and that of the averaged view of one over time."""
-    manifests = [store.save(draft, replace=force, report=report)]
-    if isinstance(draft, TemporalDraft):
-        manifests.append(store.manifest(draft.view))
-    for kind, lines in (("note", draft.notes), ("warning", draft.warnings)):
-        for line in lines:
-            click.echo(f"{kind}: {draft.track}: {line}", err=True)
-    return manifests
-
-
-def _row(store: Store, manifest: Manifest) -> dict[str, Any]:
-    return {
-        **manifest.model_dump(exclude={"version": True, "extraction": {"videos"}}),  # there may be thousands of them
-        "clips": sum(manifest.counts.values()),
-        "bytes": store.size(Track(manifest.dataset, manifest.features)),
-    }
-
-
-def _table(rows: Sequence[dict[str, Any]]) -> str:
-    cells = [
-        [
-            f"{r['dataset']}/{r['features']}" + (" (simulated)" if r["simulated"] else ""),
-            f"{r['clips']:,}",
-            f"{r['audio_dim']} / {r['visual_dim']} / {r['text_dim']}",
-            _steps(r),
-            f"{r['bytes'] / 1e6:,.0f} MB",
-            r["content_hash"][:12],
-            len(r["warnings"]) or "",
-        ]
-        for r in rows
-    ]
-    return tabulate(cells, headers=["track", "clips", "audio / visual / text", "steps", "size", "content", "warnings"])
-
-
-def _steps(row: dict[str, Any]) -> str:
-    """Steps of the clips of a set over time, from the shortest to the longest."""
-    if row["time"] is None:
-        return ""
-    parts = [row["time"][name] for name in ("audio", "visual")]
-    return " / ".join(f"{p['shortest']}-{p['longest']}" for p in parts) + f" {row['time']['dtype']}"
-
-
-class _Bars:
-    """A report (what, done, total) as rich progress bars, one per thing that is done."""
-
-    def __enter__(self) -> Report:
-        from rich.console import Console
-        from rich.progress import Progress
-
-        self._bars = Progress(console=Console(file=sys.stderr))
-        self._bars.start()
-        tasks: dict[str, Any] = {}
-
-        def report(what: str, done: int, total: int) -> None:
-            if what not in tasks:
-                tasks[what] = self._bars.add_task(what, total=total)
-            self._bars.update(tasks[what], completed=done, total=total)
-
-        return report
-
-    def __exit__(self, *_: object) -> None:
-        self._bars.stop()
-
-
-def _progress() -> Any:
-    """Progress on a terminal; silence elsewhere."""
-    from avbench.harness.features.draft import silent
-
-    return _Bars() if sys.stderr.isatty() else nullcontext(silent)

@@ -11,9 +11,10 @@ import click
 import numpy as np
 from tabulate import tabulate
 
-from avbench.harness.cli.data import AS_JSON, FILE, _track
+from avbench.harness.cli.data_storing import AS_JSON, FILE
 from avbench.harness.features.provenance import Steps
 from avbench.harness.features.store import Store
+from avbench.harness.tracks import parse_track
 from avbench.splits import PARTS
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def describe(track: str, near: float, pairs: int, figure: Path | None, as_json: 
     from avbench.harness.features.describe_figure import write_figure
     from avbench.harness.plugins.sources import load_features
 
-    named = _track(track)
+    named = parse_track(track)
     features = load_features(named)
     found = described(features, pairs)
     if figure:

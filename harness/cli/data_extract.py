@@ -12,15 +12,26 @@ from typing import TYPE_CHECKING, Literal
 import click
 from tabulate import tabulate
 
-from avbench.harness.cli.data import ALLOW_MISSING, DTYPE, FILE, FORCE, _progress, _row, _store, _table, _texts
-from avbench.harness.errors import UsageError
+from avbench.harness.atomic import write_bytes
+from avbench.harness.cli.data_storing import (
+    ALLOW_MISSING,
+    DTYPE,
+    FILE,
+    FORCE,
+    progress,
+    row_of,
+    stored,
+    table_of,
+    text_files,
+)
+from avbench.harness.errors import DataError, UsageError
 from avbench.harness.features.store import Store, home
 from avbench.harness.tracks import Track
 from avbench.splits import DATASETS, PARTITIONS
 
 if TYPE_CHECKING:
     from avbench.harness.contract.encoder import TrainedOn
-    from avbench.harness.features.provenance import Extraction
+    from avbench.harness.features.provenance import BadVideo, Extraction
 
 PLACE = click.Path(path_type=Path)
 
@@ -75,7 +86,12 @@ def _cores() -> int:
     "--seconds", default=600.0, show_default=True, type=click.FloatRange(1), help="Longest time that one clip may take."
 )
 @click.option("--simulated", is_flag=True, help="The videos are made up: results stand beside no real ones.")
-@click.option("--report", "report_file", type=FILE, help="Write a CSV of all videos that were not as usual.")
+@click.option(
+    "--report",
+    "report_file",
+    type=FILE,
+    help="Write a CSV of all videos that were not as usual, also when the command ends with an error.",
+)
 @ALLOW_MISSING
 @FORCE
 def extract(
@@ -116,6 +132,8 @@ def extract(
         raise UsageError(f"--report {report_file}: there is no folder {report_file.resolve().parent}")
     store, track = Store(), Track(dataset, name)
     store.size(track)  # refuses an impossible name before anything is done
+    if reserved := plugins().reserved(name):
+        reserved.refuse()  # nobody's own encoders give the very features that a paper used
     wanted = Wanted(
         track=track,
         partition=partition,
@@ -124,26 +142,36 @@ def extract(
         encoders=encoders,
         weights=dict(_pair(given, "--weights", encoders) for given in weights),
         trained_on={name: _declared(what) for name, what in (_pair(t, "--trained-on", encoders) for t in trained_on)},
-        text=_texts(text, ()) if text else None,
+        text=text_files(text, ()) if text else None,
         text_names=text_names,
         missing_audio=missing_audio,
         simulated=simulated,
         allow_missing=allow_missing,
         over_time=dtype if temporal else None,
     )
+
+    def tell(told: Sequence[BadVideo]) -> None:
+        if report_file:
+            try:
+                write_bytes(report_file, _videos_csv(told).encode())
+            except OSError as error:
+                raise DataError(f"--report {report_file}: cannot be written ({error.strerror})") from None
+
     with working(home(), track) as work:
         if track in store.tracks() and not force:
             removed(work)
             click.echo(f"{track}: installed already and left as it is; --force replaces it", err=True)
+            if made := store.manifest(track).extraction:
+                tell(made.videos)
+            elif report_file:
+                click.echo(f"{track}: not made from videos; --report has nothing to tell", err=True)
             return
-        with _progress() as report:
-            draft = extracted(wanted, work, plugins(), Machine(device, jobs or _cores(), seconds), report)
-            manifests = _store(store, draft, force, report)
+        with progress() as report:
+            draft = extracted(wanted, work, plugins(), Machine(device, jobs or _cores(), seconds), report, tell)
+            manifests = stored(store, draft, force, report)
         removed(work)
     assert draft.extraction is not None
-    if report_file:
-        report_file.write_text(_videos_csv(draft.extraction), "utf-8")
-    click.echo(_table([_row(store, manifest) for manifest in manifests]))
+    click.echo(table_of([row_of(store, manifest) for manifest in manifests]))
     click.echo(_encoder_table(draft.extraction))
 
 
@@ -184,9 +212,9 @@ def _encoder_table(extraction: Extraction) -> str:
     return f"{table}\nlabel vectors: {', '.join(facts.source for facts in extraction.labels)}"
 
 
-def _videos_csv(extraction: Extraction) -> str:
+def _videos_csv(videos: Sequence[BadVideo]) -> str:
     stream = io.StringIO()
     rows = csv.writer(stream, lineterminator="\n")
     rows.writerow(["id", "dropped", "reasons"])
-    rows.writerows([v.id, "yes" if v.dropped else "no", "; ".join(v.reasons)] for v in extraction.videos)
+    rows.writerows([v.id, "yes" if v.dropped else "no", "; ".join(v.reasons)] for v in videos)
     return stream.getvalue()

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from avbench.harness.evaluation.two_stages import EpochDone
+from avbench.harness.isolation.choice import NONE, Isolation
 from avbench.harness.printable import printable
 from avbench.harness.records.planned import PlannedRun
 from avbench.harness.records.record import RunRecord
@@ -35,17 +36,26 @@ def carry_out(
     *,
     observe: Sequence[str] = (),
     again: Sequence[bool] = (),
+    isolation: Isolation = NONE,
 ) -> list[RunRecord]:
     """Complete a plan, show how it goes by the ``names`` of its runs, and give the record of each run in its order.
 
-    ``observe`` and ``again`` as for :func:`avbench.harness.running.session.complete`.
+    ``observe``, ``again`` and ``isolation`` as for :func:`avbench.harness.running.session.complete`.
     """
     from avbench.harness.running.session import complete
 
     records: dict[int, RunRecord] = {}
     with RunProgress(names) as progress:
         for index, record, is_new in complete(
-            planned, folder, device, jobs, progress.epoch, observe=observe, again=again, waiting=progress.waiting
+            planned,
+            folder,
+            device,
+            jobs,
+            progress.epoch,
+            observe=observe,
+            again=again,
+            waiting=progress.waiting,
+            isolation=isolation,
         ):
             records[index] = record
             if is_new:

@@ -12,7 +12,9 @@ import click
 
 from avbench.harness.cli import config, planning
 from avbench.harness.cli.given import parse_given
+from avbench.harness.cli.isolation import isolation_options
 from avbench.harness.errors import UsageError
+from avbench.harness.isolation.choice import Isolation
 from avbench.harness.records.record import FeatureDtype, Precision
 from avbench.harness.running.numerics import require
 from avbench.harness.running.spin import SHORT_SPIN
@@ -71,6 +73,7 @@ def complete_method(_ctx: click.Context, _param: click.Parameter, incomplete: st
 @click.option(
     "--results", default="results", show_default=True, type=click.Path(path_type=Path), help="Results folder."
 )
+@isolation_options
 @click.option("--observe", multiple=True, metavar="NAME", help="Observer of the runs, such as tensorboard.")
 @click.option("--fresh", is_flag=True, help="Repeat runs that are finished already.")
 @click.option("--dry-run", is_flag=True, help="Say what would run, and run nothing.")
@@ -100,6 +103,7 @@ def run(
     device: str,
     jobs: int,
     results: Path,
+    isolation: Isolation,
     observe: Sequence[str],
     fresh: bool,
     dry_run: bool,
@@ -159,7 +163,7 @@ def run(
     from avbench.harness.cli.progress import carry_out
 
     again = [fresh] * len(planned)
-    done = carry_out(planned, names, folder, chosen, jobs, observe=watching, again=again)
+    done = carry_out(planned, names, folder, chosen, jobs, observe=watching, again=again, isolation=isolation)
     if as_json:
         click.echo(json.dumps([r.model_dump(mode="json") for r in done], indent=1))
     else:

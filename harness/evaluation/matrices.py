@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from avbench.harness.contract.data import Classes, Clips
+from avbench.harness.contract.plain_arrays import odd_kind
 from avbench.harness.errors import MethodError, UsageError, unknown
 from avbench.harness.evaluation.evidence import Evidence, reduce_scores
 from avbench.harness.evaluation.protocol import Protocol
@@ -75,12 +76,13 @@ def _stage(features: FeatureSet, protocol: Protocol, part: Part) -> StageData:
 
 
 def _matrix(scores: object) -> Tensor:
+    if odd := odd_kind(scores):
+        raise MethodError(f"scores are {odd}")
     if isinstance(scores, np.ndarray):
         if scores.dtype.kind != "f":
             raise MethodError(f"scores are {scores.dtype}, not floating-point numbers: convert them with astype(float)")
         scores = torch.from_numpy(np.ascontiguousarray(scores))
-    if not isinstance(scores, Tensor):
-        raise MethodError(f"scores are {type(scores).__name__}, not a NumPy array or a torch tensor")
+    assert isinstance(scores, Tensor)
     return scores
 
 

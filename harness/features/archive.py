@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.resources.abc import Traversable
 from itertools import product
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,6 +71,17 @@ class Listed(Protocol):
 
     @property
     def ids(self) -> tuple[str, ...]: ...
+
+
+Files = TypeVar("Files", bound=Listed)
+
+
+@dataclass(frozen=True)
+class Pair(ListedClips, Generic[Files]):
+    """The clips of one class in one part that have both modalities, and the files where they lie."""
+
+    heard: Files
+    seen: Files
 
 
 @dataclass(frozen=True)
@@ -144,30 +155,8 @@ def read_set(found: ArchiveSet, *, allow_missing: bool = False, report: Report =
     """
     track = found.track
     split = load_split(track.dataset, found.partition)
-    notes: list[str] = []
-    problems: list[str] = []
-    groups: list[ClipGroup] = []
+    pairs, problems, notes = paired(found, split, _class_files, ClassFiles(), report)
     audio_dim, visual_dim = DIMENSIONS[found.partition]
-    for number, part in enumerate(PARTS):
-        report(f"{track}: reading", number, len(PARTS))
-        audio, video = (
-            _class_files(found.folder / modality / ARCHIVE_NAMES[part], split, part, width, notes)
-            for modality, width in zip(MODALITIES, (audio_dim, visual_dim), strict=True)
-        )
-        problems += [
-            f"{part}: no features at all in {modality}/{ARCHIVE_NAMES[part]}"
-            for modality, files in zip(MODALITIES, (audio, video), strict=True)
-            if not files
-        ]
-        for owner in sorted(audio.keys() | video.keys(), key=lambda c: c.id):
-            heard, seen = audio.get(owner, ClassFiles()), video.get(owner, ClassFiles())
-            if audio and video:
-                problems += unpaired(part, owner, heard, seen)
-            ids = tuple(sorted(set(heard.ids) & set(seen.ids)))
-            if ids:
-                groups.append(ClipGroup(part, owner, ids, partial(_read_both, heard, seen, ids)))
-    problems += differences(split, groups, found.folder)
-    problems += list_problems(found, split, groups, notes)
     return Draft(
         track=track,
         split=split,
@@ -175,13 +164,50 @@ def read_set(found: ArchiveSet, *, allow_missing: bool = False, report: Report =
         audio_dim=audio_dim,
         visual_dim=visual_dim,
         vectors=labelled(found, split),
-        groups=tuple(groups),
+        groups=tuple(ClipGroup(p.part, p.owner, p.ids, partial(_read_both, p.heard, p.seen, p.ids)) for p in pairs),
         warnings=forgiven(problems, allow_missing=allow_missing, what=track),
-        notes=tuple(dict.fromkeys(notes)),
+        notes=notes,
     )
 
 
-def list_problems(found: ArchiveSet, split: Split, groups: Sequence[ListedClips], notes: list[str]) -> list[str]:
+def paired(
+    found: ArchiveSet,
+    split: Split,
+    class_files: Callable[[Traversable, Split, str, int, list[str]], Mapping[SplitClass, Files]],
+    none: Files,
+    report: Report,
+) -> tuple[list[Pair[Files]], list[str], tuple[str, ...]]:
+    """The clips that have both modalities, how the set differs from the split, and what is worth telling.
+
+    ``class_files(folder, split, part, width, notes)``: the files of a folder by class. ``none``: those of a class
+    without any.
+    """
+    notes: list[str] = []
+    problems: list[str] = []
+    pairs: list[Pair[Files]] = []
+    for number, part in enumerate(PARTS):
+        report(f"{found.track}: reading", number, len(PARTS))
+        audio, video = (
+            class_files(found.folder / modality / ARCHIVE_NAMES[part], split, part, width, notes)
+            for modality, width in zip(MODALITIES, DIMENSIONS[found.partition], strict=True)
+        )
+        problems += [
+            f"{part}: no features at all in {modality}/{ARCHIVE_NAMES[part]}"
+            for modality, files in zip(MODALITIES, (audio, video), strict=True)
+            if not files
+        ]
+        for owner in sorted(audio.keys() | video.keys(), key=lambda c: c.id):
+            heard, seen = audio.get(owner, none), video.get(owner, none)
+            if audio and video:
+                problems += _unpaired(part, owner, heard, seen)
+            if ids := tuple(sorted(set(heard.ids) & set(seen.ids))):
+                pairs.append(Pair(part, owner, ids, heard, seen))
+    problems += differences(split, pairs, found.folder)
+    problems += _list_problems(found, split, pairs, notes)
+    return pairs, problems, tuple(dict.fromkeys(notes))
+
+
+def _list_problems(found: ArchiveSet, split: Split, groups: Sequence[ListedClips], notes: list[str]) -> list[str]:
     """How the clips differ from the archive's own lists. Where the split knows no better that is but a note."""
     problems: list[str] = []
     if found.lists is not None:
@@ -241,7 +267,7 @@ def class_entries(
     return files
 
 
-def unpaired(part: str, owner: SplitClass, audio: Listed, video: Listed) -> Iterator[str]:
+def _unpaired(part: str, owner: SplitClass, audio: Listed, video: Listed) -> Iterator[str]:
     """What is there in one modality only."""
     for name, here, other in (("video", audio, video), ("audio", video, audio)):
         if here.files and not other.files:

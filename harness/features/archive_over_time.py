@@ -17,20 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avbench.harness.errors import DataError
-from avbench.harness.features.archive import (
-    DIMENSIONS,
-    MODALITIES,
-    ArchiveSet,
-    class_entries,
-    labelled,
-    list_problems,
-    unpaired,
-)
+from avbench.harness.features.archive import DIMENSIONS, ArchiveSet, Pair, class_entries, labelled, paired
 from avbench.harness.features.archive_files import SEQUENCES
-from avbench.harness.features.draft import Report, differences, forgiven, silent
+from avbench.harness.features.draft import Report, forgiven, silent
 from avbench.harness.features.sequencefile import FRAME_RATE, opened_sequences
 from avbench.harness.features.temporal_draft import Lengths, SequenceGroup, TemporalDraft
-from avbench.splits import ARCHIVE_NAMES, PARTS, Split, SplitClass, load_split
+from avbench.splits import Split, SplitClass, load_split
 
 STEPS = {"main": (1.0, 1.0), "cls": (0.96, 0.64)}
 """Seconds of an audio and of a visual step: SeLaVi every second; VGGish, and C3D on 16 frames of 25 a second."""
@@ -44,6 +36,8 @@ class SequenceFiles:
     ids: tuple[str, ...] = ()
     lengths: tuple[int, ...] = ()
     width: int = 0
+    odd_rates: int = 0
+    """Clips whose frame rate is another than the archive's, or is not told."""
 
     def lengths_of(self, wanted: Sequence[str]) -> Lengths:
         """Steps (n,) of clips."""
@@ -73,47 +67,42 @@ def read_set_over_time(
     """
     track = found.track
     split = load_split(track.dataset, found.partition)
-    notes: list[str] = []
-    problems: list[str] = []
-    groups: list[SequenceGroup] = []
-    widths = DIMENSIONS[found.partition]
-    for number, part in enumerate(PARTS):
-        report(f"{track}: reading", number, len(PARTS))
-        audio, video = (
-            _sequence_files(found.folder / modality / ARCHIVE_NAMES[part], split, part, width, notes)
-            for modality, width in zip(MODALITIES, widths, strict=True)
-        )
-        problems += [
-            f"{part}: no features at all in {modality}/{ARCHIVE_NAMES[part]}"
-            for modality, files in zip(MODALITIES, (audio, video), strict=True)
-            if not files
-        ]
-        for owner in sorted(audio.keys() | video.keys(), key=lambda c: c.id):
-            heard, seen = audio.get(owner, SequenceFiles()), video.get(owner, SequenceFiles())
-            if audio and video:
-                problems += unpaired(part, owner, heard, seen)
-            ids = tuple(sorted(set(heard.ids) & set(seen.ids)))
-            if ids:
-                lengths = heard.lengths_of(ids), seen.lengths_of(ids)
-                groups.append(SequenceGroup(part, owner, ids, *lengths, partial(_read_both, heard, seen, ids)))
-    problems += differences(split, groups, found.folder)
-    problems += list_problems(found, split, groups, notes)
-    if not groups:
+    pairs, problems, notes = paired(found, split, _sequence_files, SequenceFiles(), report)
+    if not pairs:
         raise DataError(f"{track}: no clips at all")
+    audio_dim, visual_dim = DIMENSIONS[found.partition]
+    audio_step, visual_step = STEPS[found.partition]
+    assumed = _assumed(pairs, visual_step)
     return TemporalDraft(
         track=track,
         split=split,
         source="temporal feature archive (avgzsl_benchmark_non_averaged_datasets)",
-        audio_dim=widths[0],
-        visual_dim=widths[1],
-        audio_step=STEPS[found.partition][0],
-        visual_step=STEPS[found.partition][1],
+        audio_dim=audio_dim,
+        visual_dim=visual_dim,
+        audio_step=audio_step,
+        visual_step=visual_step,
         dtype=dtype,
         vectors=labelled(found, split),
-        groups=tuple(groups),
+        groups=tuple(map(_group, pairs)),
         warnings=forgiven(problems, allow_missing=allow_missing, what=track),
-        notes=tuple(dict.fromkeys(notes)),
+        assumed=assumed,
+        notes=(*assumed, *notes),
     )
+
+
+def _assumed(pairs: Sequence[Pair[SequenceFiles]], step: float) -> tuple[str, ...]:
+    if not (odd := sum(pair.seen.odd_rates for pair in pairs)):
+        return ()
+    return (
+        f"the length of a visual step, {step:g} s, is assumed: it rests on {FRAME_RATE} frames a second, and for "
+        f"{odd:,} clips the archive says another frame rate or none, so their steps may be longer or shorter",
+    )
+
+
+def _group(pair: Pair[SequenceFiles]) -> SequenceGroup:
+    heard, seen, ids = pair.heard, pair.seen, pair.ids
+    lengths = heard.lengths_of(ids), seen.lengths_of(ids)
+    return SequenceGroup(pair.part, pair.owner, ids, *lengths, partial(_read_both, heard, seen, ids))
 
 
 def _read_both(
@@ -141,7 +130,5 @@ def _sequence_files(
                 odd += content.odd_rates
         if len(set(ids)) < len(ids):
             raise DataError(f"{folder}: clips of class {owner.name!r} occur in more than one file")
-        if odd:
-            notes.append(f"some clips were not recorded at {FRAME_RATE} frames a second: their steps last otherwise")
-        found[owner] = SequenceFiles(tuple(entries), tuple(ids), tuple(lengths), width)
+        found[owner] = SequenceFiles(tuple(entries), tuple(ids), tuple(lengths), width, odd)
     return found

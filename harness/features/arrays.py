@@ -115,7 +115,7 @@ def read_texts(
             raise UsageError(f"text vectors {name!r}: names are lower-case letters, digits, '_' and '-'")
         if called.count(name) > 1:
             raise UsageError(f"text vectors {name!r} are given twice")
-    read = {text.name: read_label_vectors(text.path, names, split, unit=text.unit) for text in given}
+    read = {text.name: read_label_vectors(text.path, names, split, unit=text.unit, kind=text.name) for text in given}
     texts = {text.name: NamedText(read[text.name][0], text.unit) for text in given}
     label = joined(texts)
     unit_vectors_checked(label, split, ", ".join(str(text.path) for text in given))

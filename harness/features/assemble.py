@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from avbench.harness.contract.plain_arrays import odd_kind
 from avbench.harness.errors import DataError
-from avbench.harness.features.draft import NamedText
+from avbench.harness.features.draft import NamedText, count_difference
 from avbench.harness.features.featureset import FeatureSet, Offsets
 from avbench.harness.features.hashing import content_hash
 from avbench.harness.features.manifest import TEXT, Manifest, TextFacts
@@ -64,7 +66,8 @@ def feature_set(
 
     ``counts``: clips of each part. ``class_id`` (N,) source class ids, ``audio`` (N, Da), ``visual`` (N, Dv),
     ``vectors`` (source classes, Dt), unit norm. ``source``: where the features come from, in words. ``texts``: named
-    text vectors, where there are several kinds. The arrays are shared, not copied.
+    text vectors, where there are several kinds. The arrays are shared, not copied. Unless the features are simulated,
+    the manifest warns of what differs from the split in number.
     """
     import torch
 
@@ -76,6 +79,7 @@ def feature_set(
         "vectors": vectors,
         **{TEXT + name: text.vectors for name, text in named.items()},
     }
+    _refuse_odd(arrays, track)
     manifest = Manifest(
         dataset=track.dataset,
         features=track.features,
@@ -87,6 +91,7 @@ def feature_set(
         content_hash=content_hash(arrays),
         source=source,
         simulated=simulated,
+        warnings=() if simulated else miscounted(class_id, part_rows(counts), split),
         texts={name: TextFacts(dim=text.vectors.shape[1], unit=text.unit) for name, text in named.items()},
     )
     return assembled(track, split, manifest, {name: torch.from_numpy(array) for name, array in arrays.items()})
@@ -121,6 +126,7 @@ def feature_set_over_time(
         content_hash="0" * 64,
         source=source,
         simulated=simulated,
+        warnings=() if simulated else miscounted(class_id, part_rows(counts), split),
         time=timeline(offsets, (audio.seconds, visual.seconds), audio.values.dtype.name),
         texts={name: TextFacts(dim=text.vectors.shape[1], unit=text.unit) for name, text in named.items()},
     )
@@ -133,6 +139,7 @@ def feature_set_over_time(
         "vectors": vectors,
         **{TEXT + name: text.vectors for name, text in named.items()},
     }
+    _refuse_odd(arrays, track)
     features = assembled(track, split, manifest, {name: torch.from_numpy(array) for name, array in arrays.items()})
     return replace(features, manifest=manifest.model_copy(update={"content_hash": over_time_hash(features)}))
 
@@ -169,6 +176,18 @@ def misplaced(class_id: NDArray[np.int64], rows: Mapping[str, slice], split: Spl
     return None
 
 
+def _refuse_odd(arrays: Mapping[str, object], track: Track) -> None:
+    for name, array in arrays.items():
+        if odd := odd_kind(array):
+            raise DataError(f"{track}: {name} is {odd}")
+
+
+def miscounted(class_id: NDArray[np.int64], rows: Mapping[str, slice], split: Split) -> tuple[str, ...]:
+    """How the clips of each part differ from the split in number: what a manifest must warn of."""
+    found = (count_difference(split, part, Counter(class_id[members].tolist())) for part, members in rows.items())
+    return tuple(difference for difference in found if difference)
+
+
 def check(features: FeatureSet, track: Track) -> None:
     """Refuse what a run cannot trust: raises :class:`DataError` that says what is wrong with features of a stranger."""
     import torch
@@ -196,6 +215,7 @@ def check(features: FeatureSet, track: Track) -> None:
     expected |= {TEXT + n: (torch.float32, (len(split.classes), t.dim)) for n, t in manifest.texts.items()}
     tensors: dict[str, Tensor] = {name: getattr(features, name) for name in HASHED}
     tensors |= {TEXT + name: vectors for name, vectors in features.texts.items()}
+    _refuse_odd(tensors, track)
     for name, tensor in tensors.items():
         if (tensor.dtype, tuple(tensor.shape)) != expected[name]:
             raise DataError(f"{track}: {name} is {tensor.dtype} {tuple(tensor.shape)}, expected {expected[name]}")
@@ -204,6 +224,10 @@ def check(features: FeatureSet, track: Track) -> None:
             raise DataError(f"{track}: {name} holds NaN or infinity")
     if part := misplaced(features.class_id.numpy(), features.rows, split):
         raise DataError(f"{track}: {part} holds clips of classes that do not belong there")
+    if not manifest.simulated:
+        found = miscounted(features.class_id.numpy(), features.rows, split)
+        if unsaid := [warning for warning in found if warning not in manifest.warnings]:
+            raise DataError(f"{track}: the warnings of the manifest do not say that {'; '.join(unsaid)}")
     if features.offsets is not None:
         if problems := problems_over_time(features):
             raise DataError(f"{track}: {'; '.join(problems)}")

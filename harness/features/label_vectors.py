@@ -22,13 +22,14 @@ HOW = (
 
 
 def read_label_vectors(
-    path: Path, names: Path | None, split: Split, *, unit: bool = True
+    path: Path, names: Path | None, split: Split, *, unit: bool = True, kind: str = "label"
 ) -> tuple[NDArray[np.float32], tuple[str, ...]]:
     """Label vectors (source classes, Dt), of unit norm if so asked, with NaN rows for classes that are not named; and
     what was done to them.
 
-    ``path``: a .npz file with ``names`` and ``vectors``, or a .npy file of vectors with ``names``, a text file. Raises
-    :class:`DataError` for vectors without names, for names that are unknown or doubled, and for vectors without length.
+    ``path``: a .npz file with ``names`` and ``vectors``, or a .npy file of vectors with ``names``, a text file.
+    ``kind``: what they are called in errors. Raises :class:`DataError` for vectors without names, for names that are
+    unknown or doubled, and for vectors without length.
     """
     packed = zipfile.is_zipfile(path)
     if packed and names is not None:
@@ -43,8 +44,13 @@ def read_label_vectors(
         raise DataError(f"{names or path}: {len(owners)} names for the {len(vectors)} vectors of {path}")
     exact = np.asarray(vectors, np.float64)
     norms = np.linalg.norm(exact, axis=1, keepdims=True)
-    if not np.isfinite(norms).all() or not norms.all():
-        raise DataError(f"{path}: a label vector is zero, NaN or infinite")
+    for what, bad in (("zero", norms == 0), ("NaN or infinite", ~np.isfinite(norms))):
+        if bad.any():
+            lacking = sample([split.classes[owners[row]].name for row in np.flatnonzero(bad)])
+            raise DataError(
+                f"{path}: the {kind} vectors of {int(bad.sum())} of {len(owners)} classes are {what} ({lacking}); "
+                "every class needs one of some length: make them anew"
+            )
     placed = np.full((len(split.classes), exact.shape[1]), np.nan, np.float32)
     if not unit:
         placed[owners] = exact

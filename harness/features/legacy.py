@@ -32,14 +32,14 @@ def read_label_vectors(content: bytes, where: str) -> dict[str, NDArray[np.float
         raise DataError(f"{where}: {len(content):,} bytes, more than any label-vector file has ({MAX_BYTES:,})")
     pickled = _after_header(content, where)
     try:
-        value = read_pickled(pickled, "label vectors", MAX_OPCODES)
+        value = read_pickled(pickled, "label vectors", MAX_OPCODES, len(content) - len(pickled))
         if isinstance(value, StatedArray):
             value = value.only_element()
         if not isinstance(value, dict):
             raise RefusedError("it holds no dict from prompt to vector")
         if not 0 < len(value) <= MAX_PROMPTS:
             raise RefusedError(f"it holds {len(value):,} prompts")
-        vectors = {prompt: _vector(entry) for prompt, entry in value.items()}
+        vectors = {prompt: _vector(entry, prompt) for prompt, entry in value.items()}
     except ValueError as error:
         raise DataError(f"{where}: not a label-vector file ({error})") from None
     if len({len(vector) for vector in vectors.values()}) != 1:
@@ -61,7 +61,7 @@ def _after_header(content: bytes, where: str) -> bytes:
     return content[stream.tell() :]
 
 
-def _vector(entry: Any) -> NDArray[np.float32]:
+def _vector(entry: Any, prompt: str) -> NDArray[np.float32]:
     """The values of a one-dimensional array of floats."""
     if not isinstance(entry, StatedArray) or not isinstance(entry.dtype, StatedDtype):
         raise RefusedError("a prompt has no array")
@@ -78,5 +78,5 @@ def _vector(entry: Any) -> NDArray[np.float32]:
     with np.errstate(over="ignore"):
         values = np.frombuffer(content, np.dtype(dtype.order + dtype.code)).astype(np.float32)
     if not np.isfinite(values).all():
-        raise RefusedError("a label vector holds NaN or infinity")
+        raise RefusedError(f"the label vector of {printable(prompt, 60)!r} holds NaN or infinity")
     return values

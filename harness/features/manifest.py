@@ -12,7 +12,7 @@ from avbench.harness.features.provenance import Extraction
 STORE_VERSION: Literal[2] = 2
 """Version 2 brought features over time, several text vectors and extraction from videos; sets without them are still
 written as version 1."""
-SINCE_2 = ("time", "texts", "extraction")
+SINCE_2 = ("time", "texts", "extraction", "assumed")
 
 
 TEXT = "text."
@@ -75,6 +75,8 @@ class Manifest(BaseModel):
     simulated: bool = False
     warnings: tuple[str, ...] = ()
     """What was forgiven at import (``--allow-missing``); repeated in every record."""
+    assumed: tuple[str, ...] = ()
+    """What of the steps of features over time is not known for certain, in words. It decides no result."""
     extraction: Extraction | None = None
     """How the features were made, where avbench made them from videos."""
     time: Timeline | None = None

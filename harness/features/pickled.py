@@ -9,7 +9,7 @@ bytes are not copied: they are views of the given content.
 from __future__ import annotations
 
 import pickletools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,12 +22,13 @@ class RefusedError(ValueError):
     """The pickle is not one of the kind that is read."""
 
 
-def read_pickled(content: Content, what: str, max_opcodes: int) -> Any:
+def read_pickled(content: Content, what: str, max_opcodes: int, begins: int = 0) -> Any:
     """What a pickle holds, with arrays as :class:`StatedArray`. ``what`` names the kind in errors: "label vectors".
+    ``begins``: bytes of the file before it.
 
     Raises ValueError (:class:`RefusedError` for one that is sound but asks for more) and never runs anything.
     """
-    return _Machine(what, max_opcodes).run(memoryview(content))
+    return _Machine(what, max_opcodes).run(_opcodes(memoryview(content), begins))
 
 
 @dataclass(frozen=True)
@@ -158,10 +159,10 @@ class _Machine:
         """The stacks under each mark."""
         self.memo: dict[int, Any] = {}
 
-    def run(self, pickled: memoryview) -> Any:
+    def run(self, opcodes: Iterable[tuple[str, Any]]) -> Any:
         """What the pickle leaves on the stack. Raises ValueError for an opcode or a use that its kind lacks."""
         try:
-            for number, (name, argument) in enumerate(_opcodes(pickled)):
+            for number, (name, argument) in enumerate(opcodes):
                 if number >= self.max_opcodes:
                     raise RefusedError(f"its pickle has more than {self.max_opcodes:,} steps")
                 self._step(name, argument)
@@ -282,13 +283,17 @@ LONG_BYTES = {"BINBYTES": 4, "BINBYTES8": 8, "BYTEARRAY8": 8}
 BY_CODE: dict[str, Any] = {opcode.code: opcode for opcode in pickletools.opcodes}
 
 
-def _opcodes(pickled: memoryview) -> Iterator[tuple[str, Any]]:
+def _opcodes(pickled: memoryview, begins: int) -> Iterator[tuple[str, Any]]:
     """Name and argument of each opcode. Long bytes are views; ``pickletools`` reads all other arguments."""
     stream = _Stream(pickled)
+    cut_short = RefusedError(
+        f"the file is cut short: it ends at byte {begins + len(pickled):,}, in the middle of its content; "
+        "copy or download it again and compare its size with the original's"
+    )
     while True:
         code = stream.read(1)
         if not code:
-            raise RefusedError("its pickle ends early")
+            raise cut_short
         opcode = BY_CODE.get(code.decode("latin1"))
         if opcode is None:
             raise RefusedError(f"its pickle has an unknown step {code!r}")
@@ -297,9 +302,14 @@ def _opcodes(pickled: memoryview) -> Iterator[tuple[str, Any]]:
             length = int.from_bytes(stream.read(width), "little")
             argument = stream.view(length)
             if len(argument) != length:
-                raise RefusedError("its pickle ends early")
+                raise cut_short
         elif opcode.arg is not None:
-            argument = opcode.arg.reader(stream)
+            try:
+                argument = opcode.arg.reader(stream)
+            except ValueError:
+                if stream.at_end:
+                    raise cut_short from None
+                raise
         yield opcode.name, argument
         if opcode.name == "STOP":
             return
@@ -311,6 +321,10 @@ class _Stream:
     def __init__(self, content: memoryview) -> None:
         self._content = content
         self._place = 0
+
+    @property
+    def at_end(self) -> bool:
+        return self._place == len(self._content)
 
     def read(self, count: int) -> bytes:
         """A copy of the next bytes, fewer at the end."""

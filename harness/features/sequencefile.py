@@ -38,7 +38,7 @@ BYTES = re.compile(r"S[1-9][0-9]{0,3}")
 @dataclass(frozen=True)
 class SequenceFile:
     """What a class file holds. ``ids`` (n); ``features``: n arrays (T, D) of floats or bytes; ``odd_rates``: clips
-    with another frame rate than the archive's."""
+    whose frame rate is another than the archive's, or is not told."""
 
     ids: tuple[str, ...]
     features: tuple[NDArray[Any], ...]
@@ -159,9 +159,9 @@ def _bytes_array(stated: StatedArray, shape: tuple[int, ...]) -> NDArray[np.byte
 
 
 def _odd_rates(stated: Any, clips: int, where: str) -> int:
-    """How many clips have another frame rate than the archive's; 0 where no rates are told."""
+    """How many clips have another frame rate than the archive's; all of them where no rates are told."""
     if stated is None:
-        return 0
+        return clips
     if isinstance(stated, StatedArray):
         stated = stated.content if isinstance(stated.content, list) else _rates(stated, (clips,)).tolist()
     if not isinstance(stated, list) or len(stated) != clips:

@@ -58,6 +58,8 @@ class TemporalDraft:
     texts: Mapping[str, NamedText] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    assumed: tuple[str, ...] = ()
+    """What of the steps is not known for certain, in words; the manifest keeps it."""
     simulated: bool = False
     extraction: Extraction | None = None
 

@@ -132,6 +132,7 @@ def _manifest(draft: TemporalDraft, found: str) -> Manifest:
         source=draft.source,
         simulated=draft.simulated,
         warnings=draft.warnings,
+        assumed=draft.assumed,
         time=timeline(draft.offsets(), (draft.audio_step, draft.visual_step), draft.dtype),
         extraction=draft.extraction,
         texts={n: TextFacts(dim=t.vectors.shape[1], unit=t.unit) for n, t in draft.texts.items()},

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from avbench.harness.contract.encoder import Encoder
     from avbench.harness.contract.method import Method
     from avbench.harness.contract.variants import Variant
+    from avbench.harness.features.reserved import ReservedFeatures
     from avbench.harness.features.source import FeatureSource
     from avbench.harness.plugins.observers import RunObserver
     from avbench.harness.plugins.site_page import SitePage
@@ -33,6 +34,11 @@ def avbench_variants() -> list[Variant]:  # type: ignore[empty-body]
 @hookspec
 def avbench_feature_sources() -> list[FeatureSource]:  # type: ignore[empty-body]
     """Return sources of features beside the local store, whose tracks ``avbench run --features`` accepts."""
+
+
+@hookspec
+def avbench_reserved_features() -> list[ReservedFeatures]:  # type: ignore[empty-body]
+    """Return names of feature sets that printed numbers are about, which other features may not take."""
 
 
 @hookspec

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from importlib.machinery import EXTENSION_SUFFIXES, ModuleSpec
 from pathlib import Path
@@ -52,6 +53,9 @@ def _parents(name: str) -> Iterator[str]:
 
 def _spec(name: str) -> ModuleSpec | None:
     """None for a name that is imported from a module but is no module."""
+    above = name.rpartition(".")[0]
+    if above and above not in sys.modules and (parent := _spec(above)) is not None and _is_plain(parent):
+        return None  # found out without running the module, which may import torch
     try:
         return importlib.util.find_spec(name)
     except ModuleNotFoundError:
@@ -60,6 +64,12 @@ def _spec(name: str) -> ModuleSpec | None:
         raise MethodError(f"module {name!r} was made in memory: its code cannot be identified") from None
     except Exception as error:
         raise MethodError(f"module {name!r} cannot be found: {type(error).__name__}: {error}") from None
+
+
+def _is_plain(spec: ModuleSpec) -> bool:
+    """Whether a module is no package, and does not make itself one."""
+    file = Path(spec.origin or "")
+    return spec.submodule_search_locations is None and file.suffix == ".py" and b"__path__" not in file.read_bytes()
 
 
 def _file(spec: ModuleSpec) -> Path | None:

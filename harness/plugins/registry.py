@@ -22,6 +22,7 @@ from avbench.harness.plugins.observers import RunObserver
 
 if TYPE_CHECKING:
     from avbench.harness.contract.encoder import Encoder
+    from avbench.harness.features.reserved import ReservedFeatures
     from avbench.harness.features.source import FeatureSource
     from avbench.harness.plugins.site_page import SitePage
     from avbench.harness.records.record import RunRecord
@@ -135,6 +136,22 @@ class Plugins:
         if name not in self.observers:
             raise unknown("observer", name, self.observers)
         return self.observers[name]
+
+    def reserved(self, features: str) -> ReservedFeatures | None:
+        """What is said of the name of a feature set by the plugin that reserves it; None for a free name."""
+        from avbench.harness.features.reserved import ReservedFeatures
+
+        for plugin in self.loaded:
+            try:
+                found = plugin.call("avbench_reserved_features")
+                _instances("avbench_reserved_features", found, ReservedFeatures)
+            except (Exception, SystemExit) as error:
+                self.leave_out(plugin.distribution, plugin.entry_point, error)
+                continue
+            for reserved in found:
+                if isinstance(reserved, ReservedFeatures) and reserved.name == features:
+                    return reserved
+        return None
 
     def run_reports(self, records: Sequence[RunRecord]) -> list[str]:
         """What all plugins have to say at the end of ``avbench run``. One that fails is named in ``broken``."""

@@ -44,6 +44,24 @@ def code_of(registered: Registered) -> Mapping[str, str]:
     method = registered.method
     if registered.loose:
         return MappingProxyType({method.__name__: _loose(method)})
+    modules, foreign = modules_of(registered)
+    parts = {name: _content(path) for name, path in modules.items()}
+    for top in foreign - _counted_elsewhere():
+        parts |= {name: version(name) for name in _owners(top)}
+    for root, files in _data(registered, modules).items():
+        parts[f"{root} ({len(files)} data files)"] = hash_of_code(files)
+    parts |= {f"file {file}": _named(method, file) for file in method.info.files}
+    return MappingProxyType(dict(sorted(parts.items())))
+
+
+@cache
+def modules_of(registered: Registered) -> tuple[Mapping[str, Path], frozenset[str]]:
+    """The files of the modules that count as code of an installed method, by name, and the top-level names of all
+    others that those import.
+
+    Raises :class:`MethodError` for code that cannot be identified.
+    """
+    method = registered.method
     start = {name for kind in (method, method.Options) for name in _modules(kind)}
     if registered.module and registered.distribution != "avbench":
         start.add(registered.module)
@@ -59,13 +77,12 @@ def code_of(registered: Registered) -> Mapping[str, str]:
         return top in tops or not _owners(top) or not owners.isdisjoint(_owners(top))
 
     modules, foreign = reachable(start, own)
-    parts = {name: _content(path) for name, path in modules.items()}
-    for top in foreign - _counted_elsewhere():
-        parts |= {name: version(name) for name in _owners(top)}
-    for root, files in _data(registered, modules).items():
-        parts[f"{root} ({len(files)} data files)"] = hash_of_code(files)
-    parts |= {f"file {file}": _named(method, file) for file in method.info.files}
-    return MappingProxyType(dict(sorted(parts.items())))
+    return MappingProxyType(modules), frozenset(foreign)
+
+
+def named_files(registered: Registered) -> tuple[Path, ...]:
+    """The files and folders that a method names as deciding its results."""
+    return tuple(_placed(registered.method, file) for file in registered.info.files)
 
 
 def _loose(method: type) -> str:
@@ -183,11 +200,16 @@ def _is_data(path: Path) -> bool:
 
 
 def _named(method: type[Method], file: str) -> str:
-    """The hash of a file, or of all in a folder, that a method names, relative to the file of its module."""
-    path = Path(inspect.getfile(method)).parent / file
+    """The hash of a file, or of all in a folder, that a method names."""
+    path = _placed(method, file)
     if path.is_dir():
         return hash_of_code({str(f.relative_to(path)): _content(f) for f in sorted(path.rglob("*")) if f.is_file()})
     return _content(path)
+
+
+def _placed(method: type[Method], file: str) -> Path:
+    """Where it lies: the name is relative to the file of the method's module, or absolute."""
+    return Path(inspect.getfile(method)).parent / file
 
 
 def _content(path: Path) -> str:

@@ -10,7 +10,6 @@ from avbench.harness.features.featureset import FeatureSet
 from avbench.harness.features.manifest import Manifest
 from avbench.harness.features.source import FeatureSource
 from avbench.harness.tracks import DEMO, DEMO_TEMPORAL, PUBLIC, SIMULATED, Track
-from avbench.splits import PARTITIONS
 
 
 def feature_manifest(track: Track) -> Manifest:
@@ -91,7 +90,7 @@ def foreign_tracks() -> dict[Track, FeatureSource]:
     installed = set(installed_tracks())
     for source in plugins().feature_sources:
         for track in source.tracks():
-            if track.features in PARTITIONS or track.simulated:
+            if track.features in PUBLIC or track.simulated or plugins().reserved(track.features):
                 raise DataError(
                     f"{track}: a package brings features of this name, which is reserved; it must choose another"
                 )

@@ -33,6 +33,8 @@ Precision = Literal["float32", "tf32", "bfloat16"]
 """Of matrix products: full float32, TensorFloat-32 (CUDA), or bfloat16 by automatic casting."""
 FeatureDtype = Literal["float32", "float16", "bfloat16"]
 """How audio and visual features are held in the memory of the device; a method gets float32 all the same."""
+IsolationKind = Literal["none", "process", "sandbox"]
+"""Where the method was: in the harness's process, in one of its own, or shut in there."""
 
 Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 Text = Annotated[str, Field(max_length=2_000)]
@@ -201,9 +203,19 @@ class Measured(Part):
     seconds_stage_2: Seconds = 0.0
     seconds: Seconds = 0.0
     peak_memory_bytes: int = Field(0, ge=0, le=10**18)
-    """Of the process on CPU, of the allocator on CUDA."""
+    """Of the process on CPU, of the allocator on CUDA; where the method had a process of its own, of both together,
+    what they share counted twice."""
     runs_at_once: int = Field(1, ge=1, le=1_000)
     """Runs that shared the machine, as ``--jobs`` asked: times then tell less, and memory on CUDA is that of all."""
+    isolation: IsolationKind = "none"
+
+    @model_serializer(mode="wrap")
+    def _without_none(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Nothing is said where there was none: such records are those of earlier versions."""
+        content: dict[str, Any] = handler(self)
+        if self.isolation == "none":
+            content.pop("isolation", None)
+        return content
 
 
 class RunRecord(Part):

@@ -53,16 +53,20 @@ class ResultsFolder:
 
     def find(self, configuration: Configuration) -> RunRecord | None:
         """The record of a configuration, or None. One that cannot be read counts as absent: the run is repeated."""
+        found = self.find_with_evidence(configuration)
+        return found[0] if found else None
+
+    def find_with_evidence(self, configuration: Configuration) -> tuple[RunRecord, dict[str, Evidence]] | None:
+        """The same with its evidence, which is read but once; a failed run has none."""
         path = self.path(configuration)
         if not path.exists():
             return None
         try:
             record = read_record(path)
-            if record.finished:
-                self.evidence(record)
+            tables = self.evidence(record) if record.finished else {}
         except RecordError:
             return None
-        return record if record.identity == configuration.identity else None
+        return (record, tables) if record.identity == configuration.identity else None
 
     def save(self, record: RunRecord, evidence: bytes | None) -> Path:
         """Store a record and its evidence in one step: the record in its place decides.

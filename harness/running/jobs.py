@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from avbench.harness.errors import UsageError
 from avbench.harness.evaluation.two_stages import EpochDone
+from avbench.harness.isolation.choice import NONE, Isolation
 from avbench.harness.plugins.registry import plugins
 from avbench.harness.records.planned import PlannedRun
 from avbench.harness.records.record import Failure, RunRecord
@@ -59,6 +60,7 @@ def execute_all(
     observe: Sequence[str] = (),
     before: Sequence[RunRecord | None] | None = None,
     waiting: Callable[[Sequence[int]], None] = lambda _: None,
+    isolation: Isolation = NONE,
 ) -> Iterator[tuple[int, RunRecord]]:
     """Execute runs and give each record, with the index of its run, as soon as it is stored.
 
@@ -69,7 +71,8 @@ def execute_all(
     Other commands on the same folder share the work: what one of them does is waited for, and its record is given too.
     ``observe``: names of the observers that watch each run, in the process that executes it. ``before``: the
     records that were there when it was decided to do the runs, whatever they are; by default, those that are there now.
-    ``waiting`` is told, once, which runs only other commands still do.
+    ``waiting`` is told, once, which runs only other commands still do. ``isolation``: where methods are meanwhile; each
+    then has a process of its own in any case.
     Raises :class:`AvbenchError` where a run could not be stored, before it.
     """
     global _has_run
@@ -78,7 +81,7 @@ def execute_all(
     alone = len(runs) == 1 and not _has_run
 
     def may_share(run: PlannedRun) -> bool:
-        return alone or _may_share(run)
+        return alone or bool(isolation) or _may_share(run)
 
     def may_not_share(run: PlannedRun) -> bool:
         return not may_share(run)
@@ -89,14 +92,17 @@ def execute_all(
         own = sum(map(may_share, shared.open.values()))
         _has_run = _has_run or own > 0
         if jobs == 1 or own == 1:
-            yield from _one_by_one(shared, may_share, results, device, listener, observe)
-        elif own and device.type == "cuda":
+            yield from _one_by_one(shared, may_share, results, device, listener, observe, isolation)
+        elif own and device.type == "cuda" and not isolation:
             yield from _in_company(shared, may_share, results, device, min(jobs, own), listener, observe)
         elif own:
-            yield from _in_processes(shared, may_share, results, device, min(jobs, own), listener, observe, once=False)
+            many = min(jobs, own)
+            yield from _in_processes(shared, may_share, results, device, many, listener, observe, isolation, once=False)
         if foreign := sum(map(may_not_share, shared.open.values())):
             many = min(jobs, foreign)
-            yield from _in_processes(shared, may_not_share, results, device, many, listener, observe, once=True)
+            yield from _in_processes(
+                shared, may_not_share, results, device, many, listener, observe, isolation, once=True
+            )
         yield from shared.collect()
         if len(shared.open) == left:
             if not told:
@@ -119,10 +125,12 @@ def _one_by_one(
     device: torch.device,
     listener: RunListener,
     observe: Sequence[str],
+    isolation: Isolation,
 ) -> Iterator[tuple[int, RunRecord]]:
     for index, claim in shared.ready(among):
         with claim:
-            record = execute(shared.open[index], results, device, partial(listener, index), observe)
+            run = shared.open[index]
+            record = execute(run, results, device, partial(listener, index), observe, isolation=isolation)
         shared.done(index)
         yield index, record
 
@@ -157,6 +165,7 @@ def _in_processes(
     jobs: int,
     listener: RunListener,
     observe: Sequence[str],
+    isolation: Isolation,
     *,
     once: bool,
 ) -> Iterator[tuple[int, RunRecord]]:
@@ -173,14 +182,14 @@ def _in_processes(
             yield index, shared.open[index]
 
     threads = torch.get_num_threads() if jobs == 1 else max(1, (os.cpu_count() or 1) // jobs)
-    work = partial(_work, results.root, str(device), observe, jobs)
+    work = partial(_work, results.root, str(device), observe, jobs, isolation)
     try:
         for index, news in work_through(todo(), work, jobs, threads, once=once):
             if isinstance(news, EpochDone):
                 listener(index, news)
                 continue
             if isinstance(news, Died):
-                news = shared.found(index) or _buried(shared.open[index], results, device, jobs, news.reason)
+                news = shared.found(index) or _buried(shared.open[index], results, device, jobs, isolation, news.reason)
             claims.pop(index).release()
             shared.done(index)
             yield index, news
@@ -194,18 +203,23 @@ def _work(
     device: str,
     observe: Sequence[str],
     at_once: int,
+    isolation: Isolation,
     run: PlannedRun,
     listener: Callable[[EpochDone], None],
 ) -> RunRecord:
     import torch
 
-    return execute(run, ResultsFolder(root), torch.device(device), listener, observe, at_once=at_once)
+    return execute(
+        run, ResultsFolder(root), torch.device(device), listener, observe, at_once=at_once, isolation=isolation
+    )
 
 
-def _buried(run: PlannedRun, results: ResultsFolder, device: torch.device, at_once: int, reason: str) -> RunRecord:
+def _buried(
+    run: PlannedRun, results: ResultsFolder, device: torch.device, at_once: int, isolation: Isolation, reason: str
+) -> RunRecord:
     """The stored failure of a run whose process died."""
     registered = plugins().method(run.configuration.method)
-    draft = draft_record(run, registered, environment(device), at_once)
+    draft = draft_record(run, registered, environment(device), at_once, isolation)
     record = draft.model_copy(update={"failure": Failure(type="WorkerDied", message=reason, traceback="")})
     results.save(record, None)
     return record

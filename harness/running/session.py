@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from avbench.harness.evaluation.evidence import Evidence
 from avbench.harness.evaluation.two_stages import EpochDone
+from avbench.harness.isolation.choice import NONE, Isolation
 from avbench.harness.printable import printable
 from avbench.harness.records.planned import PlannedRun
 from avbench.harness.records.record import RunRecord
 from avbench.harness.records.results import ResultsFolder
-from avbench.harness.records.verification import check
+from avbench.harness.records.verification import check_tables
 from avbench.harness.running.jobs import execute_all
 from avbench.harness.running.runs import RunListener
 from avbench.harness.running.tidy import tidy_up
@@ -32,22 +34,24 @@ def complete(
     observe: Sequence[str] = (),
     again: Sequence[bool] = (),
     waiting: Callable[[Sequence[int]], None] = lambda _: None,
+    isolation: Isolation = NONE,
 ) -> Iterator[tuple[int, RunRecord, bool]]:
     """The record of every run with its index, and whether it was executed now; finished ones come first.
 
     ``again``: which runs to execute although they are finished; default none. A failed run is tried again, and so is
-    one whose record was damaged. ``waiting`` is told, once, which runs only other commands still do.
+    one whose record was damaged. ``waiting`` is told, once, which runs only other commands still do. ``isolation``:
+    where methods are meanwhile. A run that is finished stands wherever its method was.
     """
     tidy_up(folder)
     todo: list[int] = []
     before: list[RunRecord | None] = []
     for index, run in enumerate(planned):
-        record = folder.find(run.configuration)
-        if record is not None and not (again and again[index]) and _stands(record, run, folder):
-            yield index, record, False
+        found = folder.find_with_evidence(run.configuration)
+        if found and not (again and again[index]) and _stands(*found, run):
+            yield index, found[0], False
         else:
             todo.append(index)
-            before.append(record)
+            before.append(found[0] if found else None)
 
     def relay(position: int, done: EpochDone) -> None:
         listener(todo[position], done)
@@ -59,16 +63,18 @@ def complete(
         return
     runs = [planned[index] for index in todo]
     try:
-        for position, record in execute_all(runs, folder, device, jobs, relay, observe, before, relay_waiting):
+        for position, record in execute_all(
+            runs, folder, device, jobs, relay, observe, before, relay_waiting, isolation
+        ):
             yield todo[position], record, True
     except BaseException:
         tidy_up(folder)  # workers may have been ended in the middle of a file
         raise
 
 
-def _stands(record: RunRecord, run: PlannedRun, folder: ResultsFolder) -> bool:
+def _stands(record: RunRecord, tables: Mapping[str, Evidence], run: PlannedRun) -> bool:
     """Whether a record makes its run unnecessary. Where it was damaged, that is said."""
-    if record.finished and (reasons := check(record, folder)):
+    if record.finished and (reasons := check_tables(record, tables)):
         logger.warning("%s: is repeated, its record does not verify: %s", run, printable(reasons[0]))
         return False
     return record.finished

@@ -17,7 +17,7 @@ from pathlib import Path
 from avbench.harness.errors import RecordError
 from avbench.harness.evaluation.calibration import curve
 from avbench.harness.evaluation.evidence import TEST
-from avbench.harness.plugins.declared import contradictions
+from avbench.harness.plugins.declared import said_by_methods
 from avbench.harness.records.gate import Finding, find, judge
 from avbench.harness.records.record import RunRecord
 from avbench.harness.records.results import ResultsFolder, Unreadable
@@ -113,7 +113,7 @@ def _examine(record: RunRecord, root: Path, out: Path, marks: Sequence[str] = ()
     folder = ResultsFolder(root)
     try:
         tables = folder.evidence(record)
-        finding = find(record, tables, contradictions)
+        finding = find(record, tables, said_by_methods)
         if finding.reasons:
             return _Examined(finding)
         assert record.outcome is not None

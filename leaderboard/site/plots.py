@@ -13,12 +13,13 @@ import numpy as np
 
 from avbench.harness.evaluation.accuracy import Doubles, harmonic_mean
 from avbench.harness.printable import printable
+from avbench.leaderboard.labels import LABEL_LIMIT, cut
 from avbench.leaderboard.statistics import Interval
 
 MAX_POINTS = 240
-LONGEST = 64
-"""Characters of the name of a bar; labels of rows are shorter."""
 """Points of a line: more cannot be seen."""
+LONGEST = 64
+"""Characters of the name of a bar."""
 
 _INK, _MUTED, _RULE, _ACCENT, _CLAIM = "#1d2126", "#5c636b", "#dcd8cf", "#0a5c5c", "#8a4b12"
 _CLASSES = {_INK: "ink", _MUTED: "muted", _RULE: "rule", _ACCENT: "accent", _CLAIM: "claim"}
@@ -79,14 +80,15 @@ def history(values: Sequence[float], chosen: int, label: str) -> str:
 
 def bars(rows: Sequence[Bar], axis: str, label: str) -> str:
     """One line per row: a dot with its interval, if any, or a hollow diamond for a printed number. In percent."""
-    longest = max(len(printable(row.label, LONGEST)) for row in rows)
+    names = [cut(printable(row.label, 10 * LABEL_LIMIT), LONGEST) for row in rows]
+    longest = max(map(len, names))
     left, line = 20 + 6.6 * longest, 22
     top = _ceiling(max(row.interval.high if row.interval else row.value for row in rows))
     frame = _Frame(left + 400, 60 + line * len(rows), (0, top), (0, 1), left=left, top=12)
     parts = frame.axes(axis, None)
-    for number, row in enumerate(rows):
+    for number, (row, name) in enumerate(zip(rows, names, strict=True)):
         y = 12 + line * (number + 0.5)
-        parts.append(_text(left - 10, y + 4, printable(row.label, LONGEST), _INK, anchor="end"))
+        parts.append(_text(left - 10, y + 4, name, _INK, anchor="end"))
         x = frame.x(row.value)
         if row.claimed:
             points = f"{x - 5:.1f},{y:.1f} {x:.1f},{y - 5:.1f} {x + 5:.1f},{y:.1f} {x:.1f},{y + 5:.1f}"

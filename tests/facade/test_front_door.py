@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import nbformat
@@ -14,6 +15,7 @@ import torch
 from nbclient import NotebookClient
 
 import avbench
+from avbench.harness.features.assemble import check
 from avbench.harness.records.results import ResultsFolder
 
 ROOT = Path(__file__).parent.parent.parent
@@ -120,9 +122,64 @@ def scores() -> torch.Tensor:
     return torch.randn(len(clips), len(classes))
 
 
+ODD_ARGUMENTS = {
+    "tracks": (None, 3, [3], b"ucf/demo", {"ucf/demo"}),
+    "methods": (3, None, [None], {"ale"}),
+    "protocols": (None, 3, [3]),
+    "seeds": (None, "x", 1.5, [1.5], [None], [True]),
+    "options": (3, ["epochs"], {1: 2}),
+    "variants": (None, 3, [3]),
+    "device": (None, 3),
+    "results": (None, 3),
+    "fresh": ("no", 1),
+}
+
+
+@pytest.mark.parametrize(("name", "given"), [(name, each) for name, all_ in ODD_ARGUMENTS.items() for each in all_])
+def test_a_run_refuses_arguments_of_another_type_by_name(name: str, given: object, tmp_path: Path) -> None:
+    arguments: dict[str, object] = {"methods": "ale", "tracks": "ucf/demo", "results": tmp_path, name: given}
+    with pytest.raises(avbench.UsageError, match=rf"^{name}\b.*; give "):
+        avbench.run(**arguments)  # type: ignore[arg-type]
+
+
+def test_seeds_may_be_numbers_of_numpy(tmp_path: Path) -> None:
+    records = avbench.run("ale", "ucf/demo", seeds=np.arange(2), options=TINY, results=tmp_path)  # type: ignore[arg-type]
+    assert [r.configuration.seed for r in records] == [0, 1]
+
+
+ODD_SCORES = {
+    "masked array": lambda s: np.ma.masked_array(s.numpy(), mask=s.numpy() > 1),
+    r"sparse tensor .* \.to_dense": lambda s: s.to_sparse(),
+    "sparse tensor": lambda s: s.to_sparse_csr(),
+    "meta device": lambda s: s.to("meta"),
+    "nested tensor": lambda s: torch.nested.nested_tensor([s[0], s[1]]),
+    "astype": lambda s: s.numpy().astype(np.longdouble),
+    "byte order": lambda s: s.numpy().astype(">f8"),
+    "a list": lambda s: s.tolist(),
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("text", ODD_SCORES)
+def test_arrays_that_are_not_plain_numbers_are_refused(text: str) -> None:
+    odd = ODD_SCORES[text](scores())
+    with pytest.raises(avbench.MethodError, match=text):
+        avbench.evaluate(odd, "ucf/demo")
+    features = avbench.load_features("ucf/demo")
+    with pytest.raises(avbench.DataError, match=f"ucf/demo: audio is .*{text}"):
+        check(replace(features, audio=odd), features.track)
+
+
 @pytest.mark.parametrize(
     ("call", "error", "text"),
     [
+        (lambda: avbench.load_features(None), avbench.UsageError, "^track=None is of type NoneType"),  # type: ignore[arg-type]
+        (lambda: avbench.to_score("ucf/demo", protocol=[]), avbench.UsageError, "^protocol="),  # type: ignore[arg-type]
+        (lambda: avbench.evaluate(scores(), "ucf/demo", offset="x"), avbench.UsageError, "^offset='x'"),  # type: ignore[arg-type]
+        (lambda: avbench.evaluate(scores(), "ucf/demo", classes=3), avbench.UsageError, "^classes=3"),  # type: ignore[arg-type]
+        (lambda: avbench.calibrate(scores(), "ucf/demo", labels=3), avbench.UsageError, "^labels=3"),  # type: ignore[arg-type]
+        (lambda: avbench.results(3), avbench.UsageError, "^source=3"),  # type: ignore[arg-type]
+        (lambda: avbench.results(["x"]), avbench.UsageError, r"^source\[0\]='x'"),  # type: ignore[list-item]
         (lambda: avbench.run("avac", "ucf/demo"), avbench.UsageError, "Did you mean 'avca'"),
         (lambda: avbench.run("ale", "ufc/demo"), avbench.UsageError, "Did you mean 'ucf'"),
         (lambda: avbench.run("ale", "ucf"), avbench.UsageError, "such as 'ucf/demo'"),

@@ -133,9 +133,21 @@ def test_audio_without_video_is_told(copy: Path, tmp_path: Path) -> None:
     assert any("has no video file" in warning for warning in store.manifest(TRACK).warnings)
 
 
-def test_clips_of_another_frame_rate_are_noted(copy: Path) -> None:
+@pytest.mark.parametrize("fps", [[30], None])
+def test_step_lengths_that_are_assumed_are_told_for_ever(
+    copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fps: list[int] | None
+) -> None:
+    monkeypatch.setenv("AVBENCH_HOME", str(tmp_path))
     path = first(copy)
-    write_class_file(path, [np.ones((1, 4096), np.float32)], [own_id(path)], fps=[30])
-    with opened(copy) as root:
-        draft = read_set_over_time(find_sets(root)[0], allow_missing=True)
-    assert any("25 frames a second" in note for note in draft.notes)
+    write_class_file(path, [np.ones((1, 4096), np.float32)], [own_id(path)], fps=fps)
+    imported(copy, Store())
+    manifest = Store().manifest(TRACK)
+    (told,) = manifest.assumed
+    assert "0.64 s, is assumed: it rests on 25 frames a second, and for 1 clips the archive says" in told
+    assert not any("frames a second" in warning for warning in manifest.warnings)  # no clip is missing for it
+    assert f"note: {TRACK}: {told}" in CliRunner().invoke(cli, ["data", "status"]).output
+
+
+def test_step_lengths_that_the_archive_tells_are_not_assumed(archive: Path, tmp_path: Path) -> None:
+    imported(archive, Store(tmp_path))
+    assert Store(tmp_path).manifest(TRACK).assumed == ()

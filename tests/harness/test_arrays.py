@@ -239,8 +239,14 @@ BAD: dict[str, tuple[Callable[[ArrayFiles], object], str]] = {
     "a name left out": (put("text_names", b"Archery\n"), r"1 names for the 101 vectors"),
     "names that are no text": (put("text_names", b"\xff\xfe"), r"names\.txt: cannot be read"),
     "a list of classes too long": (put("text_names", b"a\n" * 2**20), "which no list of classes is"),
-    "a zero vector": (save("text", lambda a: a * (np.arange(len(a)) > 0)[:, None]), "a label vector is zero, NaN or"),
-    "NaN in a vector": (save("text", lambda a: a * np.nan), "a label vector is zero, NaN or infinite"),
+    "a zero vector": (
+        save("text", lambda a: a * (np.arange(len(a)) > 0)[:, None]),
+        r"the label vectors of 1 of 101 classes are zero \(A",
+    ),
+    "NaN in a vector": (
+        save("text", lambda a: a * np.nan),
+        "101 of 101 classes are NaN or infinite",
+    ),
     "no table": (put("clips", None), r"clips\.csv: cannot be read"),
     "an empty table": (put("clips", b""), "needs the columns id, class, part"),
     "no column": (edit(lambda t: t.replace("class", "label", 1)), "needs the columns id, class, part"),

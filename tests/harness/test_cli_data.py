@@ -131,6 +131,13 @@ def test_add(files: ArrayFiles, capsys: pytest.CaptureFixture[str]) -> None:
     assert output("verify", "ucf/clip").splitlines()[2].split() == ["ucf/clip", "sound"]
     arguments[1] = "main"
     assert "'main' is reserved" in fails(capsys, 2, *arguments)
+    arguments[1] = "tcaf"
+    told = fails(capsys, 2, *arguments, "--allow-missing")
+    assert "'tcaf' is reserved for the published method TCaF" in told
+    assert "'my-tcaf'" in told
+    arguments[1] = "clipclap"  # which features of its form may bear
+    told = fails(capsys, 2, *arguments, "--allow-missing")
+    assert "'avbench data add' takes real averaged features of the cls partition" in told
     arguments[1] = "../up"
     assert "names are lower-case letters" in fails(capsys, 2, *arguments, "--allow-missing")
 
@@ -162,7 +169,7 @@ def test_one_broken_manifest_hides_no_other_track(
 
 
 def test_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "'ucf' is no track; write DATASET/FEATURES, such as ucf/main" in fails(capsys, 2, "remove", "ucf", "--yes")
+    assert "'ucf' is no track: write DATASET/FEATURES" in fails(capsys, 2, "remove", "ucf", "--yes")
     assert "Did you mean 'ucf'" in fails(capsys, 2, "remove", "ufc/main", "--yes")
     assert "not installed" in fails(capsys, 3, "remove", "ucf/main", "--yes")
     assert "Did you mean 'ucf'" in fails(capsys, 2, "verify", "ufc/main")

@@ -202,6 +202,8 @@ def test_the_command_line_wins_over_a_file_that_excludes_it(plan: Call) -> None:
         ("[options]\nepochs = nan", "epochs"),
         ("options = " + "[" * 60_000, "not readable as TOML"),
         ("\x00", "not readable as TOML"),
+        ('option = ["epochs=2"]\n[options]\nepochs = 3', "option = 'epochs=2' and options.epochs = 3 both set epochs"),
+        ("all-datasets = true\nall_datasets = false", "all_datasets stands there twice"),
     ],
 )
 def test_a_file_of_another_kind_is_refused_by_key(plan: Call, text: str, message: str) -> None:

@@ -74,8 +74,8 @@ def results_used(folder: ResultsFolder) -> Callable[[], str]:
     planned = PlannedRun(record.configuration)
 
     def use() -> str:
-        found = folder.find(record.configuration)  # run
-        if found is not None and not _stands(found, planned, folder):
+        found = folder.find_with_evidence(record.configuration)  # run
+        if found is not None and not _stands(*found, planned):
             found = None
         (there,) = folder.records()  # verify
         sound = isinstance(there, RunRecord) and not check(there, folder)

@@ -369,7 +369,7 @@ def test_hidden_files_and_folders_are_no_records(tmp_path: Path) -> None:
 
 def test_the_process_name_may_be_anything() -> None:
     code = (
-        "import ctypes, torch; from avbench.harness.running.environment import peak_memory_bytes; "
+        "import ctypes, torch; from avbench.harness.evaluation.peak_memory import peak_memory_bytes; "
         r"ctypes.CDLL(None).prctl(15, b'\xff\xfe'); print(peak_memory_bytes(torch.device('cpu')))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

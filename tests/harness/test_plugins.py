@@ -24,6 +24,7 @@ from avbench.harness.extraction.basic import BasicSound
 from avbench.harness.features.assemble import HASHED, check
 from avbench.harness.features.featureset import FeatureSet
 from avbench.harness.features.hashing import content_hash
+from avbench.harness.features.reserved import ReservedFeatures
 from avbench.harness.features.source import FeatureSource
 from avbench.harness.plugins import door, hookspecs, sources
 from avbench.harness.plugins import registry as plugins
@@ -226,10 +227,14 @@ def test_two_sources_of_one_track_are_refused(monkeypatch: pytest.MonkeyPatch) -
         sources.foreign_tracks()
 
 
-@pytest.mark.parametrize("name", ["main", "cls", "demo"])
-def test_names_of_the_archive_and_the_demo_are_reserved(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", ["main", "cls-temporal", "demo", "reserved"])
+def test_names_that_numbers_are_printed_on_are_reserved(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     features = replace(simulated_features(), track=Track("ucf", name))
-    found = load(brings("features", "avbench_feature_sources", SimulatedSource(features)))
+    reserved = ReservedFeatures("reserved", "somebody's features")
+    found = load(
+        brings("board", "avbench_reserved_features", reserved),
+        brings("features", "avbench_feature_sources", SimulatedSource(features)),
+    )
     monkeypatch.setattr(plugins, "plugins", lambda: found)
     with pytest.raises(DataError, match=f"ucf/{name}: a package brings features of this name, which is reserved"):
         sources.foreign_tracks()

@@ -119,9 +119,25 @@ def test_no_damage_of_a_class_file_does_more_than_raise(tmp_path: Path) -> None:
             pass
 
 
+def test_a_file_cut_short_anywhere_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "c.pkl"
+    for protocol in (2, 4, 5):
+        write_class_file(path, features(), FORMS["scalars"], protocol=protocol)
+        sound = path.read_bytes()
+        for end in (*range(1, 60), len(sound) // 2, len(sound) - 30, len(sound) - 1):
+            path.write_bytes(sound[:end])
+            with pytest.raises(DataError) as caught, opened_sequences(path, "here", 12):
+                pass
+            assert f"the file is cut short: it ends at byte {end:,}," in str(caught.value)
+            assert "copy or download it again" in str(caught.value)
+    path.write_bytes(b"")
+    with pytest.raises(DataError, match="empty"), opened_sequences(path, "here", 12):
+        pass
+
+
 def test_a_length_beyond_the_file_allocates_nothing(tmp_path: Path) -> None:
     path = tmp_path / "c.pkl"
     opcode = next(o for o in pickletools.opcodes if o.name == "BINBYTES8")
     path.write_bytes(b"\x80\x04" + opcode.code.encode("latin1") + (2**62).to_bytes(8, "little") + b".")
-    with pytest.raises(DataError, match="ends early"), opened_sequences(path, "here", 12):
+    with pytest.raises(DataError, match="cut short: it ends at byte 12,"), opened_sequences(path, "here", 12):
         pass

@@ -18,7 +18,16 @@ from avbench.harness.records.record import RunRecord
 from avbench.harness.records.results import ResultsFolder
 from avbench.harness.records.summary import summary
 from avbench.harness.tracks import Track
-from avbench.leaderboard.frame import COLUMNS, FEW_SEEDS, csv_text, folder_frame, json_text, results_frame, rows_frame
+from avbench.leaderboard.frame import (
+    COLUMNS,
+    FEW_SEEDS,
+    csv_text,
+    folder_frame,
+    json_text,
+    results_frame,
+    rows_frame,
+)
+from avbench.leaderboard.labels import LABEL_LIMIT, cut
 
 UCF = TRACKS[0]
 
@@ -32,8 +41,8 @@ def no_changes(record: RunRecord) -> dict[str, object]:
 
 
 def test_a_row_per_run_with_everything_a_record_says() -> None:
-    record = run("avca", UCF, warnings=["3 clips are missing"])
-    failed = record_of(configuration_of("avca", UCF, "aligned", 1))
+    record = run("avca", UCF, options={"other": 1}, warnings=["3 clips are missing"])
+    failed = record_of(configuration_of("avca", UCF, "aligned", 1, options={"other": 1}))
     frame = results_frame([record, failed])
     assert list(frame.columns) == COLUMNS
     assert set(summary(record)) < set(COLUMNS)
@@ -42,7 +51,7 @@ def test_a_row_per_run_with_everything_a_record_says() -> None:
     assert record.outcome is not None
     assert first["HM"] == record.outcome.metrics.HM
     assert first["val_HM"] == max(epoch.HM for epoch in record.outcome.validation)
-    assert json.loads(first["options"]) == OPTIONS
+    assert json.loads(first["options"]) == record.configuration.options
     assert (first["seconds"], first["device"], first["torch"]) == (90.0, "cpu", "2.13.0")
     assert list(frame["marks"]) == [
         "incomplete features; features not verified; presets not known",
@@ -94,7 +103,7 @@ def test_rows_nobody_could_tell_apart_have_labels_of_their_own() -> None:
         results_frame([*rates, code], lambda r: {**long, "rate": r.configuration.options["weight_decay"]})
     )
     assert rows["label"].is_unique
-    assert all(len(label) < 100 for label in rows["label"])
+    assert all(len(label) <= LABEL_LIMIT for label in rows["label"])
     assert sum("code ffffffff" in label for label in rows["label"]) == 1
 
 
@@ -125,6 +134,17 @@ def test_labels_say_only_what_tells_rows_apart() -> None:
         "mine 1.1 [code bbbbbbbb]",
         "mine 1.1 [code cccccccc]",
     ]
+
+
+def test_names_too_long_to_read_are_cut_to_something_of_their_own() -> None:
+    records = [run("ale", UCF, options={**OPTIONS, "weight_decay": rate}) for rate in (0.1, 0.2)]
+    changes = {0.1: {"long": "v" * 400 + "a"}, 0.2: {"long": "v" * 400 + "b"}}
+    frame = results_frame(records, lambda record: changes[record.configuration.options["weight_decay"]])
+    names = list(rows_frame(frame)["label"])
+    assert len(set(names)) == 2
+    assert all(len(name) <= LABEL_LIMIT for name in names)
+    assert cut("x" * 70 + "a", 64) != cut("x" * 70 + "b", 64)
+    assert len(cut("x" * 71, 64)) == 64
 
 
 def test_marks_of_a_row() -> None:

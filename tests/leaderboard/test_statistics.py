@@ -160,7 +160,8 @@ def test_squared_standard_errors_against_loops_over_classes_and_seeds(seed: int,
     rows = [simulated(random, runs=runs, classes=(6, 4)) for runs in (one, two)]
     for metric in PRINTED:
         estimates = Estimates.of(rows, metric)
-        squared, degrees = estimates.pairs()
+        errors = estimates.pairs()
+        squared, degrees = errors.variance, errors.degrees
         parts, least = _slowly(rows, metric)
         assert squared[0, 1] == pytest.approx(sum(part for part, _ in parts))
         spread = sum(part**2 / freedom for part, freedom in parts)
@@ -271,13 +272,65 @@ def test_intervals_hold_the_mean_over_runs(seed: int, runs: int) -> None:
     )
 
 
-def test_rows_that_never_vary() -> None:
-    nothing, everything = (Recalls(*(np.full((3, n), level) for n in (6, 4, 4))) for level in (0.0, 100.0))
-    assert set(intervals(nothing).values()) == {Interval(0, 0)}
-    assert set(intervals(everything).values()) == {Interval(100, 100)}
-    assert ranks(standings([nothing, everything])) == [(2, 2), (1, 1)]
-    assert compare(nothing, nothing)["HM"] == Difference(0.0, Interval(0, 0), 1.0)
-    assert compare(nothing, everything)["HM"] == Difference(100.0, Interval(100, 100), 0.0)
+def alike(level: float, seen: int = 42, unseen: int = 9) -> Recalls:
+    """A row on whose classes nothing differs."""
+    return Recalls(*(np.full((3, n), level) for n in (seen, unseen, unseen)))
+
+
+def test_rows_that_never_vary_are_not_known_for_certain() -> None:
+    nothing, everything = alike(0), alike(100)
+    share = 1 - 0.05 ** (1 / 9)  # 28 %: the rule of three for nine classes
+    assert intervals(nothing)["U"] == Interval(0, pytest.approx(100 * share))
+    assert intervals(everything)["U"] == Interval(pytest.approx(100 - 100 * share), 100)
+    assert intervals(nothing)["S"].high == pytest.approx(100 * (1 - 0.05 ** (1 / 42)))
+    assert intervals(nothing)["HM"] == Interval(0, pytest.approx(200 * (1 - 0.025 ** (1 / 9))))
+    assert ranks(standings([nothing, everything])) == [(1, 2)] * 2  # nine classes are too few
+    many = [alike(level, 207, 69) for level in (0, 100)]
+    assert ranks(standings(many)) == [(2, 2), (1, 1)]
+    assert compare(nothing, nothing)["HM"].p == 1
+    for found in (compare(nothing, everything)[metric] for metric in PRINTED):
+        assert found.interval is not None
+        assert found.p is not None
+        assert (found.interval.low > 0) == (found.p < 0.05)
+
+
+@pytest.mark.parametrize("metric", PRINTED)
+@pytest.mark.parametrize("classes", [2, 9, 50])
+def test_intervals_without_variance_miss_seldom_enough(metric: Metric, classes: int) -> None:
+    """A share of the classes of the kind is recognised, the others never: by no share may both happen, that none of
+    the former is among those at hand and that the interval misses, more often than in 5 %."""
+    high = intervals(alike(0, classes, classes))[metric].high
+    for share in np.linspace(0, 1, 201):
+        true = 100 * share if metric != "HM" else 100 * 2 * share / (1 + share)  # HM: S is 100 on all others
+        if true > high + 1e-9:
+            assert (1 - share) ** classes <= 0.05
+
+
+def test_a_constant_difference_of_few_classes_tells_nothing_apart() -> None:
+    one = simulated(np.random.default_rng(3), 40, classes=(12, 9))
+    two = Recalls(*(getattr(one, side) + 7.3 for side in SIDES))
+    found = compare(one, two)["U"]
+    assert found.points == pytest.approx(7.3)
+    assert found.p is not None
+    assert found.p > 0.5
+    assert found.interval is not None
+    assert found.interval.low < 0 < found.interval.high
+
+
+def test_seeds_count_where_classes_are_alike() -> None:
+    runs = np.array([10.0, 40.0, 70.0])[:, None]
+    row = Recalls(*(np.repeat(runs, n, axis=1) for n in (400, 300, 300)))
+    theirs = scipy.stats.ttest_1samp(runs[:, 0], 0).confidence_interval(0.95)
+    found = intervals(row)["U"]
+    assert (found.low, found.high) == pytest.approx((max(theirs.low, 0), min(theirs.high, 100)))
+
+
+def test_the_average_of_a_row_that_never_varies_is_uncertain_too() -> None:
+    row, nothing = simulated(np.random.default_rng(4), 50, runs=6), alike(0)
+    both = average_interval([row, nothing], "U")
+    assert both is not None
+    assert both.high - both.low > intervals(nothing)["U"].high / 2
+    assert average_interval([nothing], "U") == intervals(nothing)["U"]
 
 
 def test_no_rows_and_one_row() -> None:

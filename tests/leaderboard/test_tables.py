@@ -24,7 +24,7 @@ def no_changes(record: RunRecord) -> dict[str, object]:
 
 
 def changes(record: RunRecord) -> dict[str, object]:
-    return {k: v for k, v in record.configuration.options.items() if OPTIONS[k] != v}
+    return {k: v for k, v in record.configuration.options.items() if OPTIONS.get(k, v) != v}
 
 
 def run(*arguments: object, **keywords: object) -> RunRecord:
@@ -43,13 +43,40 @@ def test_lines_per_method_protocol_and_printed_numbers(boards: tuple[Board, ...]
     assert [tuple(line) for line in main.table[""][HEADS].to_numpy()] == [
         ("avca", "aligned", "run", "2"),
         ("cjme (epochs=2)", "aligned", "run", "1"),
-        ("avca", "as-published", "run", "2"),
         ("avca", "as-published", "claimed, avca-2022", ""),
+        ("avca", "as-published", "run", "2"),
     ]
     assert main.datasets == ("ucf", "activitynet", "vggsound")
-    assert main.table["ucf", "HM"].iloc[3] == "27.15"
+    assert main.table["ucf", "HM"].iloc[2] == "27.15"
     assert demo.simulated
     assert list(demo.table["", "source"]) == ["run"]
+
+
+def test_runs_on_features_not_verified_never_rank_among_printed_numbers() -> None:
+    """The worst of three methods is on the genuine features; the best on others."""
+    good = run("avca", MAIN[0], "as-published", skill=0.1, feature_hash="a" * 64)
+    records = [good, *(run(m, MAIN[0], "as-published", skill=0.9, feature_hash="b" * 64) for m in ("cjme", "avca"))]
+    trusted = frozenset({(MAIN[0], "a" * 64)})
+    (sheet,) = sheets(compared(build_boards(records, claims(), no_changes, trusted)))
+    found = [(label.split()[0], source[:3]) for label, source in sheet.table[""][["method", "source"]].to_numpy()]
+    assert found[:2] == [("avca", "run"), ("avca", "cla")]
+    assert {source for _, source in found[2:-2]} == {"cla"}
+    assert {source for _, source in found[-2:]} == {"run"}
+    assert ["not verified" in label for label in sheet.table["", "method"]][-3:] == [False, True, True]
+    for form in FORMATS[:3]:
+        assert render(compared(build_boards(records, claims(), no_changes, trusted)), form).count("not verified") == 2
+
+
+def test_long_labels_are_whole() -> None:
+    options = {**OPTIONS, "epochs": 7, "batches_per_epoch": 11, "batch_size": 32, "learning_rate": 0.25}
+    lines = compared(build_boards([run("ale", MAIN[0], options=options), run("sje", MAIN[0])], (), changes))
+    whole = "ale (batch_size=32, batches_per_epoch=11, epochs=7, learning_rate=0.25)"
+    assert set(lines["label"]) == {whole, "sje"}
+    assert all(whole.replace("_", r"\_") in render(lines, form) for form in ("latex", "markdown"))
+    text = render(lines, "text")
+    assert "..." not in text
+    assert "learning_rate=0.25)" in text
+    assert max(map(len, text.splitlines())) < 150
 
 
 def test_runs_are_a_range_where_data_sets_differ() -> None:
