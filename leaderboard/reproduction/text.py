@@ -99,7 +99,7 @@ class _Grid:
             if not any((row, column) in self._rows for column in columns):
                 continue
             lines += self._lines(row, columns, metrics)
-        lines = [line for line in lines if line[1] != LINES[3] or any(line[2:])]
+        lines = [line for line in lines if any(line[2:])]  # without a re-run there are no differences
         align = ["left", "left", *(["right"] * (len(heads) - 2))]
         return tabulate(lines, headers=heads, tablefmt="simple", colalign=align, disable_numparse=True)
 
@@ -180,4 +180,4 @@ def _cell_json(cell: Cell) -> dict[str, Any]:
 
 
 def _ends(interval: Interval | None) -> list[float] | None:
-    return interval and [interval.low, interval.high]
+    return [interval.low, interval.high] if interval else None

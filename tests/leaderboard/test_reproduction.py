@@ -391,11 +391,11 @@ def test_a_narrow_terminal_gets_a_block_for_each_data_set(monkeypatch: pytest.Mo
     (found,) = reproduced([(table, [trial_of(c, []) for c in table.claims])], [], no_recalls, {})
     conditions = Conditions(COMPARABLE, 1, None, False, 1)
     assert table_text(found, conditions).count("AVCA ") == 1
-    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setenv("COLUMNS", "70")
     narrow = table_text(found, conditions)
     assert narrow.count("AVCA ") == 3
     grid, _, _ = narrow.partition("\n\n[1] ")
-    assert max(map(len, grid.split("\n\n", 1)[1].splitlines())) <= 60
+    assert max(map(len, grid.split("\n\n", 1)[1].splitlines())) <= 70
     assert "1 seed, too few for an interval (3 are needed)" in narrow
     assert table_json(found, conditions)["rows"][0]["cells"][0]["mean"] is None
 
