@@ -34,6 +34,7 @@ COLUMNS = [
     "features_verified", "features_source", "seeds",
     *(f"{metric}{what}" for metric in METRICS for what in ("", "_deviation")), "val_HM",
     "val_HM_deviation", "parameters", "seconds", "device", "label", "marks",
+    "reproduction", "reproduced_seeds", "reproduction_difference",
 ]  # fmt: skip
 """Of :func:`compared`."""
 HEADS = ["method", "protocol", "source", "runs"]

@@ -73,7 +73,7 @@ def complete_method(_ctx: click.Context, _param: click.Parameter, incomplete: st
 @click.option(
     "--results", default="results", show_default=True, type=click.Path(path_type=Path), help="Results folder."
 )
-@isolation_options
+@isolation_options("none")
 @click.option("--observe", multiple=True, metavar="NAME", help="Observer of the runs, such as tensorboard.")
 @click.option("--fresh", is_flag=True, help="Repeat runs that are finished already.")
 @click.option("--dry-run", is_flag=True, help="Say what would run, and run nothing.")

@@ -61,7 +61,9 @@ def started(
     words = [sys.executable, "-P", "-m", WORKER]
     if isolation.kind == "sandbox":
         files = [value.path for value in given.values() if isinstance(value, InputFile)]
-        words = sandbox.command(registered, files, _hidden(results), place.device, begin.memory, words)
+        words = sandbox.command(
+            registered, files, (*_hidden(results), *isolation.hidden), place.device, begin.memory, words
+        )
     with worker(Command(words, _environment(isolation)), begin, isolation.silence, isolation.seconds) as process:
         yield process
 

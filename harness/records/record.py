@@ -95,7 +95,7 @@ class Configuration(Part):
         """Default numerics are left out: a run with them has the identity that it had before there was a choice."""
         content: dict[str, Any] = handler(self)
         if not self.numerics.changed:
-            del content["numerics"]
+            content.pop("numerics", None)
         return content
 
     @property
@@ -118,12 +118,51 @@ class Capabilities(Part):
     """False: the scores are final and the offset is fixed at 0."""
 
 
+class ToldDifference(Part):
+    """One known difference between a paper and its reference code."""
+
+    topic: Text
+    paper: Text
+    code: Text
+    option: Text | None = None
+
+
+class ToldOption(Part):
+    """One option of a method: its schema in words."""
+
+    name: Text
+    type: Text
+    default: JsonValue = None
+    bounds: Text = ""
+    description: Text = ""
+
+
+class ToldPreset(Part):
+    """Values of options for some tracks and protocols; None stands for every one."""
+
+    values: dict[Text, JsonValue]
+    dataset: Text | None = None
+    features: Text | None = None
+    protocol: Text | None = None
+
+
 class About(Part):
-    """What a method says about itself, for a reader who has not installed it."""
+    """What a method says about itself, for a reader who has not installed it. Records of earlier versions say less."""
 
     title: Text
     summary: Text
     citation: Text
+    year: int | None = None
+    bibtex: Annotated[str, Field(max_length=20_000)] = ""
+    where: Text = ""
+    """Where its package can be had: an address."""
+    differences: Annotated[list[ToldDifference], Field(max_length=200)] = []
+    notes: Annotated[list[Text], Field(max_length=200)] = []
+    options: Annotated[list[ToldOption], Field(max_length=500)] = []
+    presets: Annotated[list[ToldPreset], Field(max_length=500)] = []
+    """Later ones win."""
+    variant: Annotated[dict[Text, JsonValue], Field(max_length=500)] = {}
+    """What the variant of the run sets on its track under its protocol."""
 
 
 class Metrics(Part):
@@ -190,7 +229,7 @@ class Environment(Part):
         """Where all is known, nothing is said of it: such records are those of earlier versions."""
         content: dict[str, Any] = handler(self)
         if not self.unknown:
-            del content["unknown"]
+            content.pop("unknown", None)
         return content
 
 
@@ -247,6 +286,11 @@ class RunRecord(Part):
     @property
     def finished(self) -> bool:
         return self.outcome is not None
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over all that the record says. A field that a later version adds leaves it as it is."""
+        return hashlib.sha256(canonical_json(self.model_dump(mode="json", exclude_defaults=True)).encode()).hexdigest()
 
     @model_validator(mode="after")
     def _consistent(self) -> RunRecord:

@@ -27,6 +27,7 @@ from avbench.harness.evaluation.two_stages import EpochDone, EpochListener, Resu
 from avbench.harness.features.temporal_draft import MEAN, view_of
 from avbench.harness.isolation.choice import NONE, Isolation
 from avbench.harness.isolation.start import Place, require_possible, started
+from avbench.harness.plugins.about import about_of
 from avbench.harness.plugins.declared import capabilities_of
 from avbench.harness.plugins.observers import Observers
 from avbench.harness.plugins.presets import is_of_variant
@@ -37,7 +38,6 @@ from avbench.harness.printable import storable
 from avbench.harness.records.planned import PlannedRun
 from avbench.harness.records.record import (
     MAX_EPOCHS,
-    About,
     Configuration,
     Environment,
     Failure,
@@ -265,7 +265,7 @@ def draft_record(
         variant=planned.variant,
         simulated=planned.simulated,
         capabilities=capabilities_of(registered, planned.inputs),
-        about=About(**{part: storable(getattr(registered.info, part))[:2_000] for part in About.model_fields}),
+        about=about_of(registered, _variant_options(planned)),
         encoders_met=planned.encoders_met,
         warnings=[storable(warning)[:2_000] for warning in planned.warnings],
         features_source=storable(planned.features_source)[:2_000],
@@ -275,6 +275,13 @@ def draft_record(
         ),
         failure=Failure(type="NotRun", message="the run did not take place", traceback=""),
     )
+
+
+def _variant_options(planned: PlannedRun) -> Mapping[str, Any]:
+    """What the variant of a run sets; nothing for a variant that is no more."""
+    c = planned.configuration
+    known = {v.name: v for v in plugins().variants_of(c.method)}
+    return known[planned.variant].options_on(c.track, c.protocol.name) if planned.variant in known else {}
 
 
 def failure_of(error: BaseException) -> Failure:
