@@ -134,7 +134,8 @@ def _faults(claim: Claim, metric: Metric) -> tuple[Anomaly, ...]:
 def _marks_by_run(sound: Sequence[RunRecord], gate_marks: Mapping[str, Sequence[str]]) -> Mapping[str, Sequence[str]]:
     """The marks of each run's row, by identity of the run."""
     runs = results_frame(sound, gate_marks=gate_marks)
-    of_group: Mapping[str, str] = rows_frame(runs).set_index("group")["marks"].to_dict() if len(runs) else {}
+    rows = rows_frame(runs) if len(runs) else runs
+    of_group = dict(zip(rows["group"], rows["marks"], strict=True))
     return {
         identity: [mark for mark in of_group[group].split("; ") if mark and mark not in _TOLD_OTHERWISE]
         for identity, group in zip(runs["identity"], runs["group"], strict=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -96,6 +98,12 @@ def test_the_listing_accounts_for_every_printed_row(call: Call) -> None:
         assert row["state"] in ("reachable", "needs features", "out of reach")
         assert bool(row["reason"]) == (row["state"] != "reachable"), row
         assert (row["method"] is None) == (row["state"] == "out of reach")
+
+
+def test_the_listing_starts_without_torch_and_pandas() -> None:
+    code = "import sys; from avbench.harness.cli import cli; cli.main(['reproduce', '--list'], standalone_mode=False); "
+    code += "assert not {'torch', 'pandas', 'scipy'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
 
 def test_every_row_has_a_method_and_a_variant_or_a_reason() -> None:
