@@ -33,7 +33,9 @@ def places_text(table: PrintedTable, prospects: Sequence[Prospect]) -> str:
     """One line per printed row and track: what is run, or why nothing is."""
     if table.entry.instead:
         return f"{table.name}: {table.entry.title}. No accuracies: see '{table.entry.instead}'"
-    lines = [[p.claim.row, str(p.claim.track), _run(p), p.state, p.reason] for p in prospects]
+    lines = [
+        [p.claim.row, str(p.claim.track), _run(p), p.state, printable("; ".join(p.remarks), 100)] for p in prospects
+    ]
     heads = ["row", "printed on", "run as", "", ""]
     grid = tabulate(lines, headers=heads, tablefmt="simple", disable_numparse=True)
     return f"{table.name}: {table.entry.title}\n\n{grid}"
@@ -45,7 +47,7 @@ def trials_text(table: PrintedTable, made: Sequence[Trial], finished: set[str]) 
     for trial in made:
         prospect = trial.prospect
         there = sum(run.configuration.identity in finished for run in trial.runs)
-        state = f"{len(trial.runs)} runs, {there} finished already" if trial.runs else printable(prospect.reason, 200)
+        state = f"{_counted(trial.runs)}, {there} finished already" if trial.runs else printable(prospect.reason, 200)
         lines.append([trial.claim.row, str(prospect.track or trial.claim.track), _run(prospect), state])
     grid = tabulate(lines, headers=["row", "track", "run as", ""], tablefmt="simple", disable_numparse=True)
     return f"{table.name}: {table.entry.title}\n\n{grid}"
@@ -70,7 +72,7 @@ def places_json(found: Found) -> list[dict[str, Any]]:
                     "method": recipe and recipe.method,
                     "variant": recipe and recipe.variant,
                     "run_on": prospect.track and str(prospect.track),
-                    "notes": list(recipe.notes) if recipe else [],
+                    "remarks": list(prospect.remarks),
                 }
             )
     return rows
@@ -91,6 +93,10 @@ def trials_json(table: PrintedTable, made: Sequence[Trial], finished: set[str]) 
         for trial in made
         for run in trial.runs
     ]
+
+
+def _counted(runs: Sequence[object]) -> str:
+    return f"{len(runs)} run{'' if len(runs) == 1 else 's'}"
 
 
 def _run(prospect: Prospect) -> str:

@@ -11,7 +11,7 @@ from avbench.harness.records.record import RunRecord
 from avbench.leaderboard.claims import Anomaly, Claim, Metric, anomalies_of
 from avbench.leaderboard.frame import FEW_SEEDS, NO_PRESET, OFF_PRESET, results_frame, rows_frame
 from avbench.leaderboard.ranking import RunRecalls
-from avbench.leaderboard.reproduction.printed import PrintedTable, quoted_from
+from avbench.leaderboard.reproduction.printed import PrintedTable
 from avbench.leaderboard.statistics import Interval, Recalls, intervals
 
 if TYPE_CHECKING:
@@ -64,17 +64,9 @@ class Reproduced:
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """What a reader must know of the row: where it is quoted from, how it is read, why it has no re-run, marks."""
-        quoted = quoted_from(self.claim)
-        prospect = self.trial.prospect
-        said = [
-            f"quoted from {quoted.paper} {quoted.table}" if quoted else "",
-            *(prospect.recipe.notes if prospect.recipe else ()),
-            prospect.reason,
-            f"{self.lacking} of {len(self.trial.runs)} runs failed or do not verify" if self.lacking else "",
-            *self.marks,
-        ]
-        return tuple(filter(None, said))
+        """What a reader must know of the row and of its re-run."""
+        lacking = f"{self.lacking} of {len(self.trial.runs)} runs failed or do not verify"
+        return (*self.trial.prospect.remarks, *([lacking] if self.lacking else ()), *self.marks)
 
 
 @dataclass(frozen=True)

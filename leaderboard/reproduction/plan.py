@@ -12,7 +12,7 @@ from avbench.harness.plugins.sources import foreign_tracks, installed_tracks
 from avbench.harness.tracks import DEMO, PUBLIC, SIMULATED, Track
 from avbench.leaderboard.claims import COMPARABLE, Claim
 from avbench.leaderboard.reproduction.budget import scaled
-from avbench.leaderboard.reproduction.printed import PrintedTable
+from avbench.leaderboard.reproduction.printed import PrintedTable, quoted_from
 from avbench.leaderboard.reproduction.recipes import Recipe, recipe
 
 if TYPE_CHECKING:
@@ -39,6 +39,13 @@ class Prospect:
         if self.recipe is None:
             return "out of reach"
         return "needs features" if self.track is None else "reachable"
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """Where the row is quoted from, what the paper leaves open and how it is read here, why it cannot be run."""
+        quoted = quoted_from(self.claim)
+        said = [f"quoted from {quoted.paper} {quoted.table}"] if quoted else []
+        return (*said, *(self.recipe.notes if self.recipe else ()), *filter(None, [self.reason]))
 
 
 @dataclass(frozen=True)

@@ -134,7 +134,7 @@ def _number(value: float) -> str:
 
 def _fault(anomaly: Anomaly) -> str:
     should = f"; should be {anomaly.should_be}" if anomaly.should_be else ""
-    return f"the printed number is doubtful ({anomaly.kind}): {anomaly.reason}{should}"
+    return f"known of the printed number ({anomaly.kind}): {anomaly.reason}{should}"
 
 
 def table_json(found: ReproducedTable, conditions: Conditions) -> dict[str, Any]:

@@ -381,7 +381,7 @@ def test_the_table_says_what_must_be_known_beside_the_numbers(
         "1 of 3 runs failed or do not verify",
         "identical to another",
         NOT_VERIFIED,
-        "the printed number is doubtful (harmonic-mean): S 26.04 and U 8.21 give 12.484; avca-2022 and hyper-2023 "
+        "known of the printed number (harmonic-mean): S 26.04 and U 8.21 give 12.484; avca-2022 and hyper-2023 "
         "print 12.48 (lost digit); should be 12.48",
     ):
         (at,) = [line.split(" ")[0] for line in lines if line.endswith(f"] {said}")]
