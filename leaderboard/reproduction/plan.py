@@ -42,10 +42,10 @@ class Prospect:
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """Where the row is quoted from, what the paper leaves open and how it is read here, why it cannot be run."""
+        """Why it cannot be run, where it is quoted from, what the paper leaves open and how it is read here."""
         quoted = quoted_from(self.claim)
-        said = [f"quoted from {quoted.paper} {quoted.table}"] if quoted else []
-        return (*said, *(self.recipe.notes if self.recipe else ()), *filter(None, [self.reason]))
+        said = [self.reason, f"quoted from {quoted.paper} {quoted.table}" if quoted else ""]
+        return (*filter(None, said), *(self.recipe.notes if self.recipe else ()))
 
 
 @dataclass(frozen=True)
