@@ -19,6 +19,7 @@ from avbench.harness.tracks import Track, parse_track
 
 if TYPE_CHECKING:
     from avbench.harness.records.record import IsolationKind, RunRecord
+    from avbench.harness.tuning.outcome import Tuning
 
 Runnable = str | type[Method] | Method
 """A method by its name, by its class, or an instance that holds options."""
@@ -32,7 +33,7 @@ def run(
     *,
     protocols: str | Sequence[str] = "aligned",
     seeds: int | Sequence[int] = 1,
-    options: Mapping[str, Any] | None = None,
+    options: Mapping[str, Any] | Tuning | None = None,
     variants: str | Sequence[str] = (),
     device: str = "auto",
     jobs: int = 1,
@@ -43,9 +44,10 @@ def run(
     """Train and evaluate every method on every track, and give the records, those of failed runs included.
 
     ``methods``: names as in ``avbench methods list``, classes, or instances, whose options then count in full beside
-    ``options``. ``tracks``: such as ``"ucf/demo"``. ``seeds``: a number of seeds, or the seeds. A finished run is not
-    repeated unless ``fresh``. A class that no installed package brings is always run anew: what it depends on cannot
-    be known in full. ``isolation``: where methods are meanwhile, as ``avbench run --isolation`` has it.
+    ``options``; what :func:`avbench.tune` found may stand for these, and the records say so. ``tracks``: such as
+    ``"ucf/demo"``. ``seeds``: a number of seeds, or the seeds. A finished run is not repeated unless ``fresh``. A class
+    that no installed package brings is always run anew: what it depends on cannot be known in full. ``isolation``:
+    where methods are meanwhile, as ``avbench run --isolation`` has it.
 
     Raises :class:`UsageError` for unknown names, options or values and for arguments of another type,
     :class:`DataError` for features that are not installed.
@@ -53,8 +55,9 @@ def run(
     os.environ.setdefault(*SHORT_SPIN)
     from avbench.harness.cli.progress import carry_out
     from avbench.harness.records.results import ResultsFolder
-    from avbench.harness.running.jobs import choose_device
+    from avbench.harness.running.jobs import choose_devices
     from avbench.harness.running.runs import plan
+    from avbench.harness.tuning.outcome import Tuning
 
     numbers = several("seeds", seeds, Integral, "a number of seeds, or a list of seeds, whole numbers")
     if isinstance(seeds, Integral):
@@ -63,28 +66,30 @@ def run(
         numbers = list(range(int(seeds)))
     named = several("protocols", protocols, str, "names of protocols, such as 'aligned'")
     changed = several("variants", variants, str, "names of variants, as 'avbench methods show' lists them")
-    one("options", {} if options is None else options, Mapping, "a dict from names of options to values")
-    several("options", list(options or ()), str, "names of options, texts, as keys")
+    tuned = options.tuned if isinstance(options, Tuning) else None
+    given = options.options if isinstance(options, Tuning) else {} if options is None else options
+    one("options", given, Mapping, "a dict from names of options to values, or what avbench.tune found")
+    several("options", list(given), str, "names of options, texts, as keys")
     one("device", device, str, "a name, such as 'cpu' or 'cuda:0'")
     one("results", results, (str, os.PathLike), "a folder")
     one("fresh", fresh, bool, "True or False")
     if isinstance(jobs, bool) or not isinstance(jobs, int) or jobs < 1:
         raise UsageError(f"jobs={jobs!r}: give a whole number of at least 1")
-    chosen = [_named(each) for each in several("methods", methods, (str, type, Method), A_METHOD)]
+    chosen = [method_of(each) for each in several("methods", methods, (str, type, Method), A_METHOD)]
     loose = [slug for slug, _ in chosen if plugins().method(slug).loose]
     if loose and jobs > 1:
         raise UsageError(f"method {loose[0]!r} comes from no installed package: other processes lack it; use jobs=1")
     places = [parse_track(each) for each in several("tracks", tracks, (Track, str), A_TRACK)]
     require_known([place.features for place in places])
     planned = [
-        run
+        run.from_study(tuned)
         for slug, own in chosen
         for run in plan(
             [slug],
             places,
             named,
             [int(seed) for seed in numbers],
-            {**own, **(options or {})},
+            {**own, **given},
             changed,
         )
     ]
@@ -92,10 +97,10 @@ def run(
     folder = ResultsFolder(Path(results).absolute())
     apart = isolation if isinstance(isolation, Isolation) else Isolation(isolation)
     names = [str(run) for run in planned]
-    return carry_out(planned, names, folder, choose_device(device), jobs, again=again, isolation=apart)
+    return carry_out(planned, names, folder, choose_devices(device), jobs, again=again, isolation=apart)
 
 
-def _named(method: Runnable) -> tuple[str, Mapping[str, Any]]:
+def method_of(method: Runnable) -> tuple[str, Mapping[str, Any]]:
     """The name of a method, known in this process from now on, and the options of an instance."""
     if isinstance(method, str):
         return plugins().method(method).info.slug, {}

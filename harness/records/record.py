@@ -165,6 +165,22 @@ class About(Part):
     """What the variant of the run sets on its track under its protocol."""
 
 
+class Tuned(Part):
+    """The search that the options come from, as the file says that it left. Who sets them by hand says nothing."""
+
+    method: Name
+    study: Name
+    study_hash: Sha256
+    """Over what was searched: method, code, features, protocol, spaces, fixed options and number of seeds."""
+    tracks: Annotated[list[Text], Field(min_length=1, max_length=1_000)]
+    trials: int = Field(ge=1, le=10**9)
+    """Tried by then: done, pruned and failed ones."""
+    objective: Text
+    """What was made as large as could be."""
+    value: Percent
+    """Of the best trial, which is a maximum over trials."""
+
+
 class Metrics(Part):
     """Mean class accuracies in percent and the area under the seen-unseen curve."""
 
@@ -276,6 +292,8 @@ class RunRecord(Part):
     warnings: list[Text] = []
     about: About | None = None
     """Of the method; None in records of earlier versions."""
+    tuned: Tuned | None = None
+    """Where the options come from, when they come from ``avbench tune``."""
     features_source: Text = ""
     """Where the features come from, in the words of who stored them; empty in records made before it was kept."""
     environment: Environment

@@ -161,7 +161,7 @@ def configuration(
         code = source_hash(registered)
     except (UsageError, MethodError) as error:
         raise type(error)(f"method {info.slug!r}: {error}") from None
-    if _epochs(options) > MAX_EPOCHS:
+    if epochs_of(options) > MAX_EPOCHS:
         raise UsageError(f"method {info.slug!r}: a record holds the validation of at most {MAX_EPOCHS:,} epochs")
     split = load_split(track.dataset, manifest.partition)
     try:
@@ -267,6 +267,7 @@ def draft_record(
         capabilities=capabilities_of(registered, planned.inputs),
         about=about_of(registered, _variant_options(planned)),
         encoders_met=planned.encoders_met,
+        tuned=planned.tuned,
         warnings=[storable(warning)[:2_000] for warning in planned.warnings],
         features_source=storable(planned.features_source)[:2_000],
         environment=where,
@@ -343,7 +344,7 @@ def _run(
             make,
             _held(features, place, c.numerics.feature_dtype),
             PROTOCOLS[c.protocol.name],
-            epochs=_epochs(options),
+            epochs=epochs_of(options),
             seed=c.seed,
             listener=listener,
             pause=pause,
@@ -372,7 +373,7 @@ def _held(features: FeatureSet, device: torch.device, dtype: str) -> FeatureSet:
     return features.to(device, getattr(torch, dtype))
 
 
-def _epochs(options: Options) -> int:
+def epochs_of(options: Options) -> int:
     """The epochs of stage 1; methods without epochs are scored once."""
     return options.epochs if isinstance(options, EpochOptions) else 1
 
