@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from avbench.harness.errors import DataError, UsageError, unknown
+from avbench.harness.errors import DataError, UsageError
 from avbench.harness.plugins.registry import plugins
-from avbench.harness.plugins.sources import foreign_tracks, installed_tracks
-from avbench.harness.tracks import DEMO, PUBLIC, SIMULATED, Track
+from avbench.harness.plugins.sources import foreign_tracks, installed_tracks, require_known
+from avbench.harness.tracks import DEMO, Track
 from avbench.leaderboard.claims import COMPARABLE, Claim
 from avbench.leaderboard.reproduction.budget import scaled
 from avbench.leaderboard.reproduction.printed import PrintedTable, quoted_from
@@ -66,9 +66,8 @@ def prospects(claims: Iterable[Claim], features: str | None = None) -> list[Pros
     Raises :class:`UsageError`, with a suggestion, for features that nobody has heard of.
     """
     installed = {*installed_tracks(), *foreign_tracks()}
-    known = {track.features for track in installed} | {*SIMULATED, *PUBLIC}
-    if features is not None and features not in known:
-        raise unknown("feature set", features, known)
+    if features is not None:
+        require_known([features])
     return [_prospect(claim, features, installed) for claim in claims]
 
 
@@ -94,14 +93,13 @@ def require_reachable(tables: Sequence[PrintedTable], found: Sequence[Prospect])
     if any(prospect.track for prospect in found):
         return
     names = ", ".join(table.name for table in tables)
-    lacking = dict.fromkeys(str(p.claim.track) for p in found if p.recipe)
-    if lacking:
-        raise DataError(
-            f"{names}: no features are installed for any row ({', '.join(lacking)}): 'avbench data import' brings "
-            f"those of the public archives, --features {DEMO} runs it on the embedded simulated ones"
-        )
-    reasons = "; ".join(dict.fromkeys(prospect.reason for prospect in found))
-    raise UsageError(f"{names}: no row can be run: {reasons}")
+    wrong = f"{names}: no row can be run: {'; '.join(dict.fromkeys(prospect.reason for prospect in found))}"
+    if not any(prospect.recipe for prospect in found):
+        raise UsageError(wrong)
+    raise DataError(
+        f"{wrong}. 'avbench data import' brings the features of the public archives, --features {DEMO} takes the "
+        "embedded simulated ones"
+    )
 
 
 def trials(found: Sequence[Prospect], seeds: Sequence[int], budget: float = 1.0) -> list[Trial]:

@@ -31,12 +31,13 @@ class Conditions:
     simulated: bool
     budget: float
 
-    def in_words(self) -> list[str]:
+    def in_words(self, found: ReproducedTable) -> list[str]:
+        """Lines for the head of a table."""
         few = "" if self.seeds >= FEWEST_SEEDS else f", too few for an interval ({FEWEST_SEEDS} are needed)"
         lines = [f"Protocol {self.protocol}, {self.seeds} {'seed' if self.seeds == 1 else 'seeds'}{few}"]
         if self.simulated:
             lines.append(f"SIMULATED: run on {self.features} features and small presets, says nothing about real data")
-        elif self.features:
+        elif any(row.trial.prospect.track not in (None, row.claim.track) for row in found.rows):
             lines.append(f"Run on {self.features} features, not on those of the paper")
         if self.budget != 1:
             lines.append(f"BUDGET {self.budget:g}: trained for only that share of the steps of the presets")
@@ -58,7 +59,7 @@ class _Notes:
 def table_text(found: ReproducedTable, conditions: Conditions) -> str:
     """All columns side by side where the terminal is wide enough, else one block per data set below the other."""
     notes = _Notes()
-    head = [f"{found.table.name}: {found.table.entry.title}", *conditions.in_words()]
+    head = [f"{found.table.name}: {found.table.entry.title}", *conditions.in_words(found)]
     grid = _Grid(found, conditions, notes)
     columns = found.table.columns
     body = grid.text(columns)
