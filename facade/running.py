@@ -6,19 +6,21 @@ import os
 from collections.abc import Mapping, Sequence
 from numbers import Integral
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from avbench.given import one, several
 from avbench.harness.contract.method import Method
-from avbench.harness.errors import UsageError
+from avbench.harness.errors import UsageError, unknown
 from avbench.harness.isolation.choice import Isolation
+from avbench.harness.isolation.strangers import describe_strangers
 from avbench.harness.plugins.registry import plugins
 from avbench.harness.plugins.sources import require_known
+from avbench.harness.records.record import IsolationKind
 from avbench.harness.running.spin import SHORT_SPIN
 from avbench.harness.tracks import Track, parse_track
 
 if TYPE_CHECKING:
-    from avbench.harness.records.record import IsolationKind, RunRecord
+    from avbench.harness.records.record import RunRecord
     from avbench.harness.tuning.outcome import Tuning
 
 Runnable = str | type[Method] | Method
@@ -75,6 +77,11 @@ def run(
     one("fresh", fresh, bool, "True or False")
     if isinstance(jobs, bool) or not isinstance(jobs, int) or jobs < 1:
         raise UsageError(f"jobs={jobs!r}: give a whole number of at least 1")
+    if not isinstance(isolation, Isolation):
+        if isolation not in get_args(IsolationKind):
+            raise unknown("isolation", str(isolation), get_args(IsolationKind))
+        isolation = Isolation(isolation)
+    describe_strangers(isolation)
     chosen = [method_of(each) for each in several("methods", methods, (str, type, Method), A_METHOD)]
     loose = [slug for slug, _ in chosen if plugins().method(slug).loose]
     if loose and jobs > 1:
@@ -95,9 +102,8 @@ def run(
     ]
     again = [fresh or run.configuration.method in loose for run in planned]
     folder = ResultsFolder(Path(results).absolute())
-    apart = isolation if isinstance(isolation, Isolation) else Isolation(isolation)
     names = [str(run) for run in planned]
-    return carry_out(planned, names, folder, choose_devices(device), jobs, again=again, isolation=apart)
+    return carry_out(planned, names, folder, choose_devices(device), jobs, again=again, isolation=isolation)
 
 
 def method_of(method: Runnable) -> tuple[str, Mapping[str, Any]]:

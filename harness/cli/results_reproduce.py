@@ -78,9 +78,11 @@ def reproduce(
 
     Exit codes: 0 all reproduced, 1 some not.
     """
+    from avbench.harness.isolation.strangers import describe_strangers
     from avbench.harness.plugins.declared import said_by_methods
     from avbench.harness.records.gate import judge_folder
 
+    describe_strangers(isolation)
     if seed is not None and sample is None:
         raise UsageError("--seed is that of a draw: give --sample N too")
     apart = into.resolve()

@@ -151,6 +151,9 @@ def run(
     given = parse_given(ctx.meta.get(config.OPTIONS, ())) | parse_given(option)
 
     os.environ.setdefault(*SHORT_SPIN)
+    from avbench.harness.isolation.strangers import describe_strangers
+
+    describe_strangers(isolation)
     from avbench.harness.plugins.registry import plugins
     from avbench.harness.records.record import Numerics
     from avbench.harness.records.results import ResultsFolder

@@ -11,7 +11,7 @@ import signal
 import socket
 import sys
 
-from avbench.harness.isolation.messages import FROM_JUDGE, Begin
+from avbench.harness.isolation.messages import FROM_JUDGE, Describe, First
 from avbench.harness.isolation.wire import receive
 
 MOST_BYTES = 2**26
@@ -29,14 +29,17 @@ def main() -> None:
         signal.signal(number, signal.SIG_IGN)
     judge = socket.socket(fileno=int(sys.argv[1]))
     begin = FROM_JUDGE.validate_json(receive(judge, MOST_BYTES)[0])
-    assert isinstance(begin, Begin)
     _limit(begin)
+    if isinstance(begin, Describe):
+        from avbench.harness.isolation.description import describe
+
+        describe(judge, begin)
     from avbench.harness.isolation.service import Service
 
     Service(judge, begin).serve()
 
 
-def _limit(begin: Begin) -> None:
+def _limit(begin: First) -> None:
     """Bound memory and processes. A CUDA driver reserves more addresses than there is memory: there, data count."""
     of_memory = resource.RLIMIT_AS if begin.device == "cpu" else resource.RLIMIT_DATA
     for what, most in ((of_memory, begin.memory), (resource.RLIMIT_NPROC, begin.processes), (resource.RLIMIT_CORE, 0)):

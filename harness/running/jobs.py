@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from avbench.harness.errors import UsageError
 from avbench.harness.evaluation.two_stages import EpochDone
 from avbench.harness.isolation.choice import NONE, Isolation
+from avbench.harness.isolation.strangers import describe_strangers
 from avbench.harness.plugins.registry import plugins
 from avbench.harness.records.planned import PlannedRun
 from avbench.harness.records.record import Failure, RunRecord
@@ -242,6 +243,7 @@ def _work(
 ) -> RunRecord:
     import torch
 
+    describe_strangers(isolation)
     return execute(
         run, ResultsFolder(root), torch.device(device), listener, observe, at_once=at_once, isolation=isolation
     )
