@@ -30,6 +30,9 @@ ClaimKey = tuple[str, str, str, str, str]
 
 STATED_BY_AUTHORS: tuple[Origin, ...] = ("paper", "repository")
 
+COMPARABLE = "as-published"
+"""The one protocol whose results may stand beside numbers printed in papers."""
+
 BUILT_IN = "avbench"
 """The distribution of the built-in methods."""
 

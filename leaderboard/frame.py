@@ -67,7 +67,8 @@ MARKS = {
     MIXED_VERSIONS: "its seeds were run with different versions of avbench or torch",
     MIXED_DEVICES: "its seeds were run on different devices",
 }
-"""What a reader must know beside a number, in short and at length. The gate adds its own, such as "identical to"."""
+"""What a reader must know beside a number, in short and at length. The gate adds its own, such as "identical to", and
+runs whose options were searched for say so: "tuned, 40 trials"."""
 _OF_ALL = ["marks", "device", "torch", "avbench"]
 _LADDER = ["reproduction", "reproduction_difference"]
 """Columns of a row that tell of all its runs."""
@@ -130,7 +131,10 @@ def group_of(record: RunRecord) -> str:
 
 
 def run_marks(record: RunRecord, changes: str, trusted: Trusted) -> list[str]:
-    """Those of :data:`MARKS` that a run bears by itself. ``changes``: how its options differ from the presets."""
+    """Those of :data:`MARKS` that a run bears by itself, and how many trials its options are the best of.
+
+    ``changes``: how its options differ from the presets.
+    """
     c = record.configuration
     simulated = record.simulated or c.track.simulated
     holds = {
@@ -140,7 +144,8 @@ def run_marks(record: RunRecord, changes: str, trusted: Trusted) -> list[str]:
         OFF_PRESET: "=" in changes or bool(c.numerics.changed),
         NO_PRESET: bool(changes) and "=" not in changes,
     }
-    return [mark for mark, held in holds.items() if held]
+    tuned = [f"tuned, {record.tuned.trials:,} trials"] if record.tuned else []
+    return [mark for mark, held in holds.items() if held] + tuned
 
 
 def finished_by_row(runs: pd.DataFrame) -> Any:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from avbench.harness.evaluation.evidence import TEST
+from avbench.harness.records.gate import CONFLICT
 from avbench.harness.records.record import RunRecord
 from avbench.harness.records.results import ResultsFolder
 from avbench.leaderboard.boards import FeatureGroup, RerunRow
@@ -26,7 +27,10 @@ class RankedRow:
 
 
 def rank_rows(group: FeatureGroup, run_recalls: RunRecalls) -> tuple[RankedRow, ...]:
-    """The rows of one feature group in their order, best HM first. One content of features means the same clips."""
+    """The rows of one feature group in their order, best HM first. One content of features means the same clips.
+
+    Where records contradict each other on that, nothing is tested.
+    """
     recalls = [recalls_of(row, run_recalls) for row in group.rows]
     return tuple(
         RankedRow(row, standing, intervals(found))
@@ -34,8 +38,15 @@ def rank_rows(group: FeatureGroup, run_recalls: RunRecalls) -> tuple[RankedRow, 
     )
 
 
+def in_conflict(row: RerunRow) -> bool:
+    """Whether runs of a row contradict others on the clips that the features have."""
+    return any(mark.startswith(CONFLICT) for mark in row.marks)
+
+
 def recalls_of(row: RerunRow, run_recalls: RunRecalls) -> Recalls:
-    """Per-class recall of every run of a row."""
+    """Per-class recall of every run of a row; of none where they may be on other clips than the row's other runs."""
+    if in_conflict(row):
+        return Recalls.of_nothing()
     return Recalls.together([run_recalls(record) for record in row.records])
 
 

@@ -95,6 +95,11 @@ class Recalls:
         sides = ([getattr(run, side) for run in runs] for side in ("seen", "unseen", "zero_shot"))
         return cls(*map(np.concatenate, sides))
 
+    @classmethod
+    def of_nothing(cls) -> Recalls:
+        """Of no run: nothing can be said."""
+        return cls(*np.zeros((3, 0, 0)))
+
     @property
     def classes(self) -> tuple[int, int, int]:
         """Their numbers on the three sides."""

@@ -52,6 +52,7 @@ class AVGZSLNet(JointEmbedding):
   booktitle = {IEEE/CVF Winter Conference on Applications of Computer Vision (WACV)},
   year      = {2021}
 }""",
+        branches=("audio", "visual"),
         differences=(
             Difference(
                 "offset",

@@ -66,6 +66,7 @@ class CJME(JointEmbedding):
   booktitle = {IEEE/CVF Winter Conference on Applications of Computer Vision (WACV)},
   year      = {2020}
 }""",
+        branches=("audio", "visual"),
         differences=(
             Difference(
                 "attention in the triplet losses", "per clip", "batch mean times batch mean", "triplet_weighting"

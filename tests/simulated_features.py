@@ -64,7 +64,14 @@ class RidgeOptions(EpochOptions):
 class Ridge(Method):
     """Ridge regression from the features to the label vectors; scores are negative distances."""
 
-    info = MethodInfo(slug="ridge", title="Ridge", year=2026, summary="For tests.", citation="none")
+    info = MethodInfo(
+        slug="ridge",
+        title="Ridge",
+        year=2026,
+        summary="For tests.",
+        citation="none",
+        branches=("audio", "visual"),
+    )
     Options = RidgeOptions
     options: RidgeOptions
 

@@ -17,6 +17,7 @@ from avbench.harness.evaluation.metrics import evaluate
 from avbench.harness.evaluation.protocol import PROTOCOLS
 from avbench.harness.plugins.declared import capabilities_of
 from avbench.harness.plugins.registry import plugins
+from avbench.harness.plugins.source_hash import source_hash
 from avbench.harness.records.record import (
     Capabilities,
     Configuration,
@@ -59,7 +60,9 @@ def simulated_run(
     feature_hash: str | None = None,
     **changes: Any,
 ) -> tuple[RunRecord, bytes]:
-    """A record and its evidence file. ``skill`` 0..1 shifts all recalls; a method's classes differ in difficulty.
+    """A record and its evidence file. The options of an installed method are filled up with its presets.
+
+    ``skill`` 0..1 shifts all recalls; a method's classes differ in difficulty.
 
     ``clips``: clips per class instead of the split's own counts. ``changes``: fields of the record.
     """
@@ -75,14 +78,17 @@ def simulated_run(
         offsets[name] = rules.find_offset(table).value
     offset = sum(offsets.values()) / len(offsets)
     evidence = pack_evidence(tables)
+    configuration = configuration_of(method, track, protocol, seed, options=options, feature_hash=feature_hash)
+    epochs = configuration.options.get("epochs", 5)
+    assert isinstance(epochs, int)
     record = record_of(
-        configuration_of(method, track, protocol, seed, options=options, feature_hash=feature_hash),
+        configuration,
         outcome=Outcome(
             metrics=Metrics(**vars(evaluate(tables[TEST], offset))),
             offset=offset,
             branch_offsets=offsets if branches else {},
-            epochs=3,
-            validation=_history(tables[VALIDATION], offsets["combined"]),
+            epochs=min(3, epochs),
+            validation=_history(tables[VALIDATION], offsets["combined"], epochs),
             parameters=1_693_220,
             evidence=hashlib.sha256(evidence).hexdigest(),
         ),
@@ -100,12 +106,15 @@ def configuration_of(
     options: Mapping[str, Any] = OPTIONS,
     feature_hash: str | None = None,
 ) -> Configuration:
+    installed = plugins().methods.get(method)
+    if installed and options.keys() <= installed.method.Options.model_fields.keys():
+        options = installed.method.Options.effective(track, protocol, options).model_dump(mode="json")
     return Configuration(
         method=method,
         plugin=Plugin(
-            distribution="avbench" if method in plugins().methods else f"package-of-{method}",
+            distribution="avbench" if installed else f"package-of-{method}",
             version="0.1.0",
-            source_hash=sha256(method),
+            source_hash=source_hash(installed) if installed else sha256(method),
         ),
         options=dict(options),
         dataset=track.dataset,
@@ -221,8 +230,8 @@ def _difficulty(dataset: str) -> NDArray[np.float64]:
     return np.random.default_rng(int(sha256(dataset)[:8], 16)).normal(0, 1, classes)
 
 
-def _history(validation: Evidence, offset: float) -> list[ValidationEpoch]:
-    """Five epochs, the third the best."""
+def _history(validation: Evidence, offset: float, epochs: int) -> list[ValidationEpoch]:
+    """So many epochs, the third, or the last of fewer, the best."""
     best = evaluate(validation, offset)
-    shares = (0.5, 0.8, 1.0, 0.9, 0.95)
+    shares = (0.5, 0.8, 1.0)[-epochs:] + (0.9, 0.95, *[0.9] * epochs)[: max(0, epochs - 3)]
     return [ValidationEpoch(S=best.S * x, U=best.U * x, HM=best.HM * x, offset=offset) for x in shares]

@@ -52,11 +52,13 @@ def write_video(
     take: int = 0,
     turned: int = 0,
     times: Sequence[int] | None = None,
+    heard: Sequence[tuple[float, float]] | None = None,
     grain: int = 0,
     bit_rate: int | None = None,
     options: dict[str, str] | None = None,
 ) -> Path:
     """A video file. ``times``: time stamps of the frames in thousandths of a second, for a variable frame rate.
+    ``heard``: the seconds that have sound, the last of which may lie after the pictures; by default all.
 
     ``grain``: the most that noise changes a value, as cameras have it.
     """
@@ -83,20 +85,29 @@ def write_video(
             container.mux(pictures.encode(frame))
         container.mux(pictures.encode(None))
         if voices is not None:
-            samples = tone(float(frames / Fraction(rate)), sound_rate, seed, take)
+            seconds = heard[-1][1] if heard else float(frames / Fraction(rate))
+            samples = tone(seconds, sound_rate, seed, take)
             frame = av.AudioFrame.from_ndarray(samples[None], format="fltp", layout="mono")
             frame.sample_rate = sound_rate
             fifo = av.AudioFifo()
             fifo.write(frame)
             size = voices.codec_context.frame_size or 1024
+            number = 0
             while block := fifo.read(size) or fifo.read(size, partial=True):
-                container.mux(voices.encode(block))
+                if heard:
+                    block.pts, block.time_base = number, Fraction(1, sound_rate)
+                if heard is None or any(start <= number / sound_rate < end for start, end in heard):
+                    container.mux(voices.encode(block))
+                number += block.samples
             container.mux(voices.encode(None))
     return path
 
 
-def write_lists(folder: Path, split: Split, clips: int) -> dict[str, str]:
-    """Class-split lists with some made-up clips per class and part. Returns the class of every clip."""
+def write_lists(folder: Path, split: Split, clips: int, classes: int | None = None) -> dict[str, str]:
+    """Class-split lists with some made-up clips for each class of each part, or for its first ``classes``.
+
+    Returns the class of every clip.
+    """
     owners = {}
     lists = folder / f"{split.partition}_split"
     lists.mkdir(parents=True, exist_ok=True)
@@ -106,7 +117,7 @@ def write_lists(folder: Path, split: Split, clips: int) -> dict[str, str]:
         with (lists / f"{ARCHIVE_NAMES[part]}.csv").open("w", encoding="utf-8", newline="") as stream:
             rows = csv.writer(stream)
             rows.writerow(["filename", "label", "label_code"])
-            for c in members:
+            for c in members[:classes]:
                 for number in range(clips):
                     video = f"v_{c.name}_g{PARTS.index(part) + 1:02d}_c{number + 1:02d}"
                     owners[video] = c.name
@@ -114,10 +125,13 @@ def write_lists(folder: Path, split: Split, clips: int) -> dict[str, str]:
     return owners
 
 
-def made_up_ucf(folder: Path, clips: int = 1, frames: int = 10) -> tuple[Path, Path]:
-    """A UCF of 51 classes in class folders of ``.avi``, and its lists. Clips of a class are alike, not the same."""
+def made_up_ucf(folder: Path, classes: int, clips: int = 1, frames: int = 10) -> tuple[Path, Path]:
+    """A UCF in class folders of ``.avi``, with clips of the first ``classes`` of each part, and its lists.
+
+    Clips of a class are alike, not the same.
+    """
     split = load_split("ucf", "main")
-    owners = write_lists(folder / "class-split", split, clips)
+    owners = write_lists(folder / "class-split", split, clips, classes)
     for take, (video, owner) in enumerate(owners.items()):
         path, seed = folder / "videos" / owner / f"{video}.avi", split.find(owner).id
         write_video(path, frames=frames, sound="mp3", seed=seed, take=take)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 from tabulate import tabulate
 
+from avbench.harness.atomic import write_bytes
 from avbench.harness.cli.data_storing import (
     ALLOW_MISSING,
     DTYPE,
@@ -23,14 +24,14 @@ from avbench.harness.cli.data_storing import (
     table_of,
     text_files,
 )
-from avbench.harness.errors import UsageError
+from avbench.harness.errors import DataError, UsageError
 from avbench.harness.features.store import Store, home
 from avbench.harness.tracks import Track
 from avbench.splits import DATASETS, PARTITIONS
 
 if TYPE_CHECKING:
     from avbench.harness.contract.encoder import TrainedOn
-    from avbench.harness.features.provenance import Extraction
+    from avbench.harness.features.provenance import BadVideo, Extraction
 
 PLACE = click.Path(path_type=Path)
 
@@ -85,7 +86,12 @@ def _cores() -> int:
     "--seconds", default=600.0, show_default=True, type=click.FloatRange(1), help="Longest time that one clip may take."
 )
 @click.option("--simulated", is_flag=True, help="The videos are made up: results stand beside no real ones.")
-@click.option("--report", "report_file", type=FILE, help="Write a CSV of all videos that were not as usual.")
+@click.option(
+    "--report",
+    "report_file",
+    type=FILE,
+    help="Write a CSV of all videos that were not as usual, also when the command ends with an error.",
+)
 @ALLOW_MISSING
 @FORCE
 def extract(
@@ -143,18 +149,28 @@ def extract(
         allow_missing=allow_missing,
         over_time=dtype if temporal else None,
     )
+
+    def tell(told: Sequence[BadVideo]) -> None:
+        if report_file:
+            try:
+                write_bytes(report_file, _videos_csv(told).encode())
+            except OSError as error:
+                raise DataError(f"--report {report_file}: cannot be written ({error.strerror})") from None
+
     with working(home(), track) as work:
         if track in store.tracks() and not force:
             removed(work)
             click.echo(f"{track}: installed already and left as it is; --force replaces it", err=True)
+            if made := store.manifest(track).extraction:
+                tell(made.videos)
+            elif report_file:
+                click.echo(f"{track}: not made from videos; --report has nothing to tell", err=True)
             return
         with progress() as report:
-            draft = extracted(wanted, work, plugins(), Machine(device, jobs or _cores(), seconds), report)
+            draft = extracted(wanted, work, plugins(), Machine(device, jobs or _cores(), seconds), report, tell)
             manifests = stored(store, draft, force, report)
         removed(work)
     assert draft.extraction is not None
-    if report_file:
-        report_file.write_text(_videos_csv(draft.extraction), "utf-8")
     click.echo(table_of([row_of(store, manifest) for manifest in manifests]))
     click.echo(_encoder_table(draft.extraction))
 
@@ -196,9 +212,9 @@ def _encoder_table(extraction: Extraction) -> str:
     return f"{table}\nlabel vectors: {', '.join(facts.source for facts in extraction.labels)}"
 
 
-def _videos_csv(extraction: Extraction) -> str:
+def _videos_csv(videos: Sequence[BadVideo]) -> str:
     stream = io.StringIO()
     rows = csv.writer(stream, lineterminator="\n")
     rows.writerow(["id", "dropped", "reasons"])
-    rows.writerows([v.id, "yes" if v.dropped else "no", "; ".join(v.reasons)] for v in extraction.videos)
+    rows.writerows([v.id, "yes" if v.dropped else "no", "; ".join(v.reasons)] for v in videos)
     return stream.getvalue()

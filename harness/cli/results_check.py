@@ -33,14 +33,16 @@ def verify(folder: ResultsFolder, as_json: bool) -> None:
     So are the reproductions beside them. Every number follows from the evidence, the split and the protocol; installed
     methods agree; records do not contradict each other. Exit codes: 0 all sound, 1 some are not, 2 nothing to verify.
     """
-    from avbench.harness.plugins.declared import contradictions
+    from avbench.harness.plugins.declared import said_by_methods
     from avbench.harness.records.gate import judge_folder
 
     contents = read_folder(folder)
     problems = [{"run": str(u.path), "reasons": [u.reason, *_second(u, contents)]} for u in contents.unreadable]
-    verdicts = judge_folder(folder, contents.records, contradictions)
+    verdicts = judge_folder(folder, contents.records, said_by_methods)
     for record in contents.records:
-        if reasons := [*verdicts.reasons[record.identity], *verdicts.refused.get(record.identity, ())]:
+        conflict = verdicts.conflicts.get(record.identity)
+        told = [*verdicts.reasons[record.identity], *([conflict] if conflict else [])]
+        if reasons := [*told, *verdicts.refused.get(record.identity, ())]:
             problems.append({"run": f"{record.identity[:20]} ({describe(record)})", "reasons": reasons})
     checked = len(contents.records) + len(contents.unreadable)
     if as_json:
@@ -88,7 +90,7 @@ def pack(
     With --latest, of each method, variant, track and protocol only the configuration (code and options) that ran last.
     Reproductions made here go with them. Refuses runs that do not verify, so that whoever accepts the file need not.
     """
-    from avbench.harness.plugins.declared import contradictions
+    from avbench.harness.plugins.declared import said_by_methods
     from avbench.harness.records.submission import write_submission
 
     records = read_folder(folder).records
@@ -98,7 +100,7 @@ def pack(
     if only_latest:
         before, chosen = len(chosen), latest(chosen)
         click.echo(f"{before - len(chosen)} runs of earlier code or options are left out")
-    write_submission(out, chosen, folder, contradictions)
+    write_submission(out, chosen, folder, said_by_methods)
     click.echo(f"{out}: {len(chosen)} {'run' if len(chosen) == 1 else 'runs'}, {out.stat().st_size:,} bytes")
 
 
@@ -112,10 +114,10 @@ def pack(
 @results_option
 def accept(file: Path, vouch: bool, folder: ResultsFolder) -> None:
     """Verify every run of a submission FILE and file them all, or none."""
-    from avbench.harness.plugins.declared import contradictions
+    from avbench.harness.plugins.declared import said_by_methods
     from avbench.harness.records.submission import accept_submission
 
-    accepted = accept_submission(file, folder, contradictions, vouched=vouch)
+    accepted = accept_submission(file, folder, said_by_methods, vouched=vouch)
     for record in accepted.new:
         click.echo(describe(record))
     click.echo(f"{len(accepted.new)} runs filed in {folder.root}, {len(accepted.known)} were there already")

@@ -92,10 +92,10 @@ def show(identity: str, folder: ResultsFolder, as_json: bool) -> None:
     """Everything about one run. IDENTITY is the start of its identity, as 'avbench results list' prints it."""
     contents = read_folder(folder)
     record = find_run(contents.records, identity)
-    from avbench.harness.plugins.declared import contradictions
+    from avbench.harness.plugins.declared import said_by_methods
     from avbench.harness.records.gate import judge_folder, sorted_out
 
-    verdicts = judge_folder(folder, _beside(record, contents.records), contradictions)
+    verdicts = judge_folder(folder, _beside(record, contents.records), said_by_methods)
     told, refused = sorted_out(folder.reproductions(record), record)
     reasons, marks = list(verdicts.reasons[record.identity]), verdicts.marks.get(record.identity, ())
     recall = [] if reasons or not record.finished else class_recall(record, folder)

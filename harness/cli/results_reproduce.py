@@ -8,15 +8,16 @@ import os
 import secrets
 from collections.abc import Sequence
 from pathlib import Path
-from typing import get_args
 
 import click
 
+from avbench.harness.cli.isolation import isolation_options
 from avbench.harness.cli.selection import describe, filter_options, find_run, read_folder, results_option, select
 from avbench.harness.errors import RecordError, UsageError
+from avbench.harness.isolation.choice import Isolation
 from avbench.harness.printable import printable
 from avbench.harness.records.record import RunRecord
-from avbench.harness.records.reproduction import Isolation, Reproduction
+from avbench.harness.records.reproduction import Reproduction
 from avbench.harness.records.results import ResultsFolder
 from avbench.harness.running.spin import SHORT_SPIN
 
@@ -37,13 +38,7 @@ SEEDS = 2**63
     type=click.IntRange(0, SEEDS - 1),
     help="Of the draw, to repeat it. [default: one that nobody can guess, which is printed]",
 )
-@click.option(
-    "--isolation",
-    type=click.Choice(get_args(Isolation)),
-    default="sandbox",
-    show_default=True,
-    help="How far the method is from the answers; a sandbox makes it a blind repetition.",
-)
+@isolation_options("sandbox")
 @click.option("--device", help="auto, cpu, cuda or cuda:<number>. [default: the kind that each record names]")
 @click.option("--jobs", default=1, show_default=True, type=click.IntRange(1, 256), help="Runs at once.")
 @click.option("--by", help="Who says so, for the board. [default: your name on this machine]")
@@ -83,9 +78,11 @@ def reproduce(
 
     Exit codes: 0 all reproduced, 1 some not.
     """
-    from avbench.harness.plugins.declared import contradictions
+    from avbench.harness.isolation.strangers import describe_strangers
+    from avbench.harness.plugins.declared import said_by_methods
     from avbench.harness.records.gate import judge_folder
 
+    describe_strangers(isolation)
     if seed is not None and sample is None:
         raise UsageError("--seed is that of a draw: give --sample N too")
     apart = into.resolve()
@@ -101,7 +98,7 @@ def reproduce(
         chosen = _of_submission(submission, chosen, records)
     if sample is not None:
         chosen = _sample(chosen, sample, seed)
-    verdicts = judge_folder(folder, records, contradictions)
+    verdicts = judge_folder(folder, records, said_by_methods)
     for record in chosen:
         if reasons := verdicts.reasons[record.identity] or ([] if record.finished else ["it failed"]):
             raise RecordError(f"{describe(record)}: there is nothing to repeat: {printable('; '.join(reasons), 500)}")
@@ -149,7 +146,7 @@ def _known(record: RunRecord, folder: ResultsFolder, isolation: Isolation) -> Re
     from avbench.harness.records.reproduction import decisive
 
     told, _ = sorted_out(folder.reproductions(record), record)
-    return decisive(one for one in told if one.isolation == isolation)
+    return decisive(one for one in told if one.isolation == isolation.kind)
 
 
 def _repeat(

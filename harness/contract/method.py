@@ -53,6 +53,8 @@ class MethodInfo:
     files: tuple[str, ...] = ()
     """Files or folders beside the package's own that decide results, such as weights: relative to the file of the
     method's module, or absolute. Their content is part of a run's identity, as are the package's modules and data."""
+    branches: tuple[str, ...] = ()
+    """Names of the branches whose scores ``predict_branches`` may give."""
     differences: tuple[Difference, ...] = ()
     notes: tuple[str, ...] = ()
     expected_failures: Mapping[str, str] = field(default_factory=dict)
@@ -114,6 +116,7 @@ class Method(ABC):
     def predict_branches(self, clips: Clips, classes: Classes) -> Mapping[str, Tensor]:
         """Scores of single branches (such as ``audio`` and ``visual``), each (N, C); empty for most methods.
 
+        Their names stand in :attr:`MethodInfo.branches`.
         Under ``as-published`` the offset is the mean of the grid optima of these and of the combined scores
         (guide: How a number is made, "Averaged offset").
         """

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from av.container import InputContainer
 
 FORMATS = ("mov", "avi", "matroska", "webm", "mpegts", "mpeg", "mpegvideo", "flv", "asf", "ogg", "m4v", "h264", "hevc")
+MAX_SECONDS = 3600
+"""Of a clip. The longest of the benchmark has four minutes."""
 MAX_PIXELS = 8192 * 4352
 """Of a frame; 8K video has 33 million."""
 PROBE_BYTES = 16 * 2**20

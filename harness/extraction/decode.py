@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from avbench.harness.extraction.container import BadVideoError, opened, reason
+from avbench.harness.extraction.clock import Clock, refuse_endless
+from avbench.harness.extraction.container import MAX_SECONDS, BadVideoError, opened, reason
 from avbench.harness.extraction.frames import FrameSampler, quarter_turns
 from avbench.harness.extraction.sound import SoundCutter
 
 if TYPE_CHECKING:
-    from av import AudioFrame, Packet, VideoFrame, VideoStream
+    from av import AudioFrame, AudioStream, Packet, VideoFrame, VideoStream
     from av.container import InputContainer
 
-MAX_SECONDS = 3600
-"""Of a clip. The longest of the benchmark has four minutes."""
 CUT_SHORT = 0.9
 """A stream that ends before this share of the length it states is told as cut short."""
 LONGEST_FRAME = 10.0
 """Seconds that the last frame is shown at most, of a video that claims to have fewer frames a second."""
+NOTABLE = 0.1
+"""Seconds that a clip may lack at its start or end, or its sound in between, before it is told."""
 ODD_FORMATS = ("yuv420p", "yuvj420p")
 """All other pixel formats are told."""
-UNEVEN = 1.5
-"""Ratio of the longest to the shortest distance of frames above which the frame rate is told as variable."""
+TAGGED = re.compile(r"(\d{2}):(\d{2}):(\d{2}\.\d{1,9})")
+"""How Matroska writes the length of a stream."""
 
 
 @dataclass
@@ -34,96 +36,131 @@ class Account:
     frames: int = 0
     """Decoded, of the span."""
     samples: int = 0
-    """Of sound, at the rate of the file."""
+    """Of sound, at the rate of the file: of the blocks that lie in the span, also in part."""
     remarks: list[str] = field(default_factory=list)
     """What is not as usual, for the list of videos."""
-
-
-@dataclass
-class _Clock:
-    """Time of the frames of one stream, from its first frame on, without steps back."""
-
-    distance: float
-    """Where a frame has no time stamp: seconds since the one before."""
-    first: float | None = None
-    last: float = 0.0
-    least: float = float("inf")
-    most: float = 0.0
-
-    def tell(self, time: float | None) -> float:
-        if self.first is None:
-            self.first = time or 0.0
-            return 0.0
-        seconds = time - self.first if time is not None else self.last + self.distance
-        if seconds <= self.last:
-            seconds = self.last + self.distance
-        if seconds > MAX_SECONDS:
-            raise BadVideoError(f"has time stamps beyond {MAX_SECONDS:,} s, the longest clip that is taken")
-        self.least, self.most = min(self.least, seconds - self.last), max(self.most, seconds - self.last)
-        self.last = seconds
-        return seconds
 
 
 def decode(
     path: Path, frames: FrameSampler, sound: SoundCutter, start: float = 0.0, end: float = MAX_SECONDS
 ) -> Account:
-    """Decode the seconds from ``start`` to ``end`` and hand them to the samplers.
+    """Decode the seconds from ``start`` to ``end`` and hand them to the samplers, each thing at its own time.
 
-    Raises :class:`BadVideoError` for what gives no picture at all; a video that breaks off is used as far as it goes.
+    Second 0 is where the first of both streams begins. Raises :class:`BadVideoError` for what gives no picture at all;
+    a video that breaks off is used as far as it goes.
     """
-    from av import AudioFrame, VideoStream
+    from av import AudioFrame
 
     account = Account()
     with opened(path) as container:
-        pictures = container.streams.best("video")
-        if not isinstance(pictures, VideoStream):
-            raise BadVideoError("has no video track")
-        voices = container.streams.best("audio")
-        for stream in (pictures, voices):
-            if stream is not None:
-                stream.codec_context.thread_count = 1  # many videos at once use the cores better, and alike each time
+        pictures, voices = _streams(container)
         rate = pictures.average_rate
-        clock = _Clock(min(1 / float(rate), LONGEST_FRAME) if rate and rate > 0 else 0.04)
+        clock = Clock(
+            distance=min(1 / float(rate), LONGEST_FRAME) if rate and rate > 0 else 0.04,
+            zero=_beginning(pictures, voices),
+            displayed=container.format.name != "avi",  # that has times of decoding alone; others are guessed
+        )
         heard = 0.0
         going = {"pictures"} if voices is None else {"pictures", "sound"}
         for frame in _decoded(container, [s for s in (pictures, voices) if s is not None], account):
             if isinstance(frame, AudioFrame):
-                if heard >= end:
+                if "sound" not in going:
+                    continue
+                at = heard if frame.time is None else clock.since_zero(frame.time)
+                heard = at + frame.samples / frame.sample_rate
+                if end >= MAX_SECONDS:
+                    refuse_endless(at)
+                if not sound.push(frame, at - start, end - start):
                     going.discard("sound")
-                elif heard >= start:
+                elif heard > start:
                     account.samples += frame.samples
-                    sound.push(frame)
-                heard += frame.samples / frame.sample_rate
             else:
-                seconds = clock.tell(frame.time)
+                seconds = clock.tell(frame)
                 if seconds >= end:
                     going.discard("pictures")
                 else:
                     if seconds >= start:
                         account.frames += 1
-                        if account.frames == 1:
-                            account.remarks += _oddities(frame)
+                    if seconds == clock.first:
+                        account.remarks += _oddities(frame)
                     frames.push(frame, seconds - start)  # the one before `start` may still be shown then
             if not going:
                 break
-        if not account.frames:
+        if clock.first is None:
             raise BadVideoError("not one frame can be decoded")
+        if clock.first >= end:
+            raise BadVideoError(f"has no pictures before {clock.first:.1f} s, and the clip ends at {end:.1f} s")
         length = min(clock.last + clock.distance, end)
-        if clock.most > UNEVEN * clock.least:
+        if length <= start:
+            raise BadVideoError(f"ends after {length:.1f} s, and the clip starts at {start:.1f} s")
+        if clock.uneven:
             account.remarks.append("variable frame rate: sampled by its time stamps")
-        stated = min(_stated_seconds(container, pictures), end)
-        if length < CUT_SHORT * stated and "pictures" in going:
-            account.remarks.append(f"pictures end after {length:.1f} s of {stated:.1f} s: used as far as they go")
+        if clock.first > start + NOTABLE + clock.distance:
+            late = clock.first - start
+            account.remarks.append(f"pictures begin {late:.1f} s late: the first is shown until then")
+        if "pictures" in going:
+            account.remarks += _lacking(container, pictures, voices, clock, heard, end)
         frames.finish(length - start)
         sound.finish()
+        if sound.silence >= NOTABLE:
+            account.remarks.append(f"{sound.silence:.1f} s before or between its sound filled with silence")
     return account
 
 
-def _stated_seconds(container: InputContainer, pictures: VideoStream) -> float:
-    """The length that the file claims: good for a remark, and for nothing else."""
-    whole = container.duration / 1e6 if container.duration else 0.0
-    counted = float(pictures.frames / pictures.average_rate) if pictures.average_rate else 0.0
-    return max(whole, counted)
+def _streams(container: InputContainer) -> tuple[VideoStream, AudioStream | None]:
+    """The pictures and the sound to take, each decoded by one thread. A cover is no video."""
+    from av import AudioStream, VideoStream
+    from av.stream import Disposition
+
+    covers = Disposition.attached_pic | Disposition.timed_thumbnails
+    best, voices = container.streams.best("video"), container.streams.best("audio")
+    moving = [stream for stream in container.streams.video if not stream.disposition & covers]
+    if not moving:
+        raise BadVideoError("has no video track" + (", only a cover" if container.streams.video else ""))
+    pictures = best if isinstance(best, VideoStream) and best in moving else moving[0]
+    for stream in (pictures, voices):
+        if stream is not None:
+            stream.codec_context.thread_count = 1  # many videos at once use the cores better, and alike each time
+    return pictures, voices if isinstance(voices, AudioStream) else None
+
+
+def _beginning(*streams: VideoStream | AudioStream | None) -> float | None:
+    """The time stamp, in seconds, at which the first of the streams begins, as FFmpeg's command line counts."""
+    begun = [float(s.start_time * s.time_base) for s in streams if s and s.start_time is not None and s.time_base]
+    return min(begun, default=None)
+
+
+def _lacking(
+    container: InputContainer,
+    pictures: VideoStream,
+    voices: AudioStream | None,
+    clock: Clock,
+    heard: float,
+    end: float,
+) -> Iterator[str]:
+    """What is told of a video that is shorter than its clip, or than it claims."""
+    length = clock.last + clock.distance
+    if end < MAX_SECONDS and length < end - NOTABLE - clock.distance:
+        yield f"pictures end after {length:.1f} s, the clip at {end:.1f} s: used as far as they go"
+        return
+    stated = _stated_end(container, pictures, clock)
+    if stated is None:  # what the file states as a whole may be the length of its sound
+        stated = clock.since_zero(container.duration / 1e6) if container.duration else 0.0
+        length = max(length, heard) if voices is not None else length
+    if length < CUT_SHORT * min(stated, end):
+        yield f"pictures end after {length:.1f} s of {stated:.1f} s: used as far as they go"
+
+
+def _stated_end(container: InputContainer, pictures: VideoStream, clock: Clock) -> float | None:
+    """When the pictures end, as their stream claims: good for a remark, and for nothing else."""
+    if container.format.name == "avi" and pictures.average_rate:  # its duration is reckoned from what is there
+        return float(pictures.frames / pictures.average_rate)
+    if pictures.duration and pictures.time_base:
+        return clock.since_zero(float(((pictures.start_time or 0) + pictures.duration) * pictures.time_base))
+    if written := TAGGED.fullmatch(pictures.metadata.get("DURATION", "")):  # in Matroska
+        hours, minutes, seconds = written.groups()
+        return clock.since_zero(int(hours) * 3600 + int(minutes) * 60 + float(seconds))
+    return None
 
 
 def _decoded(container: InputContainer, streams: list[object], account: Account) -> Iterator[VideoFrame | AudioFrame]:

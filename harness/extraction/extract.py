@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from avbench.harness.contract.encoder import TrainedOn
-from avbench.harness.errors import DataError
+from avbench.harness.errors import AvbenchError, DataError
 from avbench.harness.extraction.choice import Chosen, choose
 from avbench.harness.extraction.finish import (
     ShardDone,
@@ -22,8 +22,8 @@ from avbench.harness.extraction.finish import (
 from avbench.harness.extraction.labels import labels_of
 from avbench.harness.extraction.layouts import find_videos
 from avbench.harness.extraction.lists import read_lists
-from avbench.harness.extraction.messages import MissingAudio, Setup, ShardTask
-from avbench.harness.extraction.plan import PlannedShard, decoder, planned_shards, sources_of
+from avbench.harness.extraction.messages import NO_SOUND, MissingAudio, Setup, ShardTask, SoundlessError
+from avbench.harness.extraction.plan import MISSING, PlannedShard, decoder, planned_shards, sources_of
 from avbench.harness.extraction.pool import work_off
 from avbench.harness.extraction.shards import ClipNotes, shard_notes
 from avbench.harness.features.arrays import TextFile, refuse_unfit
@@ -37,13 +37,19 @@ from avbench.harness.features.draft import (
     silent,
     unit_vectors_checked,
 )
-from avbench.harness.features.provenance import Extraction
+from avbench.harness.features.provenance import BadVideo, Extraction
 from avbench.harness.features.temporal_draft import TemporalDraft
 from avbench.harness.plugins.registry import Plugins
 from avbench.harness.tracks import Track
 from avbench.splits import load_split
 
 SOURCE = "videos"
+Tell = Callable[[Sequence[BadVideo]], None]
+"""Gets the videos that are not as usual, those that are known, also before an extraction ends with an error."""
+
+
+def untold(_: Sequence[BadVideo]) -> None:
+    """Nobody wants to know."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +86,12 @@ class Machine:
 
 
 def extract(
-    wanted: Wanted, work: Path, plugins: Plugins, machine: Machine | None = None, report: Report = silent
+    wanted: Wanted,
+    work: Path,
+    plugins: Plugins,
+    machine: Machine | None = None,
+    report: Report = silent,
+    tell: Tell = untold,
 ) -> Draft | TemporalDraft:
     """The draft of a track. Features over time are kept in shards under ``work`` until the track is stored.
 
@@ -94,16 +105,18 @@ def extract(
     listed = read_lists(wanted.lists, split)
     forgiven(differences(split, listed, wanted.lists), allow_missing=wanted.allow_missing, what=wanted.lists)
     places = find_videos(wanted.videos, split.dataset, listed)
-    _refuse_lacking(listed, places.found, wanted)
+    _refuse_lacking(listed, places.found, wanted, tell)
     chosen = choose(wanted.encoders, wanted.weights, wanted.trained_on, machine.device, plugins)
     labels = labels_of(chosen, split, wanted.text, wanted.text_names)
     unit_vectors_checked(labels.vectors, split, "label vectors")
     facts = tuple(one.facts for one in chosen)
     sources = sources_of(facts, [one.source_hash for one in chosen], wanted.missing_audio)
     shards = list(planned_shards(work, listed, places.found, sources))
-    notes = _extracted(shards, _setup(chosen, machine, wanted), machine, report)
+    notes = _extracted(shards, _setup(chosen, machine, wanted), machine, report, tell)
     done = [ShardDone(shard.clips, shard.task.path, some) for shard, some in zip(shards, notes, strict=True)]
-    dropped = [note for shard in done for note in shard.notes if note.dropped]
+    told = told_videos(note for some in notes for note in some)
+    tell(told)
+    dropped = [note for some in notes for note in some if note.dropped]
     if dropped and not wanted.allow_missing:
         raise DataError(refusal(dropped))
     extraction = Extraction(
@@ -112,7 +125,7 @@ def extract(
         missing_audio=wanted.missing_audio,
         decoder=decoded_by,
         steps=steps_of(done),
-        videos=told_videos(done),
+        videos=told,
     )
     by_modality = {one.facts.modality: one.facts for one in chosen}
     groups = averaged_groups(done)
@@ -140,10 +153,12 @@ def extract(
     )
 
 
-def _refuse_lacking(groups: Sequence[ListedClips], found: Mapping[str, object], wanted: Wanted) -> None:
+def _refuse_lacking(groups: Sequence[ListedClips], found: Mapping[str, object], wanted: Wanted, tell: Tell) -> None:
     """Say what is not there before hours are spent on what is."""
     listed = [video for group in groups for video in group.ids]
     lacking = [video for video in listed if video not in found]
+    if lacking:
+        tell([BadVideo(id=video, dropped=True, reasons=(MISSING,)) for video in lacking])
     if len(lacking) == len(listed):
         raise DataError(f"{wanted.videos}: not one of the {len(listed):,} clips has a video there ({sample(lacking)})")
     if lacking and not wanted.allow_missing:
@@ -165,7 +180,7 @@ def _setup(chosen: Sequence[Chosen], machine: Machine, wanted: Wanted) -> Setup:
 
 
 def _extracted(
-    shards: Sequence[PlannedShard], setup: Setup, machine: Machine, report: Report
+    shards: Sequence[PlannedShard], setup: Setup, machine: Machine, report: Report, tell: Tell
 ) -> list[tuple[ClipNotes, ...]]:
     """What the shards tell of their clips, after those that are not there yet were made."""
     notes = [shard_notes(shard.task.path, shard.task.key) for shard in shards]
@@ -180,10 +195,17 @@ def _extracted(
 
     report("extracting", done, total)
     if undone:
-        work_off(setup, undone, machine.jobs, machine.seconds, stored)
+        try:
+            work_off(setup, undone, machine.jobs, machine.seconds, stored)
+        except AvbenchError as error:
+            known = [note for s in shards for note in shard_notes(s.task.path, s.task.key) or ()]
+            if isinstance(error, SoundlessError):
+                known.append(ClipNotes(error.clip, True, (NO_SOUND,)))
+            tell(told_videos(known))
+            raise
     found = []
-    for shard, known in zip(shards, notes, strict=True):
-        now = known if known is not None else shard_notes(shard.task.path, shard.task.key)
+    for shard, earlier in zip(shards, notes, strict=True):
+        now = earlier if earlier is not None else shard_notes(shard.task.path, shard.task.key)
         if now is None:
             raise DataError(f"{shard.task.path}: was changed by something else; run the command again")
         found.append(now)

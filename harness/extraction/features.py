@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from avbench.harness.contract.encoder import FrameEncoder, SoundEncoder
 from avbench.harness.errors import AvbenchError, PluginError
-from avbench.harness.extraction.decode import MAX_SECONDS, Account, decode
+from avbench.harness.extraction.container import MAX_SECONDS
+from avbench.harness.extraction.decode import Account, decode
 from avbench.harness.extraction.frames import FrameSampler
 from avbench.harness.extraction.sound import SoundCutter
 

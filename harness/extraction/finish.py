@@ -94,14 +94,9 @@ def steps_of(shards: Iterable[ShardDone]) -> dict[Modality, Steps]:
     return found
 
 
-def told_videos(shards: Iterable[ShardDone]) -> tuple[BadVideo, ...]:
+def told_videos(notes: Iterable[ClipNotes]) -> tuple[BadVideo, ...]:
     """The videos with something to tell."""
-    return tuple(
-        BadVideo(id=note.id, dropped=note.dropped, reasons=note.reasons)
-        for shard in shards
-        for note in shard.notes
-        if note.reasons
-    )
+    return tuple(BadVideo(id=note.id, dropped=note.dropped, reasons=note.reasons) for note in notes if note.reasons)
 
 
 def refusal(dropped: Sequence[ClipNotes]) -> str:

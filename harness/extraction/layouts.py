@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from avbench.harness.errors import DataError
-from avbench.harness.extraction.decode import MAX_SECONDS
+from avbench.harness.extraction.container import MAX_SECONDS
 from avbench.harness.features.draft import ListedClips, sample
 
 SUFFIXES = (".avi", ".mp4", ".mkv", ".webm", ".mov", ".m4v", ".mpg", ".mpeg", ".ts", ".flv", ".wmv", ".ogv")

@@ -8,8 +8,18 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from avbench.harness.contract.encoder import Weights
+from avbench.harness.errors import DataError
 
 MissingAudio = Literal["zeros", "drop", "fail"]
+NO_SOUND = "has no sound"
+
+
+class SoundlessError(DataError):
+    """A clip without sound where none is forgiven. ``clip``: its id."""
+
+    def __init__(self, text: str, clip: str) -> None:
+        super().__init__(text)
+        self.clip = clip
 
 
 class Message(BaseModel):
@@ -57,9 +67,10 @@ class ShardTask(Message):
 
 
 class News(Message):
-    """A line from a worker: it is ready, begins with the clip ``at``, has stored the shard, or cannot go on."""
+    """A line from a worker: it is ready, begins with the clip ``at``, has stored the shard, or cannot go on, because
+    of that clip's missing sound or because of something else."""
 
-    kind: Literal["ready", "clip", "stored", "error"]
+    kind: Literal["ready", "clip", "stored", "soundless", "error"]
     at: int = 0
     text: str = ""
     exit_code: int = 1

@@ -14,7 +14,7 @@ from contextlib import suppress
 from time import monotonic
 
 from avbench.harness.errors import AvbenchError, DataError, PluginError, UsageError
-from avbench.harness.extraction.messages import News, Setup, ShardTask
+from avbench.harness.extraction.messages import News, Setup, ShardTask, SoundlessError
 
 COMMAND = [sys.executable, "-m", "avbench.harness.extraction.worker"]
 ONE_THREAD = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL")}
@@ -43,6 +43,8 @@ def work_off(
                 for news in worker.listen():
                     if news.kind == "error":
                         raise ERRORS.get(news.exit_code, PluginError)(news.text)
+                    if news.kind == "soundless":
+                        raise SoundlessError(news.text, worker.clip)
                     if news.kind == "clip":
                         worker.begin(news.at, seconds)
                     else:
@@ -110,6 +112,11 @@ class _Worker:
     def begin(self, number: int, seconds: float) -> None:
         """A clip of the shard is begun."""
         self._at, self.deadline = number, monotonic() + seconds
+
+    @property
+    def clip(self) -> str:
+        """Id of the clip at hand."""
+        return self.task.clips[self._at].id if self.task else ""
 
     def lost(self, seconds: float) -> str | None:
         """Why the worker is of no more use; None while it is. Raises :class:`PluginError` where no clip is to blame."""

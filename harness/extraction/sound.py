@@ -14,10 +14,17 @@ if TYPE_CHECKING:
     from av import AudioFrame
 
 
-class SoundCutter:
-    """Calls ``emit`` with every step, mono float32 in [-1, 1].
+JITTER = 0.1
+"""Seconds that a time stamp may be off the end of the sound before it; beyond, that is a gap or an overlap. FFmpeg's
+filter ``aresample=async=1`` judges by the same number."""
 
-    All steps are whole but the last, which is kept if it is at least half a step, or the only one.
+
+class SoundCutter:
+    """Calls ``emit`` with every step, mono float32 in [-1, 1]. Second 0 is the start of the clip.
+
+    Sound is placed by its time stamps: silence fills what is missing before it and within, what overlaps or lies
+    before the clip is left out. All steps are whole but the last, which is kept if it is at least half a step, or the
+    only one.
     """
 
     def __init__(self, sampling: SoundSampling, emit: Callable[[NDArray[np.float32]], None]) -> None:
@@ -27,22 +34,50 @@ class SoundCutter:
         self._emit = emit
         self._resampler: AudioResampler | None = None
         self._format: tuple[str, str, int] | None = None
+        self._until: float | None = None
+        """Second at which the sound before ends."""
+        self._place = 0
+        """Of the next sample from the resampler, in samples since second 0."""
+        self._kept = 0
+        """Samples since second 0 that were emitted or wait."""
+        self._limit = 0
+        self._filled = 0
         self._waiting: list[NDArray[np.float32]] = []
         self._length = 0
         self._steps = 0
 
-    def push(self, frame: AudioFrame) -> None:
-        """The next decoded sound. Its format may change from one to the next."""
+    @property
+    def silence(self) -> float:
+        """Seconds that were filled."""
+        return self._filled / self._sampling.rate
+
+    def push(self, frame: AudioFrame, seconds: float, length: float) -> bool:
+        """The next decoded sound, which begins at ``seconds``. Its format may change from one to the next.
+
+        What lies before 0 or after ``length``, the end of the clip, is left out. False: the clip needs no more.
+        """
         from av import AudioResampler
 
-        found = (frame.format.name, frame.layout.name, frame.sample_rate)
-        if found != self._format:
+        self._limit = round(length * self._sampling.rate)
+        follows = self._until is not None and abs(seconds - self._until) <= JITTER
+        begin = self._until if follows and self._until is not None else seconds
+        if begin >= length:
             self._flush()
-            self._format = found
+            if self._kept:
+                self._fill(self._limit)
+            return False
+        self._until = begin + frame.samples / frame.sample_rate
+        found = (frame.format.name, frame.layout.name, frame.sample_rate)
+        if not follows or found != self._format:
+            self._flush()
+        if self._until <= 0:
+            return True
+        if self._resampler is None:
+            self._format, self._place = found, round(begin * self._sampling.rate)
             self._resampler = AudioResampler(format="flt", layout="mono", rate=self._sampling.rate)
-        assert self._resampler is not None
         for part in self._resampler.resample(frame):
             self._append(part)
+        return True
 
     def finish(self) -> None:
         """There is no more."""
@@ -59,7 +94,22 @@ class SoundCutter:
 
     def _append(self, part: AudioFrame) -> None:
         samples = part.to_ndarray()[0].astype(np.float32, copy=False)
-        self._waiting.append(np.nan_to_num(samples, nan=0.0, posinf=1.0, neginf=-1.0).clip(-1, 1))
+        begin, self._place = self._place, self._place + len(samples)
+        samples = samples[max(0, self._kept - begin) : max(0, self._limit - begin)]
+        if len(samples):
+            self._fill(begin)
+            self._keep(np.nan_to_num(samples, nan=0.0, posinf=1.0, neginf=-1.0).clip(-1, 1))
+
+    def _fill(self, place: int) -> None:
+        """Silence until there, of which no more than a step is held at once."""
+        while (missing := place - self._kept) > 0:
+            silence = np.zeros(min(missing, self._sampling.samples), np.float32)
+            self._filled += len(silence)
+            self._keep(silence)
+
+    def _keep(self, samples: NDArray[np.float32]) -> None:
+        self._waiting.append(samples)
+        self._kept += len(samples)
         self._length += len(samples)
         if self._length >= self._sampling.samples:
             self._cut()

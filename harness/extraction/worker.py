@@ -18,11 +18,18 @@ from avbench.harness.contract.encoder import FrameEncoder, SoundEncoder
 from avbench.harness.errors import AvbenchError, DataError
 from avbench.harness.extraction.container import BadVideoError
 from avbench.harness.extraction.features import VideoFeatures, encode_video
-from avbench.harness.extraction.messages import ClipTask, EncoderChoice, MissingAudio, News, Setup, ShardTask
+from avbench.harness.extraction.messages import (
+    NO_SOUND,
+    ClipTask,
+    EncoderChoice,
+    MissingAudio,
+    News,
+    Setup,
+    ShardTask,
+    SoundlessError,
+)
 from avbench.harness.extraction.shards import ClipNotes, ClipSteps, write_shard
 from avbench.harness.plugins.registry import plugins
-
-NO_SOUND = "has no sound"
 
 
 def main() -> None:
@@ -34,6 +41,8 @@ def main() -> None:
                 print(news.model_dump_json(), file=replies, flush=True)
         except BrokenPipeError:
             pass
+        except SoundlessError as error:
+            print(News(kind="soundless", text=str(error)).model_dump_json(), file=replies)
         except AvbenchError as error:
             print(News(kind="error", text=str(error), exit_code=error.exit_code).model_dump_json(), file=replies)
         except OSError as error:  # a full disk
@@ -77,7 +86,7 @@ def load(choice: EncoderChoice, device: str) -> FrameEncoder | SoundEncoder:
 def clip_steps(clip: ClipTask, frames: FrameEncoder, sound: SoundEncoder, missing_audio: MissingAudio) -> ClipSteps:
     """Features of one clip, or the reason why it has none.
 
-    Raises :class:`DataError` for a clip without sound where that is not forgiven.
+    Raises :class:`SoundlessError` for a clip without sound where that is not forgiven.
     """
     nothing = (np.empty((0, sound.width), np.float32), np.empty((0, frames.width), np.float32))
     if clip.spoilt is not None:
@@ -99,7 +108,8 @@ def clip_steps(clip: ClipTask, frames: FrameEncoder, sound: SoundEncoder, missin
     if missing_audio == "drop":
         return ClipSteps(ClipNotes(clip.id, True, (NO_SOUND, *reasons)), *nothing)
     if missing_audio == "fail":
-        raise DataError(f"clip {clip.id} {NO_SOUND} ({clip.path}); --missing-audio zeros or drop goes on without it")
+        text = f"clip {clip.id} {NO_SOUND} ({clip.path}); --missing-audio zeros or drop goes on without it"
+        raise SoundlessError(text, clip.id)
     return _silent(clip, found, reasons, sound.width)
 
 

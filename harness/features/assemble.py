@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from avbench.harness.contract.plain_arrays import odd_kind
 from avbench.harness.errors import DataError
-from avbench.harness.features.draft import NamedText
+from avbench.harness.features.draft import NamedText, count_difference
 from avbench.harness.features.featureset import FeatureSet, Offsets
 from avbench.harness.features.hashing import content_hash
 from avbench.harness.features.manifest import TEXT, Manifest, TextFacts
@@ -65,7 +66,8 @@ def feature_set(
 
     ``counts``: clips of each part. ``class_id`` (N,) source class ids, ``audio`` (N, Da), ``visual`` (N, Dv),
     ``vectors`` (source classes, Dt), unit norm. ``source``: where the features come from, in words. ``texts``: named
-    text vectors, where there are several kinds. The arrays are shared, not copied.
+    text vectors, where there are several kinds. The arrays are shared, not copied. Unless the features are simulated,
+    the manifest warns of what differs from the split in number.
     """
     import torch
 
@@ -89,6 +91,7 @@ def feature_set(
         content_hash=content_hash(arrays),
         source=source,
         simulated=simulated,
+        warnings=() if simulated else miscounted(class_id, part_rows(counts), split),
         texts={name: TextFacts(dim=text.vectors.shape[1], unit=text.unit) for name, text in named.items()},
     )
     return assembled(track, split, manifest, {name: torch.from_numpy(array) for name, array in arrays.items()})
@@ -123,6 +126,7 @@ def feature_set_over_time(
         content_hash="0" * 64,
         source=source,
         simulated=simulated,
+        warnings=() if simulated else miscounted(class_id, part_rows(counts), split),
         time=timeline(offsets, (audio.seconds, visual.seconds), audio.values.dtype.name),
         texts={name: TextFacts(dim=text.vectors.shape[1], unit=text.unit) for name, text in named.items()},
     )
@@ -178,6 +182,12 @@ def _refuse_odd(arrays: Mapping[str, object], track: Track) -> None:
             raise DataError(f"{track}: {name} is {odd}")
 
 
+def miscounted(class_id: NDArray[np.int64], rows: Mapping[str, slice], split: Split) -> tuple[str, ...]:
+    """How the clips of each part differ from the split in number: what a manifest must warn of."""
+    found = (count_difference(split, part, Counter(class_id[members].tolist())) for part, members in rows.items())
+    return tuple(difference for difference in found if difference)
+
+
 def check(features: FeatureSet, track: Track) -> None:
     """Refuse what a run cannot trust: raises :class:`DataError` that says what is wrong with features of a stranger."""
     import torch
@@ -214,6 +224,10 @@ def check(features: FeatureSet, track: Track) -> None:
             raise DataError(f"{track}: {name} holds NaN or infinity")
     if part := misplaced(features.class_id.numpy(), features.rows, split):
         raise DataError(f"{track}: {part} holds clips of classes that do not belong there")
+    if not manifest.simulated:
+        found = miscounted(features.class_id.numpy(), features.rows, split)
+        if unsaid := [warning for warning in found if warning not in manifest.warnings]:
+            raise DataError(f"{track}: the warnings of the manifest do not say that {'; '.join(unsaid)}")
     if features.offsets is not None:
         if problems := problems_over_time(features):
             raise DataError(f"{track}: {'; '.join(problems)}")

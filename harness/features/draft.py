@@ -114,7 +114,22 @@ def _part_differences(split: Split, part: str, groups: Sequence[ListedClips]) ->
     """The first of these that is wrong: the number of clips, the clips per class, the ids."""
     facts = split.parts[part]
     found = {g.owner.id: len(g.ids) for g in groups}
+    if miscounted := count_difference(split, part, found):
+        return [miscounted]
     total = sum(found.values())
+    if facts.digest is not None and (own := digest(split, groups)) != facts.digest:
+        ids = sample([video for g in groups for video in g.ids], 1)
+        return [
+            f"{part}: the ids of the {total:,} clips are not those of the split (digest {own[:12]}, "
+            f"the split has {facts.digest[:12]}; one of the ids is {ids}; they are written "
+            f"{ID_FORMS[split.dataset]})"
+        ]
+    return []
+
+
+def count_difference(split: Split, part: str, found: Mapping[int, int]) -> str | None:
+    """How the clips per class id of a part differ from the split in number, in one sentence; None where they do not."""
+    facts, total = split.parts[part], sum(found.values())
     classes = [
         f"{c.name} {found.get(c.id, 0)} of {'some' if wanted is None else wanted}"
         for c in split.classes_of(part)
@@ -124,17 +139,8 @@ def _part_differences(split: Split, part: str, groups: Sequence[ListedClips]) ->
     if facts.videos is not None and total != facts.videos:
         gap = facts.videos - total
         amount = f"{abs(gap):,} too {'few' if gap > 0 else 'many'}"
-        return [f"{part}: {total:,} clips, the split has {facts.videos:,}, so {amount}{where}"]
-    if classes:
-        return [f"{part}: the clips per class differ from the split{where}"]
-    if facts.digest is not None and (own := digest(split, groups)) != facts.digest:
-        ids = sample([video for g in groups for video in g.ids], 1)
-        return [
-            f"{part}: the ids of the {total:,} clips are not those of the split (digest {own[:12]}, "
-            f"the split has {facts.digest[:12]}; one of the ids is {ids}; they are written "
-            f"{ID_FORMS[split.dataset]})"
-        ]
-    return []
+        return f"{part}: {total:,} clips, the split has {facts.videos:,}, so {amount}{where}"
+    return f"{part}: the clips per class differ from the split{where}" if classes else None
 
 
 def digest(split: Split, groups: Iterable[ListedClips]) -> str:

@@ -8,10 +8,11 @@ from typing import Any
 
 from pydantic import JsonValue
 
+from avbench.harness.contract.variants import Variant
 from avbench.harness.errors import UsageError
 from avbench.harness.plugins.about import options_told
-from avbench.harness.plugins.registry import plugins
-from avbench.harness.records.record import RunRecord, canonical_json
+from avbench.harness.plugins.registry import Registered, plugins
+from avbench.harness.records.record import Configuration, RunRecord, canonical_json
 
 Overrides = Callable[[RunRecord], Mapping[str, JsonValue] | None]
 """The options of a run that differ from the presets of its track and protocol, but for those that the variant sets
@@ -33,6 +34,17 @@ def options_beyond_variant(record: RunRecord) -> Mapping[str, JsonValue] | None:
     known = plugins().variants_of(c.method)
     found = [v.options_on(c.track, c.protocol.name) for v in known if v.name == record.variant]
     return _differences(record, found[0] if found else {}, with_variant=True)
+
+
+def is_of_variant(variant: Variant, registered: Registered, c: Configuration) -> bool:
+    """Whether anything in a configuration comes from a variant; what else differs is told beside its name.
+
+    Raises :class:`UsageError` where the method refuses what the variant sets.
+    """
+    kind, given = registered.method.Options, variant.options_on(c.track, c.protocol.name)
+    plain, sets = (kind.effective(c.track, c.protocol.name, o).model_dump(mode="json") for o in ({}, given))
+    differs = [name for name in given if sets[name] != plain[name]]
+    return not differs or any(c.options.get(name) == sets[name] for name in differs)
 
 
 def changes_in_words(record: RunRecord, overrides: Overrides = options_beyond_variant) -> str:

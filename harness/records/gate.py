@@ -3,7 +3,8 @@
 Everything is checked that can be known without training. Each record is judged by itself
 (:mod:`avbench.harness.records.verification`), by what the installed methods say, and beside the others; so is what
 repetitions of it came to (:mod:`avbench.harness.records.reproduction`). There is no
-vote: features of a public archive are compared with the split, others with the earliest filed run on the same content.
+vote, and dates, which anybody can write, decide nothing: complete features of a public archive are right by the split;
+where others contradict each other all stay, with a mark, and ``accept`` lets in nothing that contradicts what is filed.
 ``verify``, ``accept``, ``build`` and ``publish`` ask here, so they agree.
 """
 
@@ -14,9 +15,12 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from avbench.harness.errors import RecordError
 from avbench.harness.evaluation.evidence import TEST, VALIDATION, Evidence
 from avbench.harness.printable import printable
+from avbench.harness.records.likeness import Answers, alike, answers_of, was_trained
 from avbench.harness.records.record import RunRecord, canonical_json
 from avbench.harness.records.reproduction import Reproduction, decisive
 from avbench.harness.records.reproduction import contradictions as reproduction_contradictions
@@ -25,20 +29,33 @@ from avbench.harness.records.verification import check_tables
 from avbench.splits import PARTITIONS
 
 Reasons = tuple[str, ...]
-Declared = Callable[[RunRecord], Sequence[str]]
-"""What contradicts a record in what the installed methods say of themselves."""
 
 
-def nothing_declared(_record: RunRecord) -> Reasons:
+@dataclass(frozen=True)
+class Said:
+    """What the installed methods say of a record."""
+
+    against: Reasons = ()
+    """What contradicts it."""
+    marks: Reasons = ()
+    """What must be said beside its number."""
+
+
+Declared = Callable[[RunRecord], Said]
+
+
+def nothing_declared(_record: RunRecord) -> Said:
     """For a place where no methods are installed."""
-    return ()
+    return Said()
 
 
 SAME_SEEDS = "the same for every seed"
 """Mark of a run whose method gives one result whatever the seed."""
+CONFLICT = "in conflict"
+"""Beginning of the mark of a run that contradicts another, where nobody can tell who is right."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Finding:
     """One record by itself."""
 
@@ -46,6 +63,9 @@ class Finding:
     reasons: Reasons
     clips: str = ""
     """Hash of how many clips of which class were evaluated, in test and validation."""
+    marks: Reasons = ()
+    answers: Answers = field(default_factory=lambda: np.zeros(0, np.int32))
+    """A sample of what the method answered on the test clips."""
     reproductions: tuple[Reproduction, ...] = ()
     """Those beside the record that speak of it, claims among them."""
     refused: Reasons = ()
@@ -59,6 +79,8 @@ class Verdicts:
     reasons: Mapping[str, Reasons]
     marks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """What must be said beside a sound record's number, such as "identical to avca"."""
+    conflicts: Mapping[str, str] = field(default_factory=dict)
+    """Sound records that contradict others, of which nobody can tell here who is right. They are marked too."""
     reproductions: Mapping[str, Reproduction] = field(default_factory=dict)
     """The one that counts, of each sound record that was repeated."""
     refused: Mapping[str, Reasons] = field(default_factory=dict)
@@ -72,9 +94,12 @@ def find(
     reproductions: Iterable[Reproduction | Unreadable] = (),
 ) -> Finding:
     """Judge a record by itself, with its evidence and what lies beside it."""
-    reasons = (*check_tables(record, tables), *declared(record))
+    said = declared(record)
+    reasons = (*check_tables(record, tables), *said.against)
     told, refused = sorted_out(reproductions, record)
-    return Finding(record, reasons, "" if reasons else _clips(tables), told, refused)
+    if reasons or TEST not in tables:
+        return Finding(record, reasons, reproductions=told, refused=refused)
+    return Finding(record, (), _clips(tables), said.marks, answers_of(tables[TEST]), told, refused)
 
 
 def sorted_out(
@@ -106,13 +131,16 @@ def judge(findings: Iterable[Finding]) -> Verdicts:
     by_identity = {f.record.identity: f for f in findings}
     reasons = {identity: f.reasons for identity, f in by_identity.items()}
     standing = [f for f in by_identity.values() if f.record.outcome is not None and not f.reasons]
-    for contradictions in (_other_clips, _repeated_seeds):
-        found = contradictions([f for f in standing if not reasons[f.record.identity]])
-        reasons |= {identity: (reason,) for identity, reason in found.items()}
+    refused, conflicts = _other_clips(standing)
+    reasons |= {identity: (reason,) for identity, reason in refused.items()}
+    repeated = _repeated_seeds([f for f in standing if not reasons[f.record.identity]])
+    reasons |= {identity: (reason,) for identity, reason in repeated.items()}
     sound = [f for f in standing if not reasons[f.record.identity]]
+    conflicts = {f.record.identity: conflicts[f.record.identity] for f in sound if f.record.identity in conflicts}
     return Verdicts(
         reasons,
-        _marks([f.record for f in sound]),
+        _marks(sound, conflicts),
+        conflicts,
         {f.record.identity: one for f in sound if (one := decisive(f.reproductions))},
         {identity: f.refused for identity, f in by_identity.items() if f.refused},
     )
@@ -152,25 +180,39 @@ def _clips(tables: Mapping[str, Evidence]) -> str:
     return digest.hexdigest()
 
 
-def _other_clips(findings: Sequence[Finding]) -> dict[str, str]:
-    """Records that state the same features as an earlier one, but were evaluated on other clips.
+def _other_clips(findings: Sequence[Finding]) -> tuple[dict[str, str], dict[str, str]]:
+    """Records that state the same features, but were evaluated on other clips: what is refused, and what conflicts.
 
-    Where one has all clips of the split and nothing to warn of, it is right whenever it was filed.
+    One that has all clips of a public archive and nothing to warn of is right, and the others are refused. Where there
+    is none, nobody can tell: a date is only what a record says of itself, and a majority is easily made.
     """
     groups: dict[tuple[str, str], list[Finding]] = defaultdict(list)
     for f in findings:
         groups[str(f.record.configuration.track), f.record.configuration.feature_hash].append(f)
-    found: dict[str, str] = {}
+    refused: dict[str, str] = {}
+    conflicts: dict[str, str] = {}
     for members in groups.values():
-        first = min(members, key=lambda f: (not _is_whole(f.record), *_filed(f.record)))
+        kinds: dict[tuple[object, ...], Finding] = {}
         for f in members:
-            same = f.record.simulated == first.record.simulated and f.record.warnings == first.record.warnings
-            if f.clips != first.clips or not same:
-                found[f.record.identity] = (
-                    "states the features of run "
-                    f"{first.record.identity[:12]}, which is complete or older, but has other clips or warnings"
+            kinds.setdefault(_evaluated(f), f)
+        whole = next((f for f in members if _is_whole(f.record)), None)
+        for f in members if len(kinds) > 1 else ():
+            if whole is None:
+                other = next(o for kind, o in kinds.items() if kind != _evaluated(f))
+                conflicts[f.record.identity] = (
+                    f"run {other.record.identity[:12]} states the same features, but has other clips or warnings"
                 )
-    return found
+            elif _evaluated(f) != _evaluated(whole):
+                refused[f.record.identity] = (
+                    f"states the features of run {whole.record.identity[:12]}, which is complete, "
+                    "but has other clips or warnings"
+                )
+    return refused, conflicts
+
+
+def _evaluated(finding: Finding) -> tuple[object, ...]:
+    """On what a run was evaluated, as far as its record tells."""
+    return finding.clips, finding.record.simulated, tuple(finding.record.warnings)
 
 
 def _is_whole(record: RunRecord) -> bool:
@@ -178,52 +220,94 @@ def _is_whole(record: RunRecord) -> bool:
     return record.configuration.features in PARTITIONS and not record.simulated and not record.warnings
 
 
-def _filed(record: RunRecord) -> tuple[str, int, str]:
-    return record.measured.started, record.configuration.seed, record.identity
-
-
 def _repeated_seeds(findings: Sequence[Finding]) -> dict[str, str]:
-    """Seeds whose evidence is that of another seed, where it cannot be: parameters are trained, or only some repeat."""
+    """Seeds with the answers of another seed, where that cannot be: something was trained, or only some repeat.
+
+    Of those that repeat, one stays.
+    """
     found: dict[str, str] = {}
-    for members in _rows([f.record for f in findings]).values():
-        seeds: dict[str, list[RunRecord]] = defaultdict(list)
-        for record in sorted(members, key=lambda r: r.configuration.seed):
-            assert record.outcome is not None
-            seeds[record.outcome.evidence].append(record)
-        for copies in seeds.values():
-            outcome = copies[0].outcome
-            if len(copies) > 1 and outcome is not None and (outcome.parameters > 0 or len(seeds) > 1):
-                text = f"has the evidence of seed {copies[0].configuration.seed} of the same configuration"
-                found |= {record.identity: text for record in copies[1:]}
+    for members in _rows(findings).values():
+        members.sort(key=lambda f: f.record.configuration.seed)
+        different: list[Finding] = []
+        repeated: dict[str, str] = {}
+        for f in members:
+            twin = next((other for other in different if _is_copy(f, other)), None)
+            if twin is None:
+                different.append(f)
+            else:
+                repeated[f.record.identity] = (
+                    f"has the evidence of seed {twin.record.configuration.seed} of the same configuration"
+                    f"{'' if _evidence(f) == _evidence(twin) else ', but for very few clips'}"
+                )
+        if len(different) > 1 or any(was_trained(f.record) for f in members):
+            found |= repeated
     return found
 
 
-def _rows(records: Sequence[RunRecord]) -> dict[str, list[RunRecord]]:
+def _is_copy(one: Finding, other: Finding) -> bool:
+    """Whether two runs have one evidence, or answers so much alike as two trained ones do not come to."""
+    if _evidence(one) == _evidence(other):
+        return True
+    trained = was_trained(one.record) or was_trained(other.record)
+    return trained and one.clips == other.clips and alike(one.answers, other.answers)
+
+
+def copied(new: Finding, filed: Iterable[Finding]) -> Finding | None:
+    """A run of another package's method on the same track of which a run is a copy.
+
+    Methods of one distribution may come to the same: then both say so on the board.
+    """
+    c = new.record.configuration
+    return next(
+        (
+            f
+            for f in filed
+            if f.record.configuration.track == c.track
+            and f.record.configuration.method != c.method
+            and f.record.configuration.plugin.distribution != c.plugin.distribution
+            and not f.reasons
+            and f.record.finished
+            and _is_copy(new, f)
+        ),
+        None,
+    )
+
+
+def _evidence(finding: Finding) -> str:
+    return finding.record.outcome.evidence if finding.record.outcome is not None else ""
+
+
+def _rows(findings: Sequence[Finding]) -> dict[str, list[Finding]]:
     """Records that differ in the seed alone."""
-    rows: dict[str, list[RunRecord]] = defaultdict(list)
-    for record in records:
-        rows[canonical_json(record.configuration.model_dump(mode="json", exclude={"seed"}))].append(record)
+    rows: dict[str, list[Finding]] = defaultdict(list)
+    for f in findings:
+        rows[canonical_json(f.record.configuration.model_dump(mode="json", exclude={"seed"}))].append(f)
     return rows
 
 
-def _marks(records: Sequence[RunRecord]) -> dict[str, tuple[str, ...]]:
-    """Equal evidence: two rows of a board both stay and say so; under all seeds of a row, that seeds change nothing."""
+def _marks(findings: Sequence[Finding], conflicts: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    """What is said beside numbers: by the methods, of conflicts, and of equal evidence.
+
+    Two rows of a board with one evidence both stay and say so, and so does a row whose seeds change nothing.
+    """
     marks: dict[str, list[str]] = defaultdict(list)
     same: dict[tuple[str, str], list[tuple[str, RunRecord]]] = defaultdict(list)
-    for row, members in _rows(records).items():
-        hashes = {record.outcome.evidence for record in members if record.outcome is not None}
-        if len(members) > 1 and len(hashes) == 1:
-            for record in members:
-                marks[record.identity].append(SAME_SEEDS)
-        for record in members:
-            assert record.outcome is not None
-            same[record.outcome.evidence, record.configuration.protocol.name].append((row, record))
+    for row, members in _rows(findings).items():
+        if len(members) > 1 and len({_evidence(f) for f in members}) == 1:
+            for f in members:
+                marks[f.record.identity].append(SAME_SEEDS)
+        for f in members:
+            same[_evidence(f), f.record.configuration.protocol.name].append((row, f.record))
     for equal in same.values():
         for row, record in equal:
             others = {_named(record, other) for other_row, other in equal if other_row != row}
             if others:
                 marks[record.identity].append(f"identical to {', '.join(sorted(others))}")
-    return {identity: tuple(found) for identity, found in marks.items()}
+    for f in findings:
+        if f.record.identity in conflicts:
+            marks[f.record.identity].append(f"{CONFLICT}: {conflicts[f.record.identity]}")
+        marks[f.record.identity] += f.marks
+    return {identity: tuple(found) for identity, found in marks.items() if found}
 
 
 def _named(record: RunRecord, other: RunRecord) -> str:

@@ -16,7 +16,17 @@ from typing import Literal
 from pydantic import Field, ValidationError, model_validator
 
 from avbench.harness.errors import RecordError
-from avbench.harness.records.record import Environment, Metrics, Part, Percent, RunRecord, Seconds, Sha256, Text
+from avbench.harness.records.record import (
+    Environment,
+    IsolationKind,
+    Metrics,
+    Part,
+    Percent,
+    RunRecord,
+    Seconds,
+    Sha256,
+    Text,
+)
 from avbench.harness.untrusted import read_limited
 
 SCHEMA_VERSION: Literal[1] = 1
@@ -24,9 +34,7 @@ MAX_REPRODUCTION_BYTES = 2**18
 SUFFIX = ".reproduction.json"
 
 Outcome = Literal["same bits", "within noise", "not reproduced"]
-Isolation = Literal["none", "process", "sandbox"]
-"""How far the method was from the answers: in the harness's process, in one of its own, or shut in there."""
-BLIND: Isolation = "sandbox"
+BLIND: IsolationKind = "sandbox"
 """The one that leaves a method nothing to look at but what it is given."""
 Status = Literal["reproduced blind", "reproduced", "verified only", "not reproduced"]
 Required = Literal["reproduced", "blind"]
@@ -89,7 +97,7 @@ class Reproduction(Part):
     evidence: Sha256
     """Hash of its evidence."""
     verdict: Outcome
-    isolation: Isolation
+    isolation: IsolationKind
     claimed: bool = False
     """It came with a submission: a claim of whoever sent it, which never counts on a board."""
     by: Text

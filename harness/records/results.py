@@ -62,16 +62,20 @@ class ResultsFolder:
 
     def find(self, configuration: Configuration) -> RunRecord | None:
         """The record of a configuration, or None. One that cannot be read counts as absent: the run is repeated."""
+        found = self.find_with_evidence(configuration)
+        return found[0] if found else None
+
+    def find_with_evidence(self, configuration: Configuration) -> tuple[RunRecord, dict[str, Evidence]] | None:
+        """The same with its evidence, which is read but once; a failed run has none."""
         path = self.path(configuration)
         if not path.exists():
             return None
         try:
             record = read_record(path)
-            if record.finished:
-                self.evidence(record)
+            tables = self.evidence(record) if record.finished else {}
         except RecordError:
             return None
-        return record if record.identity == configuration.identity else None
+        return (record, tables) if record.identity == configuration.identity else None
 
     def save(self, record: RunRecord, evidence: bytes | None) -> Path:
         """Store a record and its evidence in one step: the record in its place decides.
@@ -133,11 +137,14 @@ class ResultsFolder:
 
         Raises :class:`RecordError` when the file is missing, too large, broken, or not the record's own.
         """
-        return unpack_evidence(self.evidence_bytes(record), str(self.evidence_path(record)))
+        path = self.evidence_path(record)
+        return unpack_evidence(self._evidence_bytes(record, path), str(path))
 
     def evidence_bytes(self, record: RunRecord) -> bytes:
         """The evidence file of a finished record. Raises :class:`RecordError` as :meth:`evidence` does."""
-        path = self.evidence_path(record)
+        return self._evidence_bytes(record, self.evidence_path(record))
+
+    def _evidence_bytes(self, record: RunRecord, path: Path) -> bytes:
         content = read_limited(path, MAX_EVIDENCE_BYTES)
         if record.outcome is None or hashlib.sha256(content).hexdigest() != record.outcome.evidence:
             raise RecordError(f"{path}: is not the evidence that the record was made with (hash differs)")

@@ -23,7 +23,7 @@ from pathlib import Path
 from avbench.harness.atomic import scratch, write_bytes
 from avbench.harness.errors import RecordError, UsageError
 from avbench.harness.records.filing import Item, file_all
-from avbench.harness.records.gate import Declared, differences, find_in, judge, nothing_declared
+from avbench.harness.records.gate import Declared, copied, differences, find_in, judge, nothing_declared
 from avbench.harness.records.record import MAX_RECORD_BYTES, RunRecord, decode_record
 from avbench.harness.records.reproduction import MAX_REPRODUCTION_BYTES, SUFFIX, Reproduction
 from avbench.harness.records.results import MAX_EVIDENCE_BYTES, ResultsFolder, Unreadable
@@ -112,7 +112,6 @@ def accept_submission(
         known = tuple(record for record in records if _is_filed(record, folder))
         new = tuple(record for record in records if record not in known)
         _refuse_contradictions(new, inbox, folder, declared)
-        _refuse_copies(new, folder)
         _refuse_names_of_other_case(new, folder)
         items = [
             Item(record, inbox.evidence_bytes(record), _news(findings[record.identity].reproductions, there, vouched))
@@ -243,30 +242,21 @@ def _is_filed(record: RunRecord, folder: ResultsFolder) -> bool:
 def _refuse_contradictions(
     new: Sequence[RunRecord], inbox: ResultsFolder, folder: ResultsFolder, declared: Declared
 ) -> None:
-    """What is filed came first, whatever date the new runs tell: they may neither contradict it nor put it out."""
+    """What is filed came first, whatever date the new runs tell: they may not contradict it, put it out or copy it."""
     tracks = {record.configuration.track for record in new}
     filed = [r for r in folder.records() if isinstance(r, RunRecord) and r.configuration.track in tracks]
     there = [find_in(folder, record, declared) for record in filed]
-    before, after = judge(there), judge([*there, *(find_in(inbox, record, declared) for record in new)])
-    for record in new:
-        _refuse(record, after.reasons[record.identity])
+    here = [find_in(inbox, record, declared) for record in new]
+    before, after = judge(there), judge([*there, *here])
+    for finding in here:
+        record = finding.record
+        conflict = after.conflicts.get(record.identity)
+        _refuse(record, [*after.reasons[record.identity], *([conflict] if conflict else [])])
+        if (owner := copied(finding, [*there, *here])) is not None:
+            _refuse(record, [f"its evidence is that of a run of method {owner.record.configuration.method}"])
     for record in filed:
         if after.reasons[record.identity] and not before.reasons[record.identity]:
             _refuse(new[0], [f"would put out run {record.identity[:12]}, which {after.reasons[record.identity][0]}"])
-
-
-def _refuse_copies(new: Sequence[RunRecord], folder: ResultsFolder) -> None:
-    """Bit-identical evidence under the name of two methods is a copy of somebody's run.
-
-    Methods of one distribution may come to the same: then both say so on the board.
-    """
-    owners = {r.outcome.evidence: r.configuration for r in folder.records() if isinstance(r, RunRecord) and r.outcome}
-    for record in new:
-        assert record.outcome is not None
-        c = record.configuration
-        owner = owners.setdefault(record.outcome.evidence, c)
-        if owner.method != c.method and owner.plugin.distribution != c.plugin.distribution:
-            _refuse(record, [f"its evidence is that of a run of method {owner.method}"])
 
 
 def _refuse_names_of_other_case(new: Sequence[RunRecord], folder: ResultsFolder) -> None:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 
 from avbench.harness.evaluation.evidence import TEST
 from avbench.harness.evaluation.noise import Decisions, deviation
 from avbench.harness.evaluation.two_stages import EpochDone
+from avbench.harness.isolation.choice import Isolation
+from avbench.harness.isolation.start import require_possible
+from avbench.harness.plugins.registry import plugins
 from avbench.harness.printable import storable
 from avbench.harness.records.planned import PlannedRun
 from avbench.harness.records.record import RunRecord, canonical_json
-from avbench.harness.records.reproduction import Isolation, Noise, Outcome, Points, Reproduction
+from avbench.harness.records.reproduction import Noise, Outcome, Points, Reproduction
 from avbench.harness.records.results import ResultsFolder
 from avbench.harness.running.jobs import choose_device
 from avbench.harness.running.numerics import require
@@ -50,6 +53,8 @@ class Repeater:
         """
         import torch
 
+        for record, _ in runs:
+            require_possible(plugins().method(record.configuration.method), self.isolation)
         before = torch.get_num_threads()
         try:
             for (device, threads), indices in self._alike([record for record, _ in runs]).items():
@@ -60,10 +65,11 @@ class Repeater:
                 for position, repeated, _ in complete(
                     [runs[index][1] for index in indices],
                     self.into,
-                    chosen,
+                    [chosen],
                     self.jobs,
                     partial(_relay, listener, indices),
                     again=[True] * len(indices),
+                    isolation=replace(self.isolation, hidden=(self.originals.root.absolute(),)),
                 ):
                     index = indices[position]
                     verdict = self.verdict(runs[index][0], repeated, siblings)
@@ -81,7 +87,7 @@ class Repeater:
             "run": record.identity,
             "record": record.digest,
             "evidence": record.outcome.evidence,
-            "isolation": self.isolation,
+            "isolation": repeated.measured.isolation,
             "by": storable(self.by)[:2_000],
             "when": datetime.now(UTC).isoformat(timespec="seconds"),
             "environment": repeated.environment,

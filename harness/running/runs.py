@@ -17,15 +17,20 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from avbench.harness.contract.method import MethodInfo
+from avbench.harness.contract.method import Method, MethodInfo
 from avbench.harness.contract.options import EpochOptions, Options
+from avbench.harness.contract.variants import Variant
 from avbench.harness.errors import AvbenchError, MethodError, UsageError
+from avbench.harness.evaluation.precision import make_deterministic
 from avbench.harness.evaluation.protocol import PROTOCOLS, find_protocol
 from avbench.harness.evaluation.two_stages import EpochDone, EpochListener, Result, run_two_stages
 from avbench.harness.features.temporal_draft import MEAN, view_of
+from avbench.harness.isolation.choice import NONE, Isolation
+from avbench.harness.isolation.start import Place, require_possible, started
 from avbench.harness.plugins.about import about_of
 from avbench.harness.plugins.declared import capabilities_of
 from avbench.harness.plugins.observers import Observers
+from avbench.harness.plugins.presets import is_of_variant
 from avbench.harness.plugins.registry import Registered, plugins
 from avbench.harness.plugins.source_hash import code_of, source_hash
 from avbench.harness.plugins.sources import feature_manifest, planned_features
@@ -74,7 +79,8 @@ def plan(
 ) -> list[PlannedRun]:
     """Every combination, track by track; without ``variants``, the methods as they are.
 
-    ``given`` options win over those of a variant. Raises :class:`UsageError` for unknown names, options or values.
+    ``given`` options win over those of a variant; where they undo it, its name is left out. Raises :class:`UsageError`
+    for unknown names, options or values.
     """
     found, given = plugins(), given or {}
     manifests = {track: feature_manifest(track) for track in tracks}
@@ -89,9 +95,14 @@ def plan(
     for seed in seeds:
         if not 0 <= seed < 2**32:
             raise UsageError(f"seed {seed} is outside 0 to {2**32 - 1}")
+
+    def named(variant: Variant | None, method: Registered, c: Configuration) -> str | None:
+        """A variant's name, unless the given options undid all that it sets."""
+        return variant.name if variant and is_of_variant(variant, method, c) else None
+
     runs = (
         PlannedRun(
-            configuration(
+            c := configuration(
                 method,
                 track,
                 manifest,
@@ -100,7 +111,7 @@ def plan(
                 {**variant.options_on(track, protocol), **given} if variant else given,
                 numerics,
             ),
-            variant.name if variant else None,
+            named(variant, method, c),
             manifest.simulated,
             manifest.warnings,
             manifest.source,
@@ -150,7 +161,7 @@ def configuration(
         code = source_hash(registered)
     except (UsageError, MethodError) as error:
         raise type(error)(f"method {info.slug!r}: {error}") from None
-    if _epochs(options) > MAX_EPOCHS:
+    if epochs_of(options) > MAX_EPOCHS:
         raise UsageError(f"method {info.slug!r}: a record holds the validation of at most {MAX_EPOCHS:,} epochs")
     split = load_split(track.dataset, manifest.partition)
     try:
@@ -188,19 +199,21 @@ def execute(
     observe: Sequence[str] = (),
     pause: Callable[[], None] = lambda: None,
     at_once: int = 1,
+    isolation: Isolation = NONE,
 ) -> RunRecord:
     """Do one run and store its record. What goes wrong in it becomes a stored failure; Ctrl-C stores nothing.
 
     All that can be refused is asked before the run: raises :class:`AvbenchError` where it could not be stored.
     ``observe``: names of the observers that watch the run. ``pause``: see :func:`run_two_stages`.
-    ``at_once``: how many runs share the machine, for the record.
+    ``at_once``: how many runs share the machine, for the record. ``isolation``: where the method is meanwhile.
     """
     c = planned.configuration
     results.require_room([c])
     registered = plugins().method(c.method)
-    _make_deterministic()
+    require_possible(registered, isolation)
+    make_deterministic()
     forget_peak_memory(device)
-    draft = draft_record(planned, registered, environment(device), at_once)
+    draft = draft_record(planned, registered, environment(device), at_once, isolation)
     start = perf_counter()
     observers = Observers([plugins().observer(name) for name in observe], device)
     observers.started(planned, results.root)
@@ -210,9 +223,9 @@ def execute(
         observers.epoch(done)
 
     outcome, failure, evidence, seconds = None, None, None, (0.0, 0.0)
+    beside = 0
     try:
-        features = planned_features(c.track, c.feature_hash)
-        result = _run(registered, c, features, device, epoch_done, pause)
+        result, beside = _run(registered, c, device, epoch_done, pause, isolation, results.root)
         evidence = pack_evidence(result.evidence)
         outcome, seconds = _outcome(result, evidence), result.seconds
     except KeyboardInterrupt:
@@ -225,7 +238,7 @@ def execute(
             "seconds_stage_1": round(seconds[0], 3),
             "seconds_stage_2": round(seconds[1], 3),
             "seconds": round(perf_counter() - start, 3),
-            "peak_memory_bytes": peak,
+            "peak_memory_bytes": peak + beside,
         }
     )
     where = draft.environment.model_copy(update={"unknown": [*draft.environment.unknown, *unknown]})
@@ -237,7 +250,13 @@ def execute(
     return record
 
 
-def draft_record(planned: PlannedRun, registered: Registered, where: Environment, at_once: int = 1) -> RunRecord:
+def draft_record(
+    planned: PlannedRun,
+    registered: Registered,
+    where: Environment,
+    at_once: int = 1,
+    isolation: Isolation = NONE,
+) -> RunRecord:
     """The record of a run that did not take place: with it, all that a record says beforehand has been checked."""
     return RunRecord(
         identity=planned.configuration.identity,
@@ -248,10 +267,13 @@ def draft_record(planned: PlannedRun, registered: Registered, where: Environment
         capabilities=capabilities_of(registered, planned.inputs),
         about=about_of(registered, _variant_options(planned)),
         encoders_met=planned.encoders_met,
+        tuned=planned.tuned,
         warnings=[storable(warning)[:2_000] for warning in planned.warnings],
         features_source=storable(planned.features_source)[:2_000],
         environment=where,
-        measured=Measured(started=datetime.now(UTC).isoformat(timespec="seconds"), runs_at_once=at_once),
+        measured=Measured(
+            started=datetime.now(UTC).isoformat(timespec="seconds"), runs_at_once=at_once, isolation=isolation.kind
+        ),
         failure=Failure(type="NotRun", message="the run did not take place", traceback=""),
     )
 
@@ -306,24 +328,41 @@ def _keep(record: RunRecord, evidence: bytes | None, results: ResultsFolder) -> 
 def _run(
     registered: Registered,
     c: Configuration,
-    features: FeatureSet,
     device: torch.device,
     listener: EpochListener,
     pause: Callable[[], None],
-) -> Result:
+    isolation: Isolation,
+    root: Path,
+) -> tuple[Result, int]:
+    """What came of the run, and the peak memory in bytes of a process beside this one."""
     if source_hash(registered) != c.plugin.source_hash:
         raise MethodError(f"the code of {c.method} has changed since this run was planned; run the same command again")
     options = registered.method.Options.model_validate(c.options)
-    with products(c.numerics, device):
+
+    def two_stages(make: Callable[[], Method], features: FeatureSet, place: torch.device) -> Result:
         return run_two_stages(
-            lambda: registered.method(options),
-            _held(features, device, c.numerics.feature_dtype),
+            make,
+            _held(features, place, c.numerics.feature_dtype),
             PROTOCOLS[c.protocol.name],
-            epochs=_epochs(options),
+            epochs=epochs_of(options),
             seed=c.seed,
             listener=listener,
             pause=pause,
         )
+
+    if not isolation:
+        features = planned_features(c.track, c.feature_hash)
+        with products(c.numerics, device):
+            return two_stages(lambda: registered.method(options), features, device), 0
+    import torch
+
+    from avbench.harness.isolation.judge import stand_in
+
+    place = Place(device, torch.get_num_threads(), c.numerics.precision)
+    with started(registered, options, place, isolation, root) as worker:
+        features = planned_features(c.track, c.feature_hash)
+        result = two_stages(stand_in(registered, worker), features, torch.device("cpu"))
+        return result, worker.peak_memory_bytes
 
 
 @lru_cache(maxsize=1)
@@ -334,7 +373,7 @@ def _held(features: FeatureSet, device: torch.device, dtype: str) -> FeatureSet:
     return features.to(device, getattr(torch, dtype))
 
 
-def _epochs(options: Options) -> int:
+def epochs_of(options: Options) -> int:
     """The epochs of stage 1; methods without epochs are scored once."""
     return options.epochs if isinstance(options, EpochOptions) else 1
 
@@ -350,15 +389,6 @@ def _outcome(result: Result, evidence: bytes) -> Outcome:
         parameters=result.parameters,
         evidence=hashlib.sha256(evidence).hexdigest(),
     )
-
-
-def _make_deterministic() -> None:
-    """Same seed, same machine, same bits: deterministic kernels where torch has them."""
-    import torch
-
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
 RunListener = Callable[[int, EpochDone], None]

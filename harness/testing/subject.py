@@ -111,6 +111,10 @@ class Fit:
                 "": called("predict", lambda: method.predict(clips, classes)),
                 **called("predict_branches", lambda: method.predict_branches(clips, classes)),
             }
+        if strangers := sorted(answers.keys() - {"", *method.info.branches}):
+            raise CheckFailedError(
+                f"predict_branches gives the branches {', '.join(strangers)}, which MethodInfo.branches does not name"
+            )
         scores = {name: checked_scores(method, answer, clips, classes) for name, answer in answers.items()}
         for name, table in scores.items():
             if not bool(table.isfinite().all()):

@@ -80,12 +80,13 @@ def compare(first: str, second: str, folder: ResultsFolder, as_json: bool) -> No
     exactly where p is below 0.05. Both are for this comparison alone, without correction for others.
     """
     contents = read_folder(folder)
-    sides = [sound_of(_resolve(contents.records, name), folder).records for name in (first, second)]
-    labels = _labels(*sides)
-    rows = [row for pair in _pairs(*sides) for row in _differences(*pair, labels, folder)]
+    chosen = [sound_of(_resolve(contents.records, name), folder) for name in (first, second)]
+    labels = _labels(*(side.records for side in chosen))
+    rows = [row for pair in _pairs(*chosen) for row in _differences(*pair, labels, folder)]
     if not rows:
         raise UsageError(
-            f"{first!r} and {second!r} have no finished runs on one track, protocol, split and content of features"
+            f"{first!r} and {second!r} have no finished runs on one track, protocol, split and content of features "
+            "that contradict no others"
         )
     import pandas as pd
 
@@ -139,12 +140,12 @@ def sound(folder: ResultsFolder, **wanted: Sequence[str]) -> Sound:
 
 def sound_of(records: Sequence[RunRecord], folder: ResultsFolder) -> Sound:
     """The finished ones that the gate lets through; the others are named on stderr."""
-    from avbench.harness.plugins.declared import contradictions
+    from avbench.harness.plugins.declared import said_by_methods
     from avbench.harness.records.gate import judge_folder
 
     tracks = {record.configuration.track for record in records}
     beside = (r for r in folder.records() if isinstance(r, RunRecord) and r.configuration.track in tracks)
-    verdicts = judge_folder(folder, beside, contradictions)
+    verdicts = judge_folder(folder, beside, said_by_methods)
     found = []
     for record in records:
         if reasons := verdicts.reasons[record.identity]:
@@ -166,17 +167,19 @@ def _resolve(records: Sequence[RunRecord], name: str) -> list[RunRecord]:
     return [find_run(records, name)]
 
 
-def _pairs(first: Sequence[RunRecord], second: Sequence[RunRecord]) -> list[tuple[RerunRow, RerunRow]]:
-    """Rows of both sides on the same board and the same content of features."""
+def _pairs(first: Sound, second: Sound) -> list[tuple[RerunRow, RerunRow]]:
+    """Rows of both sides on the same board and the same content of features, unless they contradict others on it."""
     from avbench.harness.plugins.presets import options_beyond_variant
     from avbench.leaderboard.boards import build_boards
+    from avbench.leaderboard.ranking import in_conflict
 
-    def rows(records: Sequence[RunRecord]) -> list[tuple[tuple[Any, ...], RerunRow]]:
+    def rows(side: Sound) -> list[tuple[tuple[Any, ...], RerunRow]]:
         return [
             ((b.simulated, b.track, b.protocol, b.protocol_version, group.feature_hash), row)
-            for b in build_boards(records, (), options_beyond_variant)
+            for b in build_boards(side.records, (), options_beyond_variant, marks=side.marks)
             for group in b.groups
             for row in group.rows
+            if not in_conflict(row)
         ]
 
     return [(one, two) for place, one in rows(first) for other, two in rows(second) if place == other]

@@ -17,7 +17,7 @@ from pathlib import Path
 from avbench.harness.errors import RecordError
 from avbench.harness.evaluation.calibration import curve
 from avbench.harness.evaluation.evidence import TEST, Evidence
-from avbench.harness.plugins.declared import contradictions
+from avbench.harness.plugins.declared import said_by_methods
 from avbench.harness.records.gate import Finding, find, judge
 from avbench.harness.records.record import RunRecord
 from avbench.harness.records.reproduction import Reproduction, Required
@@ -147,7 +147,7 @@ def _examine(record: RunRecord, root: Path, out: Path, url: str | None, marks: S
     folder = ResultsFolder(root)
     try:
         tables = folder.evidence(record)
-        finding = find(record, tables, contradictions, folder.reproductions(record))
+        finding = find(record, tables, said_by_methods, folder.reproductions(record))
         if finding.reasons:
             return _Examined(finding)
         assert record.outcome is not None

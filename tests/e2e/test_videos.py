@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from genuine_archive import ROOT, needs_archive
 from simulated_videos import write_video
 
+from avbench.harness.cli import cli
 from avbench.harness.features.manifest import Manifest
 from avbench.splits import ARCHIVE_NAMES, PARTS, load_split
 
@@ -21,13 +20,9 @@ CLIPS = 2
 BUDGET = ["-p", "epochs=4", "-p", "batches_per_epoch=20", "-p", "batch_size=64"]
 
 
-def avbench(folder: Path, *arguments: str) -> str:
-    environment = {**os.environ, "AVBENCH_HOME": str(folder / "home"), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-c", "from avbench.harness.cli import main; main()", *arguments]
-    done = subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=300
-    )
-    assert done.returncode == 0, done.stderr
+def avbench(*arguments: str) -> str:
+    done = CliRunner().invoke(cli, arguments)
+    assert done.exit_code == 0, done.stderr + repr(done.exception)
     return done.stdout
 
 
@@ -53,34 +48,36 @@ def cut_down(target: Path) -> list[tuple[str, str]]:
 
 
 @needs_archive
-def test_from_videos_to_a_board(tmp_path: Path) -> None:
+def test_from_videos_to_a_board(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("av")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("AVBENCH_HOME", str(tmp_path / "home"))
     split = load_split("ucf", "main")
     clips = cut_down(tmp_path / "class-split")
     for take, (video, owner) in enumerate(clips):
         path = tmp_path / "UCF-101" / owner / f"{video}.avi"
         write_video(path, frames=12, sound="mp3", seed=split.find(owner).id, take=take)
     words = ("data", "extract", "UCF-101", "--dataset", "ucf", "--lists", "class-split", "--encoder", "basic")
-    shown = avbench(tmp_path, *words, "--name", "basic", "--allow-missing")
+    shown = avbench(*words, "--name", "basic", "--allow-missing")
     assert "ucf/basic" in shown
     assert "all-MiniLM-L6-v2, shipped with avbench" in shown
-    assert json.loads(avbench(tmp_path, "data", "verify", "--json")) == {"ucf/basic": []}
+    assert json.loads(avbench("data", "verify", "--json")) == {"ucf/basic": []}
     manifest = Manifest.model_validate_json((tmp_path / "home/features/ucf/basic.json").read_text("utf-8"))
     assert manifest.counts == {"train": 60, "val_seen": 60, "val_unseen": 24, "test_seen": 84, "test_unseen": 18}
-    described = json.loads(avbench(tmp_path, "data", "describe", "ucf/basic", "--json"))
+    described = json.loads(avbench("data", "describe", "ucf/basic", "--json"))
     assert described["encoders_have_met"] == "neither"
     apart = described["separability"]
     assert min(apart["audio"], apart["visual"]) > 3 * apart["chance"], "colours and tones tell the classes apart"
 
     chosen = ("--method", "avca", "--method", "cjme", "--dataset", "ucf", "--features", "basic")
-    records = json.loads(avbench(tmp_path, "run", *chosen, "--device", "cpu", "--json", *BUDGET))
+    records = json.loads(avbench("run", *chosen, "--device", "cpu", "--json", *BUDGET))
     assert len(records) == 2
     for record in records:
         assert (record["simulated"], record["encoders_met"]) == (False, "neither")
         assert record["outcome"]["metrics"]["S"] > 10, "30 classes to choose from and more: chance is 2 to 3"
         assert len(record["warnings"]) == 5, "the lists were cut down"
-    assert "2 of 2 records are sound" in avbench(tmp_path, "results", "verify")
-    avbench(tmp_path, "leaderboard", "build")
+    assert "2 of 2 records are sound" in avbench("results", "verify")
+    avbench("leaderboard", "build")
     board = (tmp_path / "site/boards/ucf/basic/aligned-v1.html").read_text("utf-8")
     assert "incomplete features" in board
     assert "avca (" in board

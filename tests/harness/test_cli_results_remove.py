@@ -12,8 +12,6 @@ from killed import changes_of, killed_at
 from simulated_results import OPTIONS, TRACKS, configuration_of, reconfigured, record_of, simulated_run, store
 
 from avbench.harness.cli import main
-from avbench.harness.plugins.registry import plugins
-from avbench.harness.plugins.source_hash import source_hash
 from avbench.harness.records.record import Measured, RunRecord
 from avbench.harness.records.results import ResultsFolder
 from avbench.harness.running.tidy import tidy_up
@@ -70,9 +68,9 @@ def test_nothing_named_removes_nothing(call: Call, tmp_path: Path) -> None:
 
 
 def test_stale_is_what_the_installed_code_did_not_make(call: Call, tmp_path: Path) -> None:
-    old, evidence = simulated_run("ale", UCF)
-    code = old.configuration.plugin.model_copy(update={"source_hash": source_hash(plugins().method("ale"))})
-    now = reconfigured(old, plugin=code)
+    now, evidence = simulated_run("ale", UCF)
+    code = now.configuration.plugin.model_copy(update={"source_hash": "0" * 64})
+    old = reconfigured(now, plugin=code)
     folder = store(tmp_path / "results", [(old, evidence), (now, evidence), simulated_run("stranger", UCF)])
     _, out, _ = call("remove", "--stale", "--dry-run")
     assert "2 runs would be removed" in out
@@ -85,7 +83,7 @@ def test_stale_is_what_the_installed_code_did_not_make(call: Call, tmp_path: Pat
 
 
 def at(day: int) -> Measured:
-    return Measured(started=f"2026-01-{day:02d}T00:00:00+00:00")
+    return Measured(started=f"2026-01-{day:02d}T00:00:00+00:00", seconds=60.0)
 
 
 def test_the_latest_leaves_smoke_runs_and_earlier_code_out(call: Call, tmp_path: Path) -> None:

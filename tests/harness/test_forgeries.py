@@ -15,25 +15,27 @@ import numpy as np
 import pytest
 from simulated_results import altered, reconfigured, simulated_run, store
 
+from avbench.harness.cli import main
 from avbench.harness.errors import RecordError
 from avbench.harness.evaluation.evidence import Evidence
 from avbench.harness.evaluation.metrics import evaluate
-from avbench.harness.plugins.declared import contradictions
-from avbench.harness.plugins.registry import plugins
-from avbench.harness.records.gate import SAME_SEEDS, judge_folder
-from avbench.harness.records.record import Metrics, ProtocolVersion, RunRecord, parse_record
+from avbench.harness.plugins.declared import OTHER_CODE, OTHER_VERSION, said_by_methods
+from avbench.harness.records.gate import CONFLICT, SAME_SEEDS, judge_folder
+from avbench.harness.records.record import Metrics, Numerics, ProtocolVersion, RunRecord, parse_record
 from avbench.harness.records.results import ResultsFolder, pack_evidence, unpack_evidence
 from avbench.harness.records.submission import accept_submission, write_submission
 from avbench.harness.tracks import Track
 
 UCF = Track("ucf", "main")
+OWN = Track("ucf", "imagebind")
+"""Features that somebody made."""
 Run = tuple[RunRecord, bytes]
+Change = Callable[[Evidence], Evidence]
 DOCS = Path(__file__).parents[2] / "docs" / "trust.md"
 
 
-def genuine(method: str = "avca", track: Track = UCF, seed: int = 0, **options: Any) -> Run:
-    presets = plugins().method(method).method.Options.effective(track, "aligned", options).model_dump(mode="json")
-    return simulated_run(method, track, seed=seed, options=presets, clips=None if track == UCF else 5)
+def genuine(method: str = "avca", track: Track = UCF, seed: int = 0) -> Run:
+    return simulated_run(method, track, seed=seed, options={}, clips=5 if track.simulated else None)
 
 
 def refitted(run: Run, change: Callable[[Evidence], Evidence], **fields: Any) -> Run:
@@ -100,11 +102,65 @@ def dropped(table: Evidence) -> Evidence:
     return rows(table, np.delete(np.arange(table.label.size), wrong))
 
 
-def dropped_with_the_right_words() -> Run:
-    test = unpack_evidence(genuine(seed=1)[1], "")["test"]
+def dropped_with_the_right_words(track: Track = UCF, seed: int = 1, drop: Change = dropped) -> Run:
+    run = genuine(track=track, seed=seed)
+    test = unpack_evidence(run[1], "")["test"]
     seen = int(test.is_seen.sum())
     words = f"test_seen: {seen - 1:,} clips, the split has {seen:,}, so 1 too few"
-    return refitted(genuine(seed=1), dropped, warnings=[words])
+    return refitted(run, drop, warnings=[words])
+
+
+def another_dropped(table: Evidence) -> Evidence:
+    wrong = np.flatnonzero(~right(table) & table.is_seen)[-1:]
+    return rows(table, np.delete(np.arange(table.label.size), wrong))
+
+
+def few_bits(run: Run) -> Run:
+    record, evidence = run
+    return reconfigured(record, numerics=Numerics(precision="bfloat16")), evidence
+
+
+def one_bit_changed(table: Evidence) -> Evidence:
+    score = table.unseen_score.copy()
+    score[:1] = np.nextafter(score[:1], np.float32(np.inf))
+    return Evidence(**{**table.to_arrays(), "unseen_score": score})
+
+
+def one_seed_as_two_but_for_a_bit() -> Run:
+    return refitted(one_seed_as_two(), one_bit_changed)
+
+
+def published(method: str, *branches: str) -> Callable[[], Run]:
+    return lambda: simulated_run(method, UCF, "as-published", 1, options={}, branches=branches)
+
+
+def short_history() -> Run:
+    record, evidence = genuine(seed=1)
+    assert record.outcome is not None
+    return altered(record, validation=record.outcome.validation[:5]), evidence
+
+
+def no_options() -> Run:
+    record, evidence = genuine(seed=1)
+    return reconfigured(record, options={}), evidence
+
+
+def ran_on(**changes: Any) -> Callable[[], Run]:
+    def forge() -> Run:
+        record, evidence = genuine(seed=1)
+        return record.model_copy(update={"environment": record.environment.model_copy(update=changes)}), evidence
+
+    return forge
+
+
+def other_code() -> Run:
+    return plugin(source_hash="0" * 64)()
+
+
+def a_version_that_never_was() -> Run:
+    record, evidence = plugin(version="0.0.9")()
+    older = record.environment.model_copy(update={"avbench": "0.0.9"})
+    return record.model_copy(update={"environment": older}), evidence
 
 
 def repeated_right_clips() -> Run:
@@ -265,12 +321,63 @@ FORGERIES: Mapping[str, tuple[Callable[[], Run], str]] = {
     "demo features as real ones": (demo_as_real, "are simulated"),
     "evidence of another run": (evidence_of_another_run, "hash differs"),
     "a table more in the evidence": (extra_table, "the record needs test, validation"),
+    "wrong clips dropped on features of one's own": (
+        lambda: refitted(genuine(track=OWN), dropped),
+        "clips differ from the split",
+    ),
+    "the same, a warning invented": (
+        lambda: refitted(genuine(track=OWN), dropped, warnings=["clips are missing"]),
+        "no warning of the import says so",
+    ),
+    "copies of right clips, in few bits": (
+        lambda: few_bits(copied_right_clips()),
+        "the very scores of another clip",
+    ),
+    "one seed's evidence as another seed, but for a bit": (one_seed_as_two_but_for_a_bit, "has the evidence of seed 0"),
+    "a method that trains said to train nothing": (outcome(parameters=0), "tells of no parameters"),
+    "offsets averaged over branches that the method lacks": (
+        published("avca", "audio", "visual"),
+        "has the branches none",
+    ),
+    "other branches than the method's": (published("cjme", "audio", "lucky"), "has the branches audio, visual"),
+    "one of the branches left out": (published("cjme", "audio"), "has the branches audio, visual"),
+    "all branches left out": (published("cjme"), "has the branches audio, visual"),
+    "fewer epochs than the options say": (short_history, "trains 50 epochs with these options"),
+    "a variant that does not exist": (with_fields(variant="nonsense"), "avca has no variant"),
+    "a variant's name for the presets": (
+        with_fields(variant="modality=audio"),
+        "no option is as variant modality=audio of avca sets it",
+    ),
+    "no options": (no_options, "lacks options of avca"),
+    "options in another spelling": (options(batch_size="256"), "not written as it writes them"),
+    "a run that ended in the future": (measured(seconds=9.9e8), "ended in the future"),
+    "a run that took no time": (
+        measured(seconds=0.0, seconds_stage_1=0.0, seconds_stage_2=0.0),
+        "it took no time",
+    ),
+    "more memory than any machine has": (measured(peak_memory_bytes=10**17), "more than a process can address"),
+    "more parameters than its memory holds": (outcome(parameters=10**12), "parameters in 1,073,741,824 bytes"),
+    "a torch that does not exist": (ran_on(torch="99"), "torch has no version"),
+    "a torch of the far future": (ran_on(torch="99.0.1"), "torch has no version"),
+    "a Python that avbench does not run on": (ran_on(python="2.7.18"), "python has no version"),
+    "another avbench than the method's": (ran_on(avbench="0.0.9"), "but avbench 0.0.9 ran it"),
 }
 AT_THE_DOOR: Mapping[str, tuple[Callable[[], Run], str]] = {
     "somebody's run under another name": (renamed("mine", "mine", 0), "is that of a run of method avca"),
+    "somebody's run under another name, but for a bit": (
+        lambda: refitted(renamed("mine", "mine", 0)(), one_bit_changed),
+        "is that of a run of method avca",
+    ),
     "better numbers for a filed run": (better_numbers_for_a_filed_run, "one identity, two results"),
+    "a time below zero": (measured(seconds=-1.0), "measured.seconds"),
+    "a time of 30,000 years": (measured(seconds=1e12), "measured.seconds"),
 }
-"""Refused when they come in: afterwards nobody knows who was first."""
+"""Refused when they come in: afterwards nobody knows who was first, or what lies there is no record."""
+MARKED: Mapping[str, tuple[Callable[[], Run], str]] = {
+    "made-up code of the installed version": (other_code, OTHER_CODE),
+    "a version of avbench that never was": (a_version_that_never_was, OTHER_VERSION),
+}
+"""Not refused, because genuine runs look the same, but said beside the number."""
 
 
 @pytest.fixture(scope="module")
@@ -284,7 +391,7 @@ def test_a_forgery_is_refused_by_its_rule_at_every_door(tmp_path: Path, filed: R
     record, evidence = forge()
     folder = store(tmp_path / "board", [filed, (record, evidence)])
     records = [r for r in folder.records() if isinstance(r, RunRecord)]
-    verdicts = judge_folder(folder, records, contradictions)
+    verdicts = judge_folder(folder, records, said_by_methods)
     assert any(rule in reason for reason in verdicts.reasons[record.identity]), verdicts.reasons[record.identity]
     assert not verdicts.reasons[filed[0].identity]
     with pytest.raises(RecordError) as caught:
@@ -307,20 +414,66 @@ def test_an_edited_configuration_is_no_record(filed: Run) -> None:
         parse_record(content, "forged.json")
 
 
-def test_a_date_of_long_ago_does_not_put_out_what_is_filed(tmp_path: Path) -> None:
-    """Features without a public list: the earliest filed run is the measure, whatever date a newcomer tells."""
-    track = Track("ucf", "imagebind")
-    there = genuine(track=track)
-    record, evidence = refitted(genuine(track=track, seed=1), dropped)
+@pytest.mark.parametrize("what", MARKED)
+def test_what_genuine_runs_look_like_is_marked(tmp_path: Path, what: str) -> None:
+    forge, mark = MARKED[what]
+    record, evidence = forge()
+    verdicts = judge_folder(store(tmp_path, [(record, evidence)]), [record], said_by_methods)
+    assert not verdicts.reasons[record.identity]
+    assert verdicts.marks[record.identity] == (mark,)
+
+
+def conflicting() -> tuple[list[Run], Run]:
+    """Two seeds on incomplete features of one's own, and junk on the same ones, told to be older."""
+    genuine = [dropped_with_the_right_words(OWN, seed) for seed in range(2)]
+    record, evidence = dropped_with_the_right_words(OWN, 2, another_dropped)
     early = record.model_copy(update={"measured": record.measured.model_copy(update={"started": "2021-01-01"})})
-    with pytest.raises(RecordError, match="would put out run"):
-        submit(tmp_path, early, evidence, store(tmp_path / "board", [there]))
+    return genuine, (early, evidence)
+
+
+def test_junk_with_a_date_of_long_ago_puts_out_no_genuine_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Who is right cannot be known from a folder: all stay, each says so, and so does ``verify``."""
+    there, junk = conflicting()
+    runs = [*there, junk]
+    records = [record for record, _ in runs]
+    verdicts = judge_folder(store(tmp_path, runs), records, said_by_methods)
+    assert not any(verdicts.reasons.values())
+    assert verdicts.conflicts.keys() == {record.identity for record in records}
+    for record in records:
+        assert any(mark.startswith(CONFLICT) for mark in verdicts.marks[record.identity])
+    with pytest.raises(SystemExit, match="1"):
+        main(["results", "verify", "--results", str(tmp_path)])
+    assert capsys.readouterr().out.count("has other clips or warnings") == 3
+
+
+def test_a_date_of_long_ago_lets_nothing_in_that_contradicts_what_is_filed(tmp_path: Path) -> None:
+    there, junk = conflicting()
+    with pytest.raises(RecordError, match="states the same features, but has other clips or warnings"):
+        submit(tmp_path, *junk, store(tmp_path / "board", there))
+
+
+def test_a_record_that_is_not_sound_contradicts_nothing(tmp_path: Path) -> None:
+    there, junk = conflicting()
+    lie = altered(junk[0], offset=99.0), junk[1]
+    records = [record for record, _ in (*there, lie)]
+    verdicts = judge_folder(store(tmp_path, [*there, lie]), records, said_by_methods)
+    assert not verdicts.conflicts
+    assert [r.identity for r in records if verdicts.reasons[r.identity]] == [lie[0].identity]
+
+
+def test_a_stranger_who_says_that_nothing_is_trained_still_needs_seeds(tmp_path: Path) -> None:
+    record, evidence = renamed("mine", "mine", 0)()
+    seeds = [(altered(reconfigured(record, seed=seed), parameters=0), evidence) for seed in range(3)]
+    verdicts = judge_folder(store(tmp_path, seeds), [r for r, _ in seeds], said_by_methods)
+    assert [bool(verdicts.reasons[r.identity]) for r, _ in seeds] == [False, True, True]
 
 
 def test_three_junk_records_do_not_outvote_a_genuine_one(tmp_path: Path, filed: Run) -> None:
     junk = [refitted(genuine("ale", seed=seed), dropped, warnings=[f"clip {seed} is missing"]) for seed in range(3)]
     folder = store(tmp_path, [filed, *junk])
-    verdicts = judge_folder(folder, [filed[0], *(r for r, _ in junk)], contradictions)
+    verdicts = judge_folder(folder, [filed[0], *(r for r, _ in junk)], said_by_methods)
     assert not verdicts.reasons[filed[0].identity]
     assert all(verdicts.reasons[r.identity] for r, _ in junk)
 
@@ -328,7 +481,7 @@ def test_three_junk_records_do_not_outvote_a_genuine_one(tmp_path: Path, filed: 
 def test_two_methods_with_one_result_both_stay_and_say_so(tmp_path: Path, filed: Run) -> None:
     twin = reconfigured(genuine("hyper-alignment")[0], seed=0).model_copy(update={"outcome": filed[0].outcome})
     folder = store(tmp_path, [filed, (twin, filed[1])])
-    verdicts = judge_folder(folder, [filed[0], twin], contradictions)
+    verdicts = judge_folder(folder, [filed[0], twin], said_by_methods)
     assert not any(verdicts.reasons.values())
     assert verdicts.marks[filed[0].identity] == ("identical to hyper-alignment",)
     assert verdicts.marks[twin.identity] == ("identical to avca",)
@@ -336,9 +489,11 @@ def test_two_methods_with_one_result_both_stay_and_say_so(tmp_path: Path, filed:
 
 def test_a_method_that_draws_nothing_at_random_is_marked_not_refused(tmp_path: Path, filed: Run) -> None:
     record, evidence = renamed("closed", "mine", 0)()
-    seeds = [altered(reconfigured(record, seed=seed), parameters=0) for seed in range(3)]
+    assert record.outcome is not None
+    best = record.outcome.validation[2:3]
+    seeds = [altered(reconfigured(record, seed=s), parameters=0, validation=best, epochs=1) for s in range(3)]
     folder = store(tmp_path, [(r, evidence) for r in seeds])
-    verdicts = judge_folder(folder, seeds, contradictions)
+    verdicts = judge_folder(folder, seeds, said_by_methods)
     assert not any(verdicts.reasons.values())
     assert all(verdicts.marks[r.identity] == (SAME_SEEDS,) for r in seeds)
 
@@ -362,7 +517,7 @@ def invented_predictions() -> list[Run]:
 @pytest.mark.parametrize("forge", [swapped_seeds, invented_predictions])
 def test_what_needs_training_to_unmask_passes(tmp_path: Path, forge: Callable[[], list[Run]]) -> None:
     runs = forge()
-    verdicts = judge_folder(store(tmp_path, runs), [r for r, _ in runs], contradictions)
+    verdicts = judge_folder(store(tmp_path, runs), [r for r, _ in runs], said_by_methods)
     assert not any(verdicts.reasons.values())
 
 
@@ -370,6 +525,8 @@ def test_the_docs_list_them_all() -> None:
     text = DOCS.read_text("utf-8")
     for what, (_, rule) in {**FORGERIES, **AT_THE_DOOR}.items():
         assert f"| {what} | {rule} |" in text
+    for what, (_, mark) in MARKED.items():
+        assert f"| {what} | marked: {mark} |" in text
 
 
 def submit(tmp_path: Path, record: RunRecord, evidence: bytes, board: ResultsFolder) -> None:
@@ -378,4 +535,4 @@ def submit(tmp_path: Path, record: RunRecord, evidence: bytes, board: ResultsFol
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("avbench.harness.records.submission._refuse", lambda record, reasons: None)
         write_submission(tmp_path / "s.zip", [record], theirs)
-    accept_submission(tmp_path / "s.zip", board, contradictions)
+    accept_submission(tmp_path / "s.zip", board, said_by_methods)

@@ -17,6 +17,7 @@ from pydantic import Field
 from avbench.harness.contract.input_file import UNREAD, InputFile
 from avbench.harness.contract.options import Options
 from avbench.harness.errors import MethodError, UsageError
+from avbench.harness.plugins import source_hash as hashing
 from avbench.harness.plugins import sources
 from avbench.harness.plugins.registry import Registered, plugins
 from avbench.harness.plugins.source_hash import code_of, source_hash
@@ -287,3 +288,19 @@ def test_the_module_of_the_entry_point_counts_where_a_factory_makes_the_class(wo
         world.write("mkpkg/entry.py", f"from mkpkg.core import Mine\nMine.SCALE = {scale}\n")
         hashes.append(source_hash(replace(world.registered("mkpkg.core"), module="mkpkg.entry")))
     assert hashes[0] != hashes[1]
+
+
+def test_data_in_a_package_of_the_distribution_that_nobody_imports_count(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hashing, "_all_owners", lambda: {"mkpkg": ["mine"], "mkdata": ["mine"], "others": ["theirs"]})
+    world.write("mkpkg/__init__.py", "")
+    world.write("mkpkg/net.py", method())
+    for package in ("mkdata", "others"):
+        world.write(f"{package}/__init__.py", "")
+        world.write(f"{package}/tables/scale.npz", b"one")
+    before = world.hash("mkpkg.net")
+    world.write("others/tables/scale.npz", b"two")
+    assert world.hash("mkpkg.net") == before
+    world.write("mkdata/tables/scale.npz", b"two")
+    assert world.hash("mkpkg.net") != before

@@ -10,8 +10,10 @@ import pytest
 import torch
 
 from avbench.harness.cli.planning import planned_runs
+from avbench.harness.contract.packed import PackedClips
 from avbench.harness.errors import DataError, UsageError
 from avbench.harness.evaluation.protocol import PROTOCOLS
+from avbench.harness.evaluation.stages import stage_data
 from avbench.harness.evaluation.two_stages import run_two_stages
 from avbench.harness.features.assemble import Sequences, check, feature_set_over_time
 from avbench.harness.features.demo import demo_clips
@@ -70,6 +72,10 @@ BROKEN: dict[str, tuple[Callable[[FeatureSet], FeatureSet], str]] = {
     "other lengths": (lambda f: with_offsets(f, lambda o: shifted(o)), "lengths|content hash"),
     "NaN": (nan, "NaN or infinity"),
     "other steps": (lambda f: replace(f, audio=f.audio + 1), "content hash"),
+    "clips that lack without a word": (
+        lambda f: replace(f, manifest=f.manifest.model_copy(update={"warnings": ()})),
+        "do not say that train: .* the split has",
+    ),
     "no offsets": (lambda f: replace(f, offsets=None), "speak of time"),
 }
 
@@ -85,6 +91,23 @@ def test_broken_features_of_a_source_are_refused(case: str) -> None:
     break_, message = BROKEN[case]
     with pytest.raises(DataError, match=message):
         check(break_(foreign()), TRACK)
+
+
+def test_offsets_of_training_clips_are_copies() -> None:
+    """Behind a view, a method would learn how long the clips of the test are."""
+    features = foreign()
+    held = features.packed()
+    clips = stage_data(features, PROTOCOLS["aligned"], stage=1).training_set(unseen_names=False).clips
+    assert isinstance(clips, PackedClips)
+    for given, whole in (
+        (clips.audio_offsets, held.audio_offsets),
+        (clips.visual_offsets, held.visual_offsets),
+    ):
+        assert len(given) < len(whole)
+        assert given.untyped_storage().nbytes() == given.nbytes
+        before = whole.clone()
+        given.zero_()
+        assert torch.equal(whole, before)
 
 
 def test_a_run_over_time_gives_the_same_bits_again() -> None:

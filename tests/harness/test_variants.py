@@ -96,6 +96,8 @@ def test_variants_set_options_and_given_ones_win(world: Plugins) -> None:
     assert [r.configuration.options["strength"] for r in (one, two)] == [2.0, 0.5]
     assert [r.configuration.options["epochs"] for r in (one, two)] == [2, 2]
     assert "strength=2" in str(one)
+    (undone,) = plan(["ridge"], [TRACK], ["aligned"], [0], {"strength": 3, "epochs": 9}, ["strength=2"])
+    assert (undone.variant, undone.configuration.options["strength"]) == (None, 3.0)
     (plain,) = plan(["ridge"], [TRACK], ["aligned"], [0])
     assert plain.variant is None
     assert plain.configuration.options["strength"] == 1.0

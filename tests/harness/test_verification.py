@@ -43,7 +43,7 @@ def test_sound_records_pass(tmp_path: Path, track: Track, branches: tuple[str, .
 
 def test_sound_records_on_simulated_added_and_uncalibrated_pass(tmp_path: Path) -> None:
     assert reasons(tmp_path / "1", *simulated_run("avca", Track("vggsound", "demo"), clips=3)) == []
-    assert reasons(tmp_path / "2", *simulated_run("avca", Track("ucf", "imagebind"), clips=5)) == []
+    assert reasons(tmp_path / "2", *simulated_run("avca", Track("ucf", "imagebind"))) == []
     assert check(record_of(configuration_of("avca", UCF, "aligned", 0)), ResultsFolder(tmp_path)) == []
 
 
@@ -83,7 +83,7 @@ def test_scores_that_are_final_need_the_offset_zero(tmp_path: Path) -> None:
 
 
 def test_the_epoch_must_be_the_best_of_validation(tmp_path: Path) -> None:
-    record, evidence = simulated_run()
+    record, evidence = simulated_run("five-epochs", options={"epochs": 5})
     assert record.outcome is not None
     assert reasons(tmp_path / "1", altered(record, epochs=4), evidence) == [
         "epoch 3 has the best validation HM, the record uses 4"

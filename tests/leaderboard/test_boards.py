@@ -21,7 +21,7 @@ VGG = Track("vggsound", "main")
 def changed_from_presets(record: RunRecord) -> Mapping[str, Any] | None:
     """Presets are OPTIONS, and those of methods named ``stranger...`` are unknown."""
     c = record.configuration
-    return None if c.method.startswith("stranger") else {k: v for k, v in c.options.items() if OPTIONS[k] != v}
+    return None if c.method.startswith("stranger") else {k: v for k, v in c.options.items() if OPTIONS.get(k, v) != v}
 
 
 def boards_of(*records: RunRecord, **arguments: Any) -> dict[tuple[str, str, bool], Board]:

@@ -41,8 +41,8 @@ def no_changes(record: RunRecord) -> dict[str, object]:
 
 
 def test_a_row_per_run_with_everything_a_record_says() -> None:
-    record = run("avca", UCF, warnings=["3 clips are missing"])
-    failed = record_of(configuration_of("avca", UCF, "aligned", 1))
+    record = run("avca", UCF, options={"other": 1}, warnings=["3 clips are missing"])
+    failed = record_of(configuration_of("avca", UCF, "aligned", 1, options={"other": 1}))
     frame = results_frame([record, failed])
     assert list(frame.columns) == COLUMNS
     assert set(summary(record)) < set(COLUMNS)
@@ -51,7 +51,7 @@ def test_a_row_per_run_with_everything_a_record_says() -> None:
     assert record.outcome is not None
     assert first["HM"] == record.outcome.metrics.HM
     assert first["val_HM"] == max(epoch.HM for epoch in record.outcome.validation)
-    assert json.loads(first["options"]) == OPTIONS
+    assert json.loads(first["options"]) == record.configuration.options
     assert (first["seconds"], first["device"], first["torch"]) == (90.0, "cpu", "2.13.0")
     assert list(frame["marks"]) == [
         "incomplete features; features not verified; presets not known",

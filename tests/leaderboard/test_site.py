@@ -227,7 +227,7 @@ def test_a_board_tells_what_the_encoders_had_met(tmp_path: Path) -> None:
         "neither": None,
     }
     runs = [
-        simulated_run("ale", Track("ucf", f"own-{n}"), seed=seed, clips=2, encoders_met=met)
+        simulated_run("ale", Track("ucf", f"own-{n}"), seed=seed, encoders_met=met)
         for n, met in enumerate(expected)
         for seed, met in enumerate((met, "not declared"))
     ]

@@ -24,7 +24,7 @@ def no_changes(record: RunRecord) -> dict[str, object]:
 
 
 def changes(record: RunRecord) -> dict[str, object]:
-    return {k: v for k, v in record.configuration.options.items() if OPTIONS[k] != v}
+    return {k: v for k, v in record.configuration.options.items() if OPTIONS.get(k, v) != v}
 
 
 def run(*arguments: object, **keywords: object) -> RunRecord:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from avbench.leaderboard.ladder import LADDER
 from avbench.leaderboard.site.page import Page
 from avbench.leaderboard.statistics import FEWEST_SEEDS
 
@@ -14,6 +15,6 @@ def pages(project: str | None) -> Iterator[Page]:
         "submit.html",
         "submit.html",
         "Check and submit",
-        {"project": project.rstrip("/") if project else None, "fewest_seeds": FEWEST_SEEDS},
+        {"project": project.rstrip("/") if project else None, "fewest_seeds": FEWEST_SEEDS, "ladder": LADDER},
         about="How to check a number of this board, and how to add a method to it, step by step.",
     )

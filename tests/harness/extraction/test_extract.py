@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 import random
@@ -10,33 +11,63 @@ import shutil
 import signal
 import sys
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from killed import killed_at
 from simulated_videos import made_up_ucf, write_video
 from tiny_models import tiny_clap, tiny_clip
 
 from avbench.harness.cli import cli, main
 from avbench.harness.extraction.basic import BasicPictures, BasicSound
 from avbench.harness.extraction.features import encode_video
+from avbench.harness.extraction.messages import Setup, ShardTask
 from avbench.harness.features.demo_text import label_vectors
 from avbench.harness.features.manifest import Manifest
 from avbench.harness.features.store import Store
 from avbench.harness.tracks import Track
-from avbench.splits import load_split
+from avbench.splits import PARTS, load_split
 
 ARCHERY = "v_Archery_g01_c01"
+CLASSES = 3
+"""Of each of the five parts."""
 
 
 @pytest.fixture(scope="module")
 def made_up(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A UCF with one video per class and part; not to be changed."""
+    """A UCF with one video for each of a few classes of each part; not to be changed."""
     folder = tmp_path_factory.mktemp("ucf")
-    made_up_ucf(folder)
+    made_up_ucf(folder, CLASSES)
     return folder
+
+
+@pytest.fixture(autouse=True)
+def worker_at_hand(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The worker's code runs here, but in the tests of processes: starting one takes longer than these videos do."""
+    if "processes" in request.fixturenames:
+        return
+    from avbench.harness.extraction import extract, worker
+
+    def work_off(
+        setup: Setup, tasks: Sequence[ShardTask], jobs: int, seconds: float, stored: Callable[[ShardTask], None]
+    ) -> None:
+        orders = [setup.model_dump_json(), *(task.model_dump_json() for task in tasks)]
+        waiting = iter(tasks)
+        for news in worker.work(io.StringIO("\n".join(orders))):
+            if news.kind == "stored":
+                stored(next(waiting))
+
+    monkeypatch.setattr(extract, "work_off", work_off)
+    monkeypatch.setattr(worker, "_limit_memory", lambda _: None)
+
+
+@pytest.fixture
+def processes() -> None:
+    """Workers are processes of their own, as they are for users."""
 
 
 @pytest.fixture
@@ -79,16 +110,22 @@ def told(manifest: Manifest) -> dict[str, tuple[bool, tuple[str, ...]]]:
     return {video.id: (video.dropped, video.reasons) for video in manifest.extraction.videos}
 
 
-def test_the_track_holds_the_means_over_time(made_up: Path, home: Path) -> None:
+def reported(report: Path) -> dict[str, tuple[str, str]]:
+    """What ``--report`` wrote."""
+    with report.open(encoding="utf-8", newline="") as stream:
+        return {row["id"]: (row["dropped"], row["reasons"]) for row in csv.DictReader(stream)}
+
+
+def test_the_track_holds_the_means_over_time(made_up: Path, home: Path, processes: None) -> None:
     _, manifest = done(made_up)
-    assert manifest.counts == {"train": 30, "val_seen": 30, "val_unseen": 12, "test_seen": 42, "test_unseen": 9}
+    assert manifest.counts == dict.fromkeys(PARTS, CLASSES)
     assert manifest.extraction is not None
     assert [e.name for e in manifest.extraction.encoders] == ["basic", "basic"]
     assert told(manifest) == {}
     features = Store().load(Track("ucf", "mine"))
     split = load_split("ucf", "main")
     videos = made_up / "videos"
-    for row, name in ((0, ARCHERY), (30, "v_Archery_g02_c01")):
+    for row, name in ((0, ARCHERY), (CLASSES, "v_Archery_g02_c01")):
         path = videos / "Archery" / f"{name}.avi"
         found = encode_video(path, BasicPictures(None, "cpu"), BasicSound(None, "cpu"))
         assert features.class_id[row] == split.find("Archery").id
@@ -147,7 +184,7 @@ def test_steps_over_time(dtype: str, own: Path, home: Path) -> None:
     np.testing.assert_allclose(features.audio[:4].float().numpy(), found.audio, rtol=tolerance, atol=1e-3)
     view, averaged = Store().load(Track("ucf", "mine.mean")), Store().load(Track("ucf", "averaged"))
     assert view.manifest.extraction == averaged.manifest.extraction == manifest.extraction
-    assert len(view.class_id) == len(averaged.class_id) == 122
+    assert len(view.class_id) == len(averaged.class_id) == 5 * CLASSES - 1
     np.testing.assert_allclose(view.visual.numpy(), averaged.visual.numpy(), rtol=tolerance, atol=1e-3)
     if dtype == "float32":
         assert view.manifest.content_hash == averaged.manifest.content_hash
@@ -180,15 +217,62 @@ def test_bad_videos_are_listed_with_their_reasons(own: Path, home: Path, tmp_pat
     assert "used as far as they go" in found["v_Archery_g04_c01"][1][-1]
     assert found["v_BalanceBeam_g01_c01"] == (True, ("no file has its name",))
     assert "videos dropped" in error
-    assert manifest.counts["train"] == 28
-    assert any(line.startswith("train: 28 clips") for line in manifest.warnings)
-    with report.open(encoding="utf-8", newline="") as stream:
-        rows = {row["id"]: row for row in csv.DictReader(stream)}
+    assert manifest.counts["train"] == CLASSES - 2
+    assert any(line.startswith("train: 1 clip") for line in manifest.warnings)
+    rows = reported(report)
     assert set(rows) == set(found)
-    assert rows[ARCHERY]["dropped"] == "yes"
+    assert rows[ARCHERY][0] == "yes"
 
 
-@pytest.mark.parametrize(("rule", "count"), [("zeros", 30), ("drop", 29)])
+def test_the_report_is_written_whatever_comes_of_it(
+    own: Path, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where videos lack, where some give nothing, when gone on with, and for a track that is there."""
+    from avbench.harness.extraction import extract
+
+    videos, report = own / "videos" / "Archery", tmp_path / "report.csv"
+    words = arguments(own, "--report", str(report))
+    monkeypatch.setattr(extract, "forgiven", lambda *_, **__: ())  # the lists are small, and not what this is about
+    good = (videos / f"{ARCHERY}.avi").read_bytes()
+    (videos / f"{ARCHERY}.avi").unlink()
+    fails(capsys, 3, *words)
+    assert reported(report) == {ARCHERY: ("yes", "no file has its name")}
+    (videos / f"{ARCHERY}.avi").write_bytes(b"no video")
+    write_video(videos / "v_Archery_g02_c01.avi", frames=10, sound=None)
+    for _ in range(2):  # anew, and from shards
+        report.unlink()
+        fails(capsys, 3, *words)
+        assert {video: dropped for video, (dropped, _) in reported(report).items()} == {
+            ARCHERY: "yes",
+            "v_Archery_g02_c01": "no",
+        }
+    (videos / f"{ARCHERY}.avi").write_bytes(good)
+    assert CliRunner().invoke(cli, words).exit_code == 0
+    expected = {"v_Archery_g02_c01": ("no", "has no sound: one step of zeros")}
+    assert reported(report) == expected
+    report.unlink()
+    assert "installed already" in CliRunner().invoke(cli, words).stderr
+    assert reported(report) == expected
+
+
+def test_rows_beyond_the_end_of_a_film_are_listed(own: Path, home: Path, tmp_path: Path) -> None:
+    write_video(own / "film.mp4", frames=50)
+    whole = {path.stem: str(path.relative_to(own)) for path in own.rglob("*.avi")}
+    spans = {ARCHERY: (0.0, 1.0), "v_BalanceBeam_g01_c01": (5.0, 6.0), "v_Archery_g02_c01": (1.0, 3.0)}
+    rows = "".join(f"{video},{path},,\n" for video, path in whole.items() if video not in spans)
+    rows += "".join(f"{video},film.mp4,{start},{end}\n" for video, (start, end) in spans.items())
+    (own / "clips.csv").write_text("id,path,start,end\n" + rows, "utf-8")
+    report = tmp_path / "report.csv"
+    words = arguments(own, "--allow-missing", "--report", str(report))
+    words[2] = str(own / "clips.csv")
+    assert CliRunner().invoke(cli, words).exit_code == 0
+    assert reported(report) == {
+        "v_BalanceBeam_g01_c01": ("yes", "ends after 2.0 s, and the clip starts at 5.0 s"),
+        "v_Archery_g02_c01": ("no", "pictures end after 2.0 s, the clip at 3.0 s: used as far as they go"),
+    }
+
+
+@pytest.mark.parametrize(("rule", "count"), [("zeros", CLASSES), ("drop", CLASSES - 1)])
 def test_the_rule_for_missing_sound(rule: str, count: int, own: Path, home: Path) -> None:
     write_video(own / "videos" / "Archery" / f"{ARCHERY}.avi", frames=10, sound=None)
     _, manifest = done(own, "--missing-audio", rule)
@@ -199,16 +283,20 @@ def test_the_rule_for_missing_sound(rule: str, count: int, own: Path, home: Path
         assert not Store().load(Track("ucf", "mine")).audio[0].any()
 
 
-def test_missing_sound_can_be_refused(own: Path, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_missing_sound_can_be_refused(
+    own: Path, home: Path, capsys: pytest.CaptureFixture[str], processes: None
+) -> None:
     write_video(own / "videos" / "Archery" / f"{ARCHERY}.avi", frames=10, sound=None)
-    error = fails(capsys, 3, *arguments(own, "--allow-missing", "--missing-audio", "fail"))
-    assert f"clip {ARCHERY} has no sound" in error
+    report = own / "report.csv"
+    words = arguments(own, "--allow-missing", "--missing-audio", "fail", "--report", str(report))
+    assert f"clip {ARCHERY} has no sound" in fails(capsys, 3, *words)
     assert not Store().tracks()
+    assert reported(report) == {ARCHERY: ("yes", "has no sound")}
 
 
 def test_lists_are_verified_first(made_up: Path, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     error = fails(capsys, 3, *arguments(made_up))
-    assert "train: 30 clips, the split has 3,174" in error
+    assert "train: 3 clips, the split has 3,174" in error
     assert not home.joinpath("features").exists()
 
 
@@ -249,7 +337,7 @@ def test_one_encoder_of_each_modality(made_up: Path, home: Path, capsys: pytest.
 def test_no_videos_at_all(made_up: Path, home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "videos").mkdir()
     (tmp_path / "class-split").symlink_to(made_up / "class-split")
-    assert "not one of the 123 clips" in fails(capsys, 3, *arguments(tmp_path, "--allow-missing"))
+    assert "not one of the 15 clips" in fails(capsys, 3, *arguments(tmp_path, "--allow-missing"))
 
 
 def test_a_second_extraction_of_a_track_waits_its_turn(
@@ -286,7 +374,7 @@ def test_only_what_changed_is_done_again(
     assert f"1 videos give no features:\n  {ARCHERY}: no video file" in fails(capsys, 3, *arguments(own))
     video.write_bytes(good)
     assert CliRunner().invoke(cli, arguments(own)).exit_code == 0
-    assert [len(some) for some in tasks] == [123, 1]
+    assert [len(some) for some in tasks] == [5 * CLASSES, 1]
     assert tasks[1] == [ARCHERY]
 
 
@@ -336,31 +424,53 @@ def killed(pid: int, home: Path, after: int, delay: float) -> bool:
     return True
 
 
-@pytest.mark.slow
 def test_fifty_kills_change_no_byte(made_up: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Killed at random points and gone on with until it is done; then once more from the start, until 50 kills."""
+    """Killed before random file operations and gone on with until it is done; then from the start, until 50 kills."""
     from avbench.harness.extraction import plan
 
     monkeypatch.setattr(plan, "CLIPS_OF_A_SHARD", 1)
-    every = 123
-    words = arguments(made_up, "--allow-missing", "--jobs", "1")
+    words = arguments(made_up, "--allow-missing")
+
+    def ended(number: int, home: Path) -> bool:
+        """Whether the work was done before its file operation of that number."""
+        monkeypatch.setenv("AVBENCH_HOME", str(home))
+
+        def work(say: Callable[[str], None]) -> None:
+            cli(words, standalone_mode=False)
+            say("done")
+
+        return killed_at(number, work, home) == ["done"]
+
     undisturbed = tmp_path / "undisturbed"
-    assert not killed(extracting(words, undisturbed), undisturbed, every + 1, 0)
+    assert ended(10**9, undisturbed)
     expected = stored(undisturbed)
     chance, kills, rounds = random.Random(0), 0, 0
-    points: set[int] = set()
+    points: list[int] = []
     while kills < 50:
         home = tmp_path / f"home-{rounds}"
         rounds += 1
-        while True:
-            after = min(every, shards(home) + chance.randint(0, 8)) if kills < 50 else every + 1
-            if not killed(extracting(words, home), home, after, chance.uniform(0, 0.03)):
-                break
+        while not ended(chance.randint(1, 14) if kills < 50 else 10**9, home):
             kills += 1
-            points.add(shards(home))
+            points.append(shards(home))
         assert stored(home) == expected
         assert not list(home.glob("extraction/ucf/*"))
-    assert len(points) >= 12, "the kills hit many different points"
+    assert len(set(points)) > 3 * CLASSES, "the kills hit many different points"
+    assert points.count(5 * CLASSES) >= 5, "also while the track is stored"
+
+
+def test_kills_of_a_process_with_workers_change_no_byte(
+    made_up: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, processes: None
+) -> None:
+    from avbench.harness.extraction import plan
+
+    monkeypatch.setattr(plan, "CLIPS_OF_A_SHARD", 1)
+    words, home, undisturbed = arguments(made_up, "--allow-missing"), tmp_path / "home", tmp_path / "undisturbed"
+    assert killed(extracting(words, home), home, 3, 0.01)
+    assert killed(extracting(words, home), home, shards(home) + 3, 0.01)
+    for place in (home, undisturbed):
+        assert not killed(extracting(words, place), place, 10**9, 0)
+    assert stored(home) == stored(undisturbed)
+    assert not list(home.glob("extraction/ucf/*"))
 
 
 def test_a_kill_while_storing_leaves_the_shards(made_up: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
