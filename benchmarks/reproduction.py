@@ -38,7 +38,7 @@ def trained(method: str, dataset: str, seeds: int) -> list[Decisions]:
     runs = plan([method], [Track(dataset, "demo")], ["aligned"], range(seeds))
     with tempfile.TemporaryDirectory() as place:
         folder = ResultsFolder(Path(place))
-        done = sorted(complete(runs, folder, torch.device("cpu"), 1, lambda _index, _done: None), key=lambda r: r[0])
+        done = sorted(complete(runs, folder, [torch.device("cpu")], 1, lambda _index, _done: None), key=lambda r: r[0])
         return [Decisions(folder.evidence(r)[TEST], r.outcome.offset) for _, r, _ in done if r.outcome is not None]
 
 

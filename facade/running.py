@@ -55,11 +55,10 @@ def run(
     :class:`DataError` for features that are not installed.
     """
     os.environ.setdefault(*SHORT_SPIN)
-    from avbench.harness.cli.progress import RunProgress
+    from avbench.harness.cli.progress import carry_out
     from avbench.harness.records.results import ResultsFolder
-    from avbench.harness.running.jobs import choose_device
+    from avbench.harness.running.jobs import choose_devices
     from avbench.harness.running.runs import plan
-    from avbench.harness.running.session import complete
     from avbench.harness.tuning.outcome import Tuning
 
     numbers = several("seeds", seeds, Integral, "a number of seeds, or a list of seeds, whole numbers")
@@ -102,23 +101,9 @@ def run(
         )
     ]
     again = [fresh or run.configuration.method in loose for run in planned]
-    records: dict[int, RunRecord] = {}
-    with RunProgress([str(run) for run in planned]) as progress:
-        for index, record, is_new in complete(
-            planned,
-            ResultsFolder(Path(results).absolute()),
-            choose_device(device),
-            jobs,
-            progress.epoch,
-            again=again,
-            isolation=isolation,
-        ):
-            records[index] = record
-            if is_new:
-                progress.finished(index, record)
-            else:
-                progress.known()
-    return [records[index] for index in range(len(planned))]
+    folder = ResultsFolder(Path(results).absolute())
+    names = [str(run) for run in planned]
+    return carry_out(planned, names, folder, choose_devices(device), jobs, again=again, isolation=isolation)
 
 
 def method_of(method: Runnable) -> tuple[str, Mapping[str, Any]]:

@@ -137,11 +137,14 @@ class ResultsFolder:
 
         Raises :class:`RecordError` when the file is missing, too large, broken, or not the record's own.
         """
-        return unpack_evidence(self.evidence_bytes(record), str(self.evidence_path(record)))
+        path = self.evidence_path(record)
+        return unpack_evidence(self._evidence_bytes(record, path), str(path))
 
     def evidence_bytes(self, record: RunRecord) -> bytes:
         """The evidence file of a finished record. Raises :class:`RecordError` as :meth:`evidence` does."""
-        path = self.evidence_path(record)
+        return self._evidence_bytes(record, self.evidence_path(record))
+
+    def _evidence_bytes(self, record: RunRecord, path: Path) -> bytes:
         content = read_limited(path, MAX_EVIDENCE_BYTES)
         if record.outcome is None or hashlib.sha256(content).hexdigest() != record.outcome.evidence:
             raise RecordError(f"{path}: is not the evidence that the record was made with (hash differs)")

@@ -27,12 +27,13 @@ def repetition_of(record: RunRecord) -> PlannedRun:
     _require_features(record)
     return PlannedRun(
         record.configuration,
-        record.variant,
-        record.simulated,
-        tuple(record.warnings),
-        record.features_source,
-        record.capabilities.inputs,
-        record.encoders_met,
+        variant=record.variant,
+        simulated=record.simulated,
+        warnings=tuple(record.warnings),
+        features_source=record.features_source,
+        inputs=record.capabilities.inputs,
+        encoders_met=record.encoders_met,
+        tuned=record.tuned,
     )
 
 

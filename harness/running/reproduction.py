@@ -65,7 +65,7 @@ class Repeater:
                 for position, repeated, _ in complete(
                     [runs[index][1] for index in indices],
                     self.into,
-                    chosen,
+                    [chosen],
                     self.jobs,
                     partial(_relay, listener, indices),
                     again=[True] * len(indices),

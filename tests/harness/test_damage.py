@@ -26,7 +26,7 @@ from avbench.harness.records.record import RunRecord
 from avbench.harness.records.results import ResultsFolder
 from avbench.harness.records.submission import accept_submission, write_submission
 from avbench.harness.records.verification import check
-from avbench.harness.running.session import _stands
+from avbench.harness.running.session import known_of
 from avbench.harness.tracks import Track
 from avbench.splits import PARTS, SplitClass, load_split
 
@@ -76,17 +76,16 @@ def results_used(folder: ResultsFolder) -> Callable[[], str]:
     planned = PlannedRun(record.configuration)
 
     def use() -> str:
-        found = folder.find_with_evidence(record.configuration)  # run
-        if found is not None and not _stands(*found, planned):
-            found = None
+        (known,) = known_of([planned], folder)  # run
+        found = known.record if known.stands else None
         (there,) = folder.records()  # verify
         sound = isinstance(there, RunRecord) and not check(there, folder)
         assert sound == (found is not None)
         if found is None:
             return "found"
-        assert found[0] == there
-        assert metrics(found[0]) == pytest.approx(metrics(record), abs=1e-6)
-        assert found[0].configuration == record.configuration
+        assert found == there
+        assert metrics(found) == pytest.approx(metrics(record), abs=1e-6)
+        assert found.configuration == record.configuration
         return "harmless"
 
     return use

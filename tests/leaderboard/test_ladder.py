@@ -17,12 +17,14 @@ from avbench.harness.plugins.presets import changes_in_words
 from avbench.harness.plugins.registry import plugins
 from avbench.harness.records.record import RunRecord
 from avbench.harness.records.results import ResultsFolder
+from avbench.leaderboard.boards import build_boards
 from avbench.leaderboard.cli.results import sound
 from avbench.leaderboard.frame import folder_frame, results_frame, rows_frame
 from avbench.leaderboard.ladder import LADDER, Rung
 from avbench.leaderboard.site import build_site, links
 from avbench.leaderboard.site.files import hashes
 from avbench.leaderboard.site.model import Site
+from avbench.leaderboard.tables import compared, render
 
 EXPECTED = {
     "blind": "reproduced blind 2 of 5 seeds, HM +0.25",
@@ -118,6 +120,9 @@ def test_downloads_feed_and_tables_have_it(built: tuple[Path, Site], folder: Res
     chosen = sound(folder)
     rows = rows_frame(results_frame(chosen.records, gate_marks=chosen.marks, reproductions=chosen.reproductions))
     assert dict(zip(rows["method"], rows["reproduction"], strict=True))["other"] == "not reproduced"
+    text = render(compared(build_boards(chosen.records, (), lambda _: {}, reproductions=chosen.reproductions)), "text")
+    assert "other [not reproduced]" in text
+    assert "claims [" not in text
     runs = folder_frame(folder)
     assert runs["reproduction"].value_counts().to_dict() == {
         "verified only": 3,
