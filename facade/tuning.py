@@ -8,12 +8,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from avbench.harness.errors import UsageError
+from avbench.given import one, series, several
+from avbench.harness.errors import UsageError, unknown
 from avbench.harness.plugins.registry import plugins
 from avbench.harness.plugins.sources import require_known
 from avbench.harness.running.spin import SHORT_SPIN
 from avbench.harness.tracks import Track, parse_track
-from avbench.running import Runnable, method_of
+from avbench.running import A_TRACK, Runnable, method_of
 
 if TYPE_CHECKING:
     from avbench.harness.tuning.outcome import Tuning
@@ -50,14 +51,20 @@ def tune(
     os.environ.setdefault(*SHORT_SPIN)
     from avbench.harness.cli.tune_progress import TuneProgress
     from avbench.harness.running.jobs import choose_device
-    from avbench.harness.tuning.search import prepare
+    from avbench.harness.tuning.search import SAMPLERS, prepare
     from avbench.harness.tuning.study import Course, Study
     from avbench.harness.tuning.tune import conclude, search_through
 
     slug, own = method_of(method)
+    for name, number in {"trials": trials, "seeds": seeds, "confirm": confirm, "jobs": jobs}.items():
+        if number is not None and one(name, number, int, "a whole number") < 1:
+            raise UsageError(f"{name}={number}: give a whole number of at least 1")
+    one("spaces", {} if spaces is None else spaces, Mapping, "a dict from names of options to spaces")
+    if sampler not in SAMPLERS:
+        raise unknown("sampler", str(sampler), SAMPLERS)
     if plugins().method(slug).loose and jobs > 1:
         raise UsageError(f"method {slug!r} comes from no installed package: other processes lack it; use jobs=1")
-    places = [parse_track(track) for track in ([tracks] if isinstance(tracks, Track | str) else tracks)]
+    places = [parse_track(each) for each in several("tracks", tracks, (Track, str), A_TRACK)]
     require_known([place.features for place in places])
     texts = [_as_text(name, space) for name, space in (spaces or {}).items()]
     fixed = {name: value for name, value in own.items() if name not in (spaces or {})} | dict(options or {})
@@ -70,6 +77,10 @@ def tune(
 
 
 def _as_text(name: str, space: str | Sequence[Any] | None) -> str:
-    if space is None:
-        return name
-    return f"{name}={space if isinstance(space, str) else ','.join(json.dumps(value) for value in space)}"
+    if space is None or isinstance(space, str):
+        return name if space is None else f"{name}={space}"
+    series(f"spaces[{name!r}]", space, "text, a list of values, or None")
+    try:
+        return f"{name}={','.join(json.dumps(value) for value in space)}"
+    except (TypeError, ValueError):
+        raise UsageError(f"spaces[{name!r}]={space!r}: numbers, texts, True, False and None can be searched") from None

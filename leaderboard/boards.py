@@ -23,6 +23,7 @@ from avbench.harness.records.record import Capabilities, RunRecord
 from avbench.harness.records.reproduction import Reproduction
 from avbench.harness.tracks import Track
 from avbench.leaderboard.claims import (
+    COMPARABLE,
     METRICS,
     STATED_BY_AUTHORS,
     Anomaly,
@@ -48,9 +49,6 @@ from avbench.leaderboard.frame import (
     rows_frame,
 )
 from avbench.leaderboard.ladder import Rung, rung
-
-COMPARABLE = "as-published"
-"""The one protocol whose results may stand beside numbers printed in papers."""
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,27 @@ LINE_SECONDS = 10.0
 """Off a terminal, epochs of one stage are told no more often, but for the first and the last."""
 
 
+def bars() -> Progress:
+    """Bars on standard error, so that standard output stays for results; disabled off a terminal."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[detail]}"),
+        TimeElapsedColumn(),
+        console=Console(file=sys.stderr),
+        disable=not sys.stderr.isatty(),
+    )
+
+
+def say(bars: Progress, line: str) -> None:
+    """A line above the bars, or on standard error."""
+    if bars.disable:
+        click.echo(line, err=True)
+    else:
+        bars.console.print(line, markup=False, highlight=False)
+
+
 def carry_out(
     planned: Sequence[PlannedRun],
     names: Sequence[str],
@@ -81,15 +102,7 @@ class RunProgress:
     def __init__(self, runs: Sequence[str]) -> None:
         self._runs = runs
         self._tasks: dict[tuple[int, int], TaskID] = {}
-        self._bars = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[detail]}"),
-            TimeElapsedColumn(),
-            console=Console(file=sys.stderr),
-            disable=not sys.stderr.isatty(),
-        )
+        self._bars = bars()
         self._all = self._bars.add_task("all runs", total=len(runs), detail="")
         self._known = 0
         self._left = len(runs)
@@ -156,10 +169,7 @@ class RunProgress:
 
     def say(self, line: str) -> None:
         """A line between the bars."""
-        if self._bars.disable:
-            click.echo(line, err=True)
-        else:
-            self._bars.console.print(line, markup=False, highlight=False)
+        say(self._bars, line)
 
 
 def duration(seconds: float) -> str:

@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -14,11 +14,7 @@ from avbench.harness.cli.given import parse_given
 from avbench.harness.errors import UsageError
 from avbench.harness.running.spin import SHORT_SPIN
 from avbench.harness.tracks import parse_track
-
-if TYPE_CHECKING:
-    from avbench.harness.tuning.search import Sampler
-
-SAMPLERS: tuple[Sampler, ...] = ("tpe", "random", "grid")
+from avbench.harness.tuning.search import SAMPLERS, Sampler, prepare
 
 
 @click.command()
@@ -82,7 +78,6 @@ def tune(
     from avbench.harness.plugins.sources import require_known
     from avbench.harness.running.jobs import choose_device
     from avbench.harness.tuning.outcome import write_plots
-    from avbench.harness.tuning.search import prepare
     from avbench.harness.tuning.study import FOLDER, Course, Study
     from avbench.harness.tuning.tune import conclude, search_through
 
@@ -96,6 +91,8 @@ def tune(
         click.echo(f"  {name}: {text}", err=True)
     with TuneProgress(opened.total, there) as progress:
         search_through(opened, chosen, jobs, progress.news)
+    if confirm:
+        click.echo(f"confirming on {confirm} seeds that no trial used", err=True)
     tuning, file = conclude(opened, chosen, confirm)
     config = results / FOLDER / file.name
     if plots:

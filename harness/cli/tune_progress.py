@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from types import TracebackType
 
-import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import TaskID
 
+from avbench.harness.cli.progress import bars, say
 from avbench.harness.printable import printable
 from avbench.harness.tuning.work import News, TrialEnded
 
@@ -19,18 +17,10 @@ class TuneProgress:
     def __init__(self, trials: int, there: int) -> None:
         """``there``: how many had ended before."""
         self._tasks: dict[int, TaskID] = {}
-        self._bars = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[detail]}"),
-            TimeElapsedColumn(),
-            console=Console(file=sys.stderr),
-            disable=not sys.stderr.isatty(),
-        )
+        self._bars = bars()
         self._all = self._bars.add_task("all trials", total=trials, completed=there, detail="")
         if there:
-            self._say(f"{there} of {trials} trials are done already")
+            say(self._bars, f"{there} of {trials} trials are done already")
 
     def __enter__(self) -> TuneProgress:
         self._bars.start()
@@ -45,7 +35,7 @@ class TuneProgress:
             if (task := self._tasks.pop(news.trial, None)) is not None:
                 self._bars.remove_task(task)
             self._bars.advance(self._all)
-            self._say(f"trial {news.trial}: {printable(news.text, 500)}")
+            say(self._bars, f"trial {news.trial}: {printable(news.text, 500)}")
         elif not self._bars.disable:
             if news.trial not in self._tasks:
                 self._tasks[news.trial] = self._bars.add_task("", total=1, detail="")
@@ -56,9 +46,3 @@ class TuneProgress:
                 total=news.done.epochs,
                 detail=f"validation HM {news.done.validation.HM:.2f}",
             )
-
-    def _say(self, line: str) -> None:
-        if self._bars.disable:
-            click.echo(line, err=True)
-        else:
-            self._bars.console.print(line, markup=False, highlight=False)

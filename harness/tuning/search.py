@@ -6,7 +6,7 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, JsonValue
 
@@ -20,6 +20,7 @@ from avbench.harness.tracks import Track
 from avbench.harness.tuning.spaces import Space, Value, spaces
 
 Sampler = Literal["tpe", "random", "grid"]
+SAMPLERS: tuple[Sampler, ...] = get_args(Sampler)
 
 MAX_SEEDS = 1_000
 

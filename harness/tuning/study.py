@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 FOLDER = "tune"
 """In a results folder."""
 USUAL_TRIALS = 40
-MAX_TRIALS = 100_000
 MAX_DEATHS = 3
 """A trial whose process died so often has failed: it may be the trial that kills."""
 LOCK_SECONDS = 0.02
@@ -121,9 +120,12 @@ class Study:
         taken.claim.release()
 
     def hand_back(self, taken: Taken) -> None:
-        """A trial was interrupted: another process may do it."""
+        """A trial was interrupted: another process may do it, and it is not the trial's fault."""
+        with self._locked():
+            for trial in self._running():
+                if trial.number == taken.number:
+                    self._repeat(trial, deaths=trial.user_attrs.get("deaths", 0))
         taken.claim.release()
-        self.tidy()
 
     @property
     def complete(self) -> bool:
@@ -239,26 +241,28 @@ class Study:
         counted = [t for t in trials if t.number not in lost and t.state != TrialState.WAITING]
         return len([t for t in counted if open_too or t.state.is_finished()])
 
-    def _bury(self) -> None:
-        """Close the trials of dead processes and have them done again. Only with the lock."""
+    def _running(self) -> list[optuna.trial.FrozenTrial]:
         from optuna.trial import TrialState
 
-        def running() -> list[optuna.trial.FrozenTrial]:
-            return self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        return self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
 
-        orphans = {t.number for t in running() if self._claims.owner(self._key(t.number)) is None}
-        lost = _lost(self._study.get_trials(deepcopy=False))
-        for trial in running():  # looked at once more: a trial is closed before its claim is released
-            if trial.number not in orphans:
-                continue
-            deaths = trial.user_attrs.get("deaths", 0) + 1
-            if deaths < MAX_DEATHS and trial.number not in lost:  # if we die here, it is queued once all the same
-                kept: dict[str, Any] = {
-                    key: trial.user_attrs[key] for key in ("preset", "bare") if key in trial.user_attrs
-                }
-                values = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
-                self._study.enqueue_trial(values, {**kept, "again": trial.number, "deaths": deaths})
-            self._study.tell(trial.number, state=TrialState.FAIL)
+    def _bury(self) -> None:
+        """Close the trials of dead processes and have them done again. Only with the lock."""
+        orphans = {t.number for t in self._running() if self._claims.owner(self._key(t.number)) is None}
+        for trial in self._running():  # looked at once more: a trial is closed before its claim is released
+            if trial.number in orphans:
+                self._repeat(trial, deaths=trial.user_attrs.get("deaths", 0) + 1)
+
+    def _repeat(self, trial: optuna.trial.FrozenTrial, deaths: int) -> None:
+        """Close an open trial and queue its like, unless it died too often. Only with the lock."""
+        from optuna.trial import TrialState
+
+        queued = trial.number in _lost(self._study.get_trials(deepcopy=False))  # by one that died before it could close
+        if deaths < MAX_DEATHS and not queued:
+            kept: dict[str, Any] = {k: v for k, v in trial.user_attrs.items() if k in ("preset", "bare")}
+            values = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
+            self._study.enqueue_trial(values, {**kept, "again": trial.number, "deaths": deaths})
+        self._study.tell(trial.number, state=TrialState.FAIL)
 
     def _key(self, number: int) -> str:
         return f"{self.name}-{number}"

@@ -13,6 +13,7 @@ from functools import partial
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from statistics import fmean
+from types import FrameType
 from typing import TYPE_CHECKING
 
 from avbench.harness.errors import AvbenchError
@@ -172,6 +173,7 @@ def work_in_processes(order: Order, jobs: int, listener: Listener) -> None:
 def _serve(connection: Connection, order: Order) -> None:
     """The life of a process that joins."""
     die_with_parent()
+    signal.signal(signal.SIGTERM, _stop)
     for number in (signal.SIGINT, signal.SIGHUP):  # the parent decides
         signal.signal(number, signal.SIG_IGN)
     import torch
@@ -182,7 +184,13 @@ def _serve(connection: Connection, order: Order) -> None:
     try:
         study = Study(order.results, order.name, order.search, order.course)
         work(study, Bench(torch.device(order.device)), connection.send)
+    except KeyboardInterrupt:
+        os._exit(1)
     except AvbenchError as error:
         with suppress(OSError):
             connection.send(error)
         os._exit(1)
+
+
+def _stop(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

@@ -208,6 +208,13 @@ def test_arrays_that_are_not_plain_numbers_are_refused(text: str) -> None:
         (lambda: avbench.run("ale", "ucf/demo", protocols="alinged"), avbench.UsageError, "Did you mean 'aligned'"),
         (lambda: avbench.run("ale", "ucf/demo", seeds=[-1]), avbench.UsageError, "seed"),
         (lambda: avbench.run(3, "ucf/demo"), avbench.UsageError, "a method is"),  # type: ignore[arg-type]
+        (lambda: avbench.tune("ale", "ucf/demo", {"magin": None}), avbench.UsageError, "Did you mean 'margin'"),
+        (lambda: avbench.tune("ale", "ucf/demo", {"margin": [0.1, 200]}), avbench.UsageError, "or equal to 100"),
+        (lambda: avbench.tune("ale", "ucf/demo", {"margin": [object()]}), avbench.UsageError, "can be searched"),
+        (lambda: avbench.tune("ale", "ucf/demo", ["margin"]), avbench.UsageError, "^spaces="),  # type: ignore[arg-type]
+        (lambda: avbench.tune("ale", "ucf/demo", sampler="tpee"), avbench.UsageError, "Did you mean 'tpe'"),  # type: ignore[arg-type]
+        (lambda: avbench.tune("ale", "ucf/demo", seeds=0), avbench.UsageError, "^seeds=0"),
+        (lambda: avbench.tune("ale", []), avbench.UsageError, "name a track"),
         (lambda: avbench.load_features("ucf/mian"), avbench.UsageError, "Did you mean 'main'"),
         (lambda: avbench.run("ale", "ucf/demoo"), avbench.UsageError, "Did you mean 'demo'"),
         (lambda: avbench.load_features("ucf/main"), avbench.DataError, "ucf/main"),

@@ -177,6 +177,7 @@ def test_one_try_of_stage_1_is_printed_and_stored_nowhere(capsys: pytest.Capture
     assert "leave out --jobs" in err
 
 
+@pytest.mark.slow
 def test_jobs_share_the_trials(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = said(
         capsys, "tune", "ale", *DEMO, "--space", "margin=0.1,0.2,0.3", "--sampler", "grid", "--jobs", "2"

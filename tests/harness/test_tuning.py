@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import tomllib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +26,7 @@ from avbench.harness.running.runs import execute
 from avbench.harness.tracks import Track
 from avbench.harness.tuning import bench as bench_module
 from avbench.harness.tuning.bench import Bench
-from avbench.harness.tuning.outcome import outcome
+from avbench.harness.tuning.outcome import config_text, outcome
 from avbench.harness.tuning.score import Score, difference, over_seeds
 from avbench.harness.tuning.search import Sampler, Search, prepare
 from avbench.harness.tuning.study import Course, Study
@@ -225,6 +226,20 @@ def test_options_that_a_method_refuses_together_are_a_failed_trial(tmp_path: Pat
     assert counts == {"done": 3, "pruned": 0, "failed": 2}
 
 
+def test_several_tracks_have_one_choice_and_the_mean_counts(tmp_path: Path) -> None:
+    both = [UCF, Track("activitynet", "demo")]
+    search = prepare("ale", both, "aligned", 2, ["learning_rate=0.001,0.01"], QUICK, sampler="grid")
+    assert search.subject.objective == "mean validation HM over 2 seeds and 2 tracks"
+    study = Study(tmp_path, None, search, Course())
+    work(study, Hill())
+    tuning = outcome(study)
+    assert [(s.track, s.seed) for s in tuning.best.scores] == [(str(t), seed) for t in both for seed in (0, 1)]
+    assert tuning.best.value == 60.5
+    told = tomllib.loads(config_text(tuning))
+    assert (told["dataset"], told["features"]) == (["ucf", "activitynet"], ["demo"])
+    assert told["options"] == {**QUICK, "learning_rate": 0.01}
+
+
 # processes
 
 
@@ -297,9 +312,10 @@ def test_an_interrupt_hands_the_open_trial_back(tmp_path: Path) -> None:
         raise KeyboardInterrupt
 
     study = Study(tmp_path, None, sought(), Course(2))
-    with pytest.raises(KeyboardInterrupt):
-        work(study, Hill(interrupted))
-    assert study.trials() == []
+    for _ in range(4):
+        with pytest.raises(KeyboardInterrupt):
+            work(study, Hill(interrupted))
+        assert study.trials() == []
     work(study, Hill())
     assert [t.state for t in study.trials()] == ["done", "done"]
 
