@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
@@ -72,6 +73,7 @@ def complete_method(_ctx: click.Context, _param: click.Parameter, incomplete: st
     "--results", default="results", show_default=True, type=click.Path(path_type=Path), help="Results folder."
 )
 @click.option("--observe", multiple=True, metavar="NAME", help="Observer of the runs, such as tensorboard.")
+@click.option("--save-states", is_flag=True, help="Keep the fitted state of each run beside it, for 'avbench analyse'.")
 @click.option("--fresh", is_flag=True, help="Repeat runs that are finished already.")
 @click.option("--dry-run", is_flag=True, help="Say what would run, and run nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print the records as JSON.")
@@ -101,6 +103,7 @@ def run(
     jobs: int,
     results: Path,
     observe: Sequence[str],
+    save_states: bool,
     fresh: bool,
     dry_run: bool,
     as_json: bool,
@@ -148,6 +151,7 @@ def run(
         numerics,
         lenient="all" in method or not features,
     )
+    planned = [replace(run, keeps_state=save_states) for run in planned]
     folder = ResultsFolder(results.absolute())  # wherever a method may go
     click.echo(planning.in_words(planned, given, device_name(chosen)), err=True)
     for note in (*notes, *more):

@@ -69,11 +69,13 @@ def run_two_stages(
     seed: int,
     listener: EpochListener = lambda _: None,
     pause: Callable[[], None] = lambda: None,
+    fitted: Callable[[Method], None] = lambda _: None,
 ) -> Result:
     """Stage 1 chooses epoch and offset on validation; stage 2 trains afresh on train + validation and is tested once.
 
     ``make`` gives a fresh method. ``features`` are on the device of the run. ``pause`` is called at the end of each
-    epoch, before its validation is waited for: there another run may take its turn.
+    epoch, before its validation is waited for: there another run may take its turn. ``fitted`` is called with the
+    method of stage 2 after its test.
 
     Raises :class:`MethodError` when the method breaks its contract.
     """
@@ -92,6 +94,7 @@ def run_two_stages(
     method = make()
     _Fit(stage_2, stage_1, protocol, best + 1, seed, listener, pause).run(method)
     test = stage_2.evidence(method)
+    fitted(method)
     return Result(
         metrics=evaluate(test, offset, allow_empty=features.incomplete),
         offset=offset,

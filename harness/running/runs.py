@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from avbench.harness.contract.method import MethodInfo
+from avbench.harness.contract.method import Method, MethodInfo
 from avbench.harness.contract.options import EpochOptions, Options
 from avbench.harness.contract.variants import Variant
 from avbench.harness.errors import AvbenchError, MethodError, UsageError
@@ -49,6 +49,7 @@ from avbench.harness.records.record import (
     canonical_json,
 )
 from avbench.harness.records.results import ResultsFolder, pack_evidence
+from avbench.harness.records.states import save_state
 from avbench.harness.running.environment import environment, forget_peak_memory, peak_memory
 from avbench.harness.running.numerics import products
 from avbench.harness.tracks import Track
@@ -56,6 +57,7 @@ from avbench.splits import load_split
 
 if TYPE_CHECKING:
     import torch
+    from torch import Tensor
 
     from avbench.harness.features.featureset import FeatureSet
     from avbench.harness.features.manifest import Manifest
@@ -217,10 +219,16 @@ def execute(
         listener(done)
         observers.epoch(done)
 
+    state: dict[str, Tensor] = {}
+
+    def fitted(method: Method) -> None:
+        if planned.keeps_state:
+            state.update(method.state())
+
     outcome, failure, evidence, seconds = None, None, None, (0.0, 0.0)
     try:
         features = planned_features(c.track, c.feature_hash)
-        result = _run(registered, c, features, device, epoch_done, pause)
+        result = _run(registered, c, features, device, epoch_done, pause, fitted)
         evidence = pack_evidence(result.evidence)
         outcome, seconds = _outcome(result, evidence), result.seconds
     except KeyboardInterrupt:
@@ -241,6 +249,8 @@ def execute(
         update={"environment": where, "measured": measured, "outcome": outcome, "failure": failure}
     )
     _keep(record, evidence, results)
+    if state and record.finished:
+        _keep_state(record, state, results)
     observers.finished(record)
     return record
 
@@ -304,6 +314,14 @@ def _keep(record: RunRecord, evidence: bytes | None, results: ResultsFolder) -> 
         logger.warning("%s; the run is kept as %s: once it can be, copy what is in %s there", refused, path, rescue)
 
 
+def _keep_state(record: RunRecord, state: Mapping[str, Tensor], results: ResultsFolder) -> None:
+    """Store a fitted state after its record; where that is impossible, say so: the run itself is kept."""
+    try:
+        save_state(results, record, state)
+    except OSError as error:
+        logger.warning("%s: the fitted state cannot be stored (%s)", results.root, error.strerror or error)
+
+
 def _run(
     registered: Registered,
     c: Configuration,
@@ -311,6 +329,7 @@ def _run(
     device: torch.device,
     listener: EpochListener,
     pause: Callable[[], None],
+    fitted: Callable[[Method], None],
 ) -> Result:
     if source_hash(registered) != c.plugin.source_hash:
         raise MethodError(f"the code of {c.method} has changed since this run was planned; run the same command again")
@@ -324,6 +343,7 @@ def _run(
             seed=c.seed,
             listener=listener,
             pause=pause,
+            fitted=fitted,
         )
 
 

@@ -12,6 +12,7 @@ from avbench.harness.printable import printable
 from avbench.harness.records.planned import PlannedRun
 from avbench.harness.records.record import RunRecord
 from avbench.harness.records.results import ResultsFolder
+from avbench.harness.records.states import state_path
 from avbench.harness.records.verification import check_tables
 from avbench.harness.running.jobs import execute_all
 from avbench.harness.running.runs import RunListener
@@ -44,7 +45,7 @@ def complete(
     before: list[RunRecord | None] = []
     for index, run in enumerate(planned):
         found = folder.find_with_evidence(run.configuration)
-        if found and not (again and again[index]) and _stands(*found, run):
+        if found and not (again and again[index]) and _stands(*found, run) and _has_state(found[0], run, folder):
             yield index, found[0], False
         else:
             todo.append(index)
@@ -65,6 +66,11 @@ def complete(
     except BaseException:
         tidy_up(folder)  # workers may have been ended in the middle of a file
         raise
+
+
+def _has_state(record: RunRecord, run: PlannedRun, folder: ResultsFolder) -> bool:
+    """Whether there is the fitted state of a finished run, where the run is to keep it."""
+    return not run.keeps_state or state_path(folder, record).exists()
 
 
 def _stands(record: RunRecord, tables: Mapping[str, Evidence], run: PlannedRun) -> bool:
