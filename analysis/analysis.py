@@ -66,7 +66,7 @@ class Wanted:
             with picture(self.svg, found.size, style(self.theme)) as figure:
                 found.draw(figure)
                 if found.simulated:
-                    figure.supxlabel("simulated features: says nothing about real data", fontsize="x-small")
+                    figure.suptitle("simulated features: says nothing about real data", fontsize="x-small")
         return [path for path in (self.csv, self.json, self.svg) if path is not None]
 
 

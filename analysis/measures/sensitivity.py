@@ -41,7 +41,7 @@ def series(
         grids = [runs for runs in alternatives.values() if len(_values(runs, option)) > 1]
         if len(grids) > 1:
             raise UsageError(
-                f"{place}: the runs form {len(grids)} grids over {option}, which differ in {_differences(grids)}; "
+                f"{place}: the runs form {len(grids)} grids over {option}, which differ in {_differences(grids, option)}; "
                 "choose one with -p OPTION=VALUE, or remove earlier runs with 'avbench results remove --stale'"
             )
         if grids:
@@ -63,14 +63,14 @@ def _values(runs: Sequence[RunRecord], option: str) -> list[object]:
     return [by_text[text] for text in sorted(by_text)]
 
 
-def _differences(grids: Sequence[Sequence[RunRecord]]) -> str:
+def _differences(grids: Sequence[Sequence[RunRecord]], option: str) -> str:
     contents = [runs[0].configuration.model_dump(mode="json", exclude={"seed"}) for runs in grids]
     options = [content.pop("options") for content in contents]
     names = [
         name
         for parts in (options, contents)
         for name in sorted({key for part in parts for key in part})
-        if len({canonical_json(part.get(name)) for part in parts}) > 1
+        if name != option and len({canonical_json(part.get(name)) for part in parts}) > 1
     ]
     return ", ".join("code" if name == "plugin" else name for name in names[:6])
 
