@@ -16,10 +16,11 @@ from simulated_track import simulated_track
 from step_timing import ucf_options
 from two_stage import SEED, UCF, deterministic
 
+from avbench.harness.evaluation.peak_memory import peak_memory_bytes
 from avbench.harness.evaluation.protocol import PROTOCOLS
 from avbench.harness.evaluation.two_stages import run_two_stages
 from avbench.harness.plugins.registry import plugins
-from avbench.harness.running.environment import forget_peak_memory, peak_memory_bytes
+from avbench.harness.running.environment import forget_peak_memory
 from avbench.methods.learning.training import BatchMethod
 
 MB = 1e6

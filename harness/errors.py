@@ -36,6 +36,10 @@ class MethodError(AvbenchError):
     exit_code = 5
 
 
+class WorkerError(MethodError):
+    """The process of a method died, was silent for too long, or said what it may not."""
+
+
 class PluginError(AvbenchError):
     """A package that came through the plugin door and cannot be used as it is."""
 

@@ -27,6 +27,9 @@ Origin = Literal["paper", "repository", "re-run", "log"]
 
 STATED_BY_AUTHORS: tuple[Origin, ...] = ("paper", "repository")
 
+COMPARABLE = "as-published"
+"""The one protocol whose results may stand beside numbers printed in papers."""
+
 BUILT_IN = "avbench"
 """The distribution of the built-in methods."""
 

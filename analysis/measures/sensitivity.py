@@ -41,7 +41,8 @@ def series(
         grids = [runs for runs in alternatives.values() if len(_values(runs, option)) > 1]
         if len(grids) > 1:
             raise UsageError(
-                f"{place}: the runs form {len(grids)} grids over {option}, which differ in {_differences(grids, option)}; "
+                f"{place}: the runs form {len(grids)} grids over {option}, "
+                f"which differ in {_differences(grids, option)}; "
                 "choose one with -p OPTION=VALUE, or remove earlier runs with 'avbench results remove --stale'"
             )
         if grids:

@@ -43,7 +43,14 @@ class Finding:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def doctor(as_json: bool) -> None:
     """Check the installation and say what to do next. Exit code 1 when there is a problem."""
-    parts = {"versions": _versions, "device": _device, "plugins": _plugins, "store": _store, "results": _results}
+    parts = {
+        "versions": _versions,
+        "device": _device,
+        "sandbox": _sandbox,
+        "plugins": _plugins,
+        "store": _store,
+        "results": _results,
+    }
     findings = [finding for subject, part in parts.items() for finding in _examined(subject, part)]
     if as_json:
         click.echo(json.dumps([asdict(f) for f in findings], indent=1))
@@ -91,6 +98,15 @@ def _device() -> Iterator[Finding]:
             yield Finding("device", "ok", device_name(torch.device("cuda", index)))
     else:
         yield Finding("device", "ok", f"{device_name(torch.device('cpu'))}, {torch.get_num_threads()} threads; no CUDA")
+
+
+def _sandbox() -> Iterator[Finding]:
+    from avbench.harness.isolation.sandbox import unavailable
+
+    if reason := unavailable():
+        yield Finding("sandbox", "note", "--isolation sandbox is not possible here", reason)
+    else:
+        yield Finding("sandbox", "ok", "bubblewrap works: --isolation sandbox shuts methods in")
 
 
 def _plugins() -> Iterator[Finding]:

@@ -18,6 +18,7 @@ from avbench.harness.contract.data import Classes, Clips, TrainingSet
 from avbench.harness.contract.method import Method, Progress
 from avbench.harness.errors import DataError, MethodError
 from avbench.harness.evaluation.chunks import Chunks
+from avbench.harness.evaluation.elsewhere import Elsewhere
 from avbench.harness.evaluation.evidence import Evidence, kind_of, reduce_scores
 from avbench.harness.evaluation.protocol import Protocol
 from avbench.harness.evaluation.random_state import random_state_kept, seed_generators
@@ -73,16 +74,17 @@ class StageData:
             texts={name: vectors[ids] for name, vectors in self.texts.items()},
         )
 
-    def training_set(self, *, unseen_names: bool, few_bits: bool = False) -> TrainingSet:
+    def training_set(self, *, unseen_names: bool, few_bits: bool = False, views: bool = False) -> TrainingSet:
         """The clips of the training parts; the unseen classes' names and vectors only where they are declared.
 
         The tensors are copies: behind a view, the clips of the test would be within reach. ``few_bits``: features held
-        in fewer bits than float32 are given as they are held.
+        in fewer bits than float32 are given as they are held. ``views``: of clips as they are held, for whoever copies
+        them.
         """
         rows = slice(0, self.features.rows[TRAINED[self.number][-1]].stop)
         ids = torch.tensor([c.id for c in self.seen], device=self.device)
         return TrainingSet(
-            clips=self._training_clips(rows, few_bits=few_bits),
+            clips=self._views(rows) if views else self._training_clips(rows, few_bits=few_bits),
             labels=torch.searchsorted(ids, self.features.class_id[rows]),
             classes=self.classes(self.seen, trained=self.seen),
             unseen=self.classes(self.unseen, trained=()) if unseen_names else None,
@@ -97,12 +99,18 @@ class StageData:
         )
         return Clips(audio, visual)
 
+    def _views(self, rows: slice) -> Clips:
+        if self.features.offsets is not None:
+            return self.features.packed().first(rows.stop)
+        return Clips(self.features.audio[rows], self.features.visual[rows])
+
     def fit(self, method: Method, progress: Progress) -> None:
         """Seed every generator, fit, and check that the method left its inputs alone."""
         declared = type(method).info.uses_unseen_names  # of the class, as the record says it: not of this instance
-        train = self.training_set(unseen_names=declared, few_bits=method.takes_few_bits)
+        away = isinstance(method, Elsewhere)
+        train = self.training_set(unseen_names=declared, few_bits=method.takes_few_bits, views=away)
         seed_generators(progress.seed)
-        with _guarded(method, "fit", train.clips.audio, train.clips.visual, train.labels, train.classes.vectors):
+        with guarded(method, "fit", train.clips.audio, train.clips.visual, train.labels, train.classes.vectors):
             method.fit(train, progress)
 
     def evidence(self, method: Method, trained: StageData | None = None) -> Evidence:
@@ -129,7 +137,7 @@ class StageData:
         chunks = Chunks(self.features, self.rows[torch.from_numpy(order).to(self.device)])
         with random_state_kept(self.device):
             for clips in chunks.clips():
-                with _guarded(method, "predict", clips.audio, clips.visual, classes.vectors, classes.trained):
+                with guarded(method, "predict", clips.audio, clips.visual, classes.vectors, classes.trained):
                     answer = call(clips, classes)
                 for name, part in answer.items():
                     scores.setdefault(name, []).append(checked_scores(method, part, clips, classes))
@@ -181,7 +189,7 @@ def _by_class(part: slice, class_id: NDArray[np.int64]) -> NDArray[np.intp]:
 
 
 @contextmanager
-def _guarded(method: Method, what: str, *inputs: Tensor) -> Iterator[None]:
+def guarded(method: Method, what: str, *inputs: Tensor) -> Iterator[None]:
     """Turn a plugin's exception into a :class:`MethodError` and refuse inputs changed in place."""
     versions = [t._version for t in inputs]
     try:

@@ -30,6 +30,25 @@ class Epoch:
 
 
 @dataclass(frozen=True)
+class Choice:
+    """What stage 1 chose, on validation alone. No test clip was looked at."""
+
+    stage: StageData
+    epochs: int
+    """For stage 2: those of the best epoch."""
+    offset: float
+    branch_offsets: Mapping[str, float]
+    validation: tuple[Epoch, ...]
+    evidence: Mapping[str, Evidence]
+    """Of the best epoch, on validation: the combined scores under "", and each branch under its name."""
+
+    @property
+    def best(self) -> Epoch:
+        """Validation of the chosen epoch."""
+        return self.validation[self.epochs - 1]
+
+
+@dataclass(frozen=True)
 class Result:
     """What the two stages gave."""
 
@@ -60,6 +79,30 @@ class EpochDone:
 EpochListener = Callable[[EpochDone], None]
 
 
+def run_stage_1(
+    make: Callable[[], Method],
+    features: FeatureSet,
+    protocol: Protocol,
+    *,
+    epochs: int,
+    seed: int,
+    listener: EpochListener = lambda _: None,
+    pause: Callable[[], None] = lambda: None,
+) -> Choice:
+    """Train on the training clips and choose epoch and offset on validation. The test parts may be missing.
+
+    The arguments are those of :func:`run_two_stages`. Raises :class:`MethodError` when the method breaks its contract.
+    """
+    from avbench.harness.evaluation.stages import stage_data
+
+    protocol = protocol.on(features.track)
+    stage = stage_data(features, protocol, stage=1)
+    fit = _Fit(stage, stage, protocol, epochs, seed, listener, pause)
+    fit.run(make())
+    offset, branch_offsets = fit.chosen_offset()
+    return Choice(stage, fit.best + 1, offset, branch_offsets, tuple(fit.history), fit.evidence)
+
+
 def run_two_stages(
     make: Callable[[], Method],
     features: FeatureSet,
@@ -82,27 +125,23 @@ def run_two_stages(
     from avbench.harness.evaluation.stages import stage_data
 
     start = perf_counter()
-    protocol = protocol.on(features.track)
-    stage_1 = stage_data(features, protocol, stage=1)
-    fit_1 = _Fit(stage_1, stage_1, protocol, epochs, seed, listener, pause)
-    fit_1.run(make())
-    best = fit_1.best
-    offset, branch_offsets = fit_1.chosen_offset()
+    chosen = run_stage_1(make, features, protocol, epochs=epochs, seed=seed, listener=listener, pause=pause)
     middle = perf_counter()
 
+    protocol = protocol.on(features.track)
     stage_2 = stage_data(features, protocol, stage=2)
     method = make()
-    _Fit(stage_2, stage_1, protocol, best + 1, seed, listener, pause).run(method)
+    _Fit(stage_2, chosen.stage, protocol, chosen.epochs, seed, listener, pause).run(method)
     test = stage_2.evidence(method)
     fitted(method)
     return Result(
-        metrics=evaluate(test, offset, allow_empty=features.incomplete),
-        offset=offset,
-        branch_offsets=branch_offsets,
-        epochs=best + 1,
-        validation=tuple(fit_1.history),
+        metrics=evaluate(test, chosen.offset, allow_empty=features.incomplete),
+        offset=chosen.offset,
+        branch_offsets=chosen.branch_offsets,
+        epochs=chosen.epochs,
+        validation=chosen.validation,
         parameters=method.parameters(),
-        evidence={TEST: test, **{_table(branch): table for branch, table in fit_1.evidence.items()}},
+        evidence={TEST: test, **{_table(branch): table for branch, table in chosen.evidence.items()}},
         seconds=(middle - start, perf_counter() - middle),
     )
 

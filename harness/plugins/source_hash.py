@@ -22,7 +22,7 @@ from types import MappingProxyType
 
 from avbench.harness.contract.method import Method
 from avbench.harness.errors import MethodError
-from avbench.harness.plugins.reach import reachable
+from avbench.harness.plugins.reach import file_of, reachable
 from avbench.harness.plugins.registry import Registered
 from avbench.harness.records.record import hash_of_code
 
@@ -44,7 +44,25 @@ def code_of(registered: Registered) -> Mapping[str, str]:
     method = registered.method
     if registered.loose:
         return MappingProxyType({method.__name__: _loose(method)})
-    start = {name for kind in (method, method.Options) for name in _modules(kind)}
+    modules, foreign = modules_of(registered)
+    parts = {name: _content(path) for name, path in modules.items()}
+    for top in foreign - _counted_elsewhere():
+        parts |= {name: version(name) for name in _owners(top)}
+    for root, files in _data(registered, modules).items():
+        parts[f"{root} ({len(files)} data files)"] = hash_of_code(files)
+    parts |= {f"file {file}": _named(method, file) for file in method.info.files}
+    return MappingProxyType(dict(sorted(parts.items())))
+
+
+@cache
+def modules_of(registered: Registered) -> tuple[Mapping[str, Path], frozenset[str]]:
+    """The files of the modules that count as code of an installed method, by name, and the top-level names of all
+    others that those import.
+
+    Raises :class:`MethodError` for code that cannot be identified.
+    """
+    method = registered.method
+    start = set(registered.modules or start_of(method))
     if registered.module and registered.distribution != "avbench":
         start.add(registered.module)
     tops = {name.partition(".")[0] for name in start} - _counted_elsewhere()
@@ -59,13 +77,12 @@ def code_of(registered: Registered) -> Mapping[str, str]:
         return top in tops or not _owners(top) or not owners.isdisjoint(_owners(top))
 
     modules, foreign = reachable(start, own)
-    parts = {name: _content(path) for name, path in modules.items()}
-    for top in foreign - _counted_elsewhere():
-        parts |= {name: version(name) for name in _owners(top)}
-    for root, files in _data(registered, modules).items():
-        parts[f"{root} ({len(files)} data files)"] = hash_of_code(files)
-    parts |= {f"file {file}": _named(method, file) for file in method.info.files}
-    return MappingProxyType(dict(sorted(parts.items())))
+    return MappingProxyType(modules), frozenset(foreign)
+
+
+def named_files(registered: Registered) -> tuple[Path, ...]:
+    """The files and folders that a method names as deciding its results."""
+    return tuple(_placed(registered.method, file) for file in registered.info.files)
 
 
 def _loose(method: type) -> str:
@@ -89,6 +106,11 @@ def _sources_of_functions(kind: type) -> Iterator[str]:
                 yield inspect.getsource(value)
             except (OSError, TypeError):
                 continue
+
+
+def start_of(method: type[Method]) -> set[str]:
+    """The modules that a method's code starts from. Raises :class:`MethodError` for code that is in no file."""
+    return {name for kind in (method, method.Options) for name in _modules(kind)}
 
 
 def _modules(kind: type) -> Iterator[str]:
@@ -183,11 +205,16 @@ def _is_data(path: Path) -> bool:
 
 
 def _named(method: type[Method], file: str) -> str:
-    """The hash of a file, or of all in a folder, that a method names, relative to the file of its module."""
-    path = Path(inspect.getfile(method)).parent / file
+    """The hash of a file, or of all in a folder, that a method names."""
+    path = _placed(method, file)
     if path.is_dir():
         return hash_of_code({str(f.relative_to(path)): _content(f) for f in sorted(path.rglob("*")) if f.is_file()})
     return _content(path)
+
+
+def _placed(method: type[Method], file: str) -> Path:
+    """Where it lies: the name is relative to the file of the method's module, or absolute."""
+    return file_of(method.__module__).parent / file
 
 
 def _content(path: Path) -> str:

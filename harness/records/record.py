@@ -33,6 +33,8 @@ Precision = Literal["float32", "tf32", "bfloat16"]
 """Of matrix products: full float32, TensorFloat-32 (CUDA), or bfloat16 by automatic casting."""
 FeatureDtype = Literal["float32", "float16", "bfloat16"]
 """How audio and visual features are held in the memory of the device; a method gets float32 all the same."""
+IsolationKind = Literal["none", "process", "sandbox"]
+"""Where the method was: in the harness's process, in one of its own, or shut in there."""
 
 Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 Text = Annotated[str, Field(max_length=2_000)]
@@ -93,7 +95,7 @@ class Configuration(Part):
         """Default numerics are left out: a run with them has the identity that it had before there was a choice."""
         content: dict[str, Any] = handler(self)
         if not self.numerics.changed:
-            del content["numerics"]
+            content.pop("numerics", None)
         return content
 
     @property
@@ -116,12 +118,67 @@ class Capabilities(Part):
     """False: the scores are final and the offset is fixed at 0."""
 
 
+class ToldDifference(Part):
+    """One known difference between a paper and its reference code."""
+
+    topic: Text
+    paper: Text
+    code: Text
+    option: Text | None = None
+
+
+class ToldOption(Part):
+    """One option of a method: its schema in words."""
+
+    name: Text
+    type: Text
+    default: JsonValue = None
+    bounds: Text = ""
+    description: Text = ""
+
+
+class ToldPreset(Part):
+    """Values of options for some tracks and protocols; None stands for every one."""
+
+    values: dict[Text, JsonValue]
+    dataset: Text | None = None
+    features: Text | None = None
+    protocol: Text | None = None
+
+
 class About(Part):
-    """What a method says about itself, for a reader who has not installed it."""
+    """What a method says about itself, for a reader who has not installed it. Records of earlier versions say less."""
 
     title: Text
     summary: Text
     citation: Text
+    year: int | None = None
+    bibtex: Annotated[str, Field(max_length=20_000)] = ""
+    where: Text = ""
+    """Where its package can be had: an address."""
+    differences: Annotated[list[ToldDifference], Field(max_length=200)] = []
+    notes: Annotated[list[Text], Field(max_length=200)] = []
+    options: Annotated[list[ToldOption], Field(max_length=500)] = []
+    presets: Annotated[list[ToldPreset], Field(max_length=500)] = []
+    """Later ones win."""
+    variant: Annotated[dict[Text, JsonValue], Field(max_length=500)] = {}
+    """What the variant of the run sets on its track under its protocol."""
+
+
+class Tuned(Part):
+    """The search that the options come from, as the file says that it left. Who sets them by hand says nothing."""
+
+    method: Name
+    study: Name
+    study_hash: Sha256
+    """Over what was searched: method, code, features, protocol, spaces, fixed options and number of seeds."""
+    tracks: Annotated[list[Text], Field(min_length=1, max_length=1_000)]
+    trials: int = Field(ge=1, le=10**9)
+    """Tried by then: done, pruned and failed ones."""
+    objective: Text
+    """What was made as large as could be."""
+    value: Percent
+    """Of the best trial, which is a maximum over trials."""
 
 
 class Metrics(Part):
@@ -188,7 +245,7 @@ class Environment(Part):
         """Where all is known, nothing is said of it: such records are those of earlier versions."""
         content: dict[str, Any] = handler(self)
         if not self.unknown:
-            del content["unknown"]
+            content.pop("unknown", None)
         return content
 
 
@@ -201,9 +258,19 @@ class Measured(Part):
     seconds_stage_2: Seconds = 0.0
     seconds: Seconds = 0.0
     peak_memory_bytes: int = Field(0, ge=0, le=10**18)
-    """Of the process on CPU, of the allocator on CUDA."""
+    """Of the process on CPU, of the allocator on CUDA; where the method had a process of its own, of both together,
+    what they share counted twice."""
     runs_at_once: int = Field(1, ge=1, le=1_000)
     """Runs that shared the machine, as ``--jobs`` asked: times then tell less, and memory on CUDA is that of all."""
+    isolation: IsolationKind = "none"
+
+    @model_serializer(mode="wrap")
+    def _without_none(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Nothing is said where there was none: such records are those of earlier versions."""
+        content: dict[str, Any] = handler(self)
+        if self.isolation == "none":
+            content.pop("isolation", None)
+        return content
 
 
 class RunRecord(Part):
@@ -225,6 +292,8 @@ class RunRecord(Part):
     warnings: list[Text] = []
     about: About | None = None
     """Of the method; None in records of earlier versions."""
+    tuned: Tuned | None = None
+    """Where the options come from, when they come from ``avbench tune``."""
     features_source: Text = ""
     """Where the features come from, in the words of who stored them; empty in records made before it was kept."""
     environment: Environment
@@ -235,6 +304,11 @@ class RunRecord(Part):
     @property
     def finished(self) -> bool:
         return self.outcome is not None
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over all that the record says. A field that a later version adds leaves it as it is."""
+        return hashlib.sha256(canonical_json(self.model_dump(mode="json", exclude_defaults=True)).encode()).hexdigest()
 
     @model_validator(mode="after")
     def _consistent(self) -> RunRecord:

@@ -24,8 +24,10 @@ if TYPE_CHECKING:
 
 MAX_STATE_BYTES = 4 * 2**30
 MAX_HEADER_BYTES = 2**24
+RUN = "run"
+"""Key of the metadata of the file: JSON of what the state is bound to."""
 TENSORS = "tensors"
-"""Key of the hash of the tensors in the metadata of the file."""
+"""Key of the hash of the tensors in it."""
 
 
 def state_path(folder: ResultsFolder, record: RunRecord) -> Path:
@@ -39,7 +41,8 @@ def save_state(folder: ResultsFolder, record: RunRecord, state: Mapping[str, Ten
 
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
     path = state_path(folder, record)
-    write_bytes(path, save(tensors, {**_bound_to(record), TENSORS: _hash_of(save(tensors))}))
+    bound = {**_bound_to(record), TENSORS: _hash_of(save(tensors))}
+    write_bytes(path, save(tensors, {RUN: canonical_json(bound)}))  # of several keys the order would vary
     return path
 
 
@@ -57,8 +60,8 @@ def load_state(folder: ResultsFolder, record: RunRecord) -> dict[str, Tensor]:
 
     content = read_limited(path, MAX_STATE_BYTES)
     try:
-        found, tensors = _metadata(content), load(content)
-    except (SafetensorError, ValueError, KeyError, struct.error) as error:
+        found, tensors = _bound_in(content), load(content)
+    except (SafetensorError, ValueError, KeyError, TypeError, RecursionError, struct.error) as error:
         raise RecordError(f"{path}: not readable as a fitted state ({error}); delete it and repeat the run") from None
     for what, expected in _bound_to(record).items():
         if found.get(what) != expected:
@@ -79,14 +82,15 @@ def _bound_to(record: RunRecord) -> dict[str, str]:
     }
 
 
-def _metadata(content: bytes) -> dict[str, str]:
-    """The metadata in the header of a safetensors file. Raises ValueError or struct.error for another file."""
+def _bound_in(content: bytes) -> dict[str, str]:
+    """What the header of a state says. Raises ValueError, KeyError, TypeError or struct.error for another file."""
     (size,) = struct.unpack("<Q", content[:8])
     if size > min(MAX_HEADER_BYTES, len(content) - 8):
         raise ValueError("its header is too long")
-    header = json.loads(content[8 : 8 + size])
-    found = header.get("__metadata__", {}) if isinstance(header, dict) else {}
-    return found if isinstance(found, dict) else {}
+    found = json.loads(json.loads(content[8 : 8 + size])["__metadata__"][RUN])
+    if not isinstance(found, dict):
+        raise ValueError("it does not say which run it is of")
+    return found
 
 
 def _hash_of(content: bytes) -> str:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import platform
-import resource
 import subprocess
-import sys
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
@@ -13,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from avbench.harness.evaluation.peak_memory import peak_memory_bytes
 from avbench.harness.printable import storable
 from avbench.harness.records.record import Environment
 
@@ -79,22 +78,6 @@ def peak_memory(device: torch.device) -> tuple[int, list[str]]:
         return peak_memory_bytes(device), []
     except Exception as error:
         return 0, [storable(f"peak memory: {type(error).__name__}: {error}")[:500]]
-
-
-def peak_memory_bytes(device: torch.device) -> int:
-    """Peak since :func:`forget_peak_memory`: of the allocator on CUDA, of this process on the CPU.
-
-    On systems other than Linux, the peak since the process started.
-    """
-    import torch
-
-    if device.type == "cuda":
-        return int(torch.cuda.max_memory_allocated(device))
-    with suppress(OSError, StopIteration):  # bytes: the first line is the name of the process, which may be anything
-        lines = Path("/proc/self/status").read_bytes().splitlines()
-        return next(int(line.split()[1]) for line in lines if line.startswith(b"VmHWM:")) * 1024
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
 
 
 @cache

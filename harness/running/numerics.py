@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from avbench.harness.errors import UsageError
+from avbench.harness.evaluation.precision import matrix_products
 from avbench.harness.records.record import Numerics
 
 if TYPE_CHECKING:
@@ -21,16 +22,7 @@ def require(numerics: Numerics, device: torch.device) -> None:
 
 @contextmanager
 def products(numerics: Numerics, device: torch.device) -> Iterator[None]:
-    """Multiply matrices in the given precision. What is global stays as it is set here until the next run sets it:
-    runs that take turns in one process have equal numerics, and the first to end must not change those of the others.
-
-    ``bfloat16`` is torch's automatic casting, without its cache: weights change between two uses. A method whose
-    operations do not exist in bfloat16 fails with torch's message.
-    """
-    import torch
-
+    """Multiply matrices as a run is to, see :func:`matrix_products`."""
     require(numerics, device)
-    torch.set_float32_matmul_precision("high" if numerics.precision == "tf32" else "highest")
-    torch.backends.cudnn.allow_tf32 = numerics.precision == "tf32"
-    with torch.autocast(device.type, torch.bfloat16, enabled=numerics.precision == "bfloat16", cache_enabled=False):
+    with matrix_products(numerics.precision, device):
         yield

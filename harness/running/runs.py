@@ -21,9 +21,13 @@ from avbench.harness.contract.method import Method, MethodInfo
 from avbench.harness.contract.options import EpochOptions, Options
 from avbench.harness.contract.variants import Variant
 from avbench.harness.errors import AvbenchError, MethodError, UsageError
+from avbench.harness.evaluation.precision import make_deterministic
 from avbench.harness.evaluation.protocol import PROTOCOLS, find_protocol
 from avbench.harness.evaluation.two_stages import EpochDone, EpochListener, Result, run_two_stages
 from avbench.harness.features.temporal_draft import MEAN, view_of
+from avbench.harness.isolation.choice import NONE, Isolation
+from avbench.harness.isolation.start import Place, require_possible, started
+from avbench.harness.plugins.about import about_of
 from avbench.harness.plugins.declared import capabilities_of
 from avbench.harness.plugins.observers import Observers
 from avbench.harness.plugins.presets import is_of_variant
@@ -34,7 +38,6 @@ from avbench.harness.printable import storable
 from avbench.harness.records.planned import PlannedRun
 from avbench.harness.records.record import (
     MAX_EPOCHS,
-    About,
     Configuration,
     Environment,
     Failure,
@@ -160,7 +163,7 @@ def configuration(
         code = source_hash(registered)
     except (UsageError, MethodError) as error:
         raise type(error)(f"method {info.slug!r}: {error}") from None
-    if _epochs(options) > MAX_EPOCHS:
+    if epochs_of(options) > MAX_EPOCHS:
         raise UsageError(f"method {info.slug!r}: a record holds the validation of at most {MAX_EPOCHS:,} epochs")
     split = load_split(track.dataset, manifest.partition)
     try:
@@ -198,19 +201,21 @@ def execute(
     observe: Sequence[str] = (),
     pause: Callable[[], None] = lambda: None,
     at_once: int = 1,
+    isolation: Isolation = NONE,
 ) -> RunRecord:
     """Do one run and store its record. What goes wrong in it becomes a stored failure; Ctrl-C stores nothing.
 
     All that can be refused is asked before the run: raises :class:`AvbenchError` where it could not be stored.
     ``observe``: names of the observers that watch the run. ``pause``: see :func:`run_two_stages`.
-    ``at_once``: how many runs share the machine, for the record.
+    ``at_once``: how many runs share the machine, for the record. ``isolation``: where the method is meanwhile.
     """
     c = planned.configuration
     results.require_room([c])
     registered = plugins().method(c.method)
-    _make_deterministic()
+    require_possible(registered, isolation)
+    make_deterministic()
     forget_peak_memory(device)
-    draft = draft_record(planned, registered, environment(device), at_once)
+    draft = draft_record(planned, registered, environment(device), at_once, isolation)
     start = perf_counter()
     observers = Observers([plugins().observer(name) for name in observe], device)
     observers.started(planned, results.root)
@@ -226,9 +231,9 @@ def execute(
             state.update(method.state())
 
     outcome, failure, evidence, seconds = None, None, None, (0.0, 0.0)
+    beside = 0
     try:
-        features = planned_features(c.track, c.feature_hash)
-        result = _run(registered, c, features, device, epoch_done, pause, fitted)
+        result, beside = _run(registered, c, device, epoch_done, pause, fitted, isolation, results.root)
         evidence = pack_evidence(result.evidence)
         outcome, seconds = _outcome(result, evidence), result.seconds
     except KeyboardInterrupt:
@@ -241,7 +246,7 @@ def execute(
             "seconds_stage_1": round(seconds[0], 3),
             "seconds_stage_2": round(seconds[1], 3),
             "seconds": round(perf_counter() - start, 3),
-            "peak_memory_bytes": peak,
+            "peak_memory_bytes": peak + beside,
         }
     )
     where = draft.environment.model_copy(update={"unknown": [*draft.environment.unknown, *unknown]})
@@ -255,7 +260,13 @@ def execute(
     return record
 
 
-def draft_record(planned: PlannedRun, registered: Registered, where: Environment, at_once: int = 1) -> RunRecord:
+def draft_record(
+    planned: PlannedRun,
+    registered: Registered,
+    where: Environment,
+    at_once: int = 1,
+    isolation: Isolation = NONE,
+) -> RunRecord:
     """The record of a run that did not take place: with it, all that a record says beforehand has been checked."""
     return RunRecord(
         identity=planned.configuration.identity,
@@ -264,14 +275,24 @@ def draft_record(planned: PlannedRun, registered: Registered, where: Environment
         variant=planned.variant,
         simulated=planned.simulated,
         capabilities=capabilities_of(registered, planned.inputs),
-        about=About(**{part: storable(getattr(registered.info, part))[:2_000] for part in About.model_fields}),
+        about=about_of(registered, _variant_options(planned)),
         encoders_met=planned.encoders_met,
+        tuned=planned.tuned,
         warnings=[storable(warning)[:2_000] for warning in planned.warnings],
         features_source=storable(planned.features_source)[:2_000],
         environment=where,
-        measured=Measured(started=datetime.now(UTC).isoformat(timespec="seconds"), runs_at_once=at_once),
+        measured=Measured(
+            started=datetime.now(UTC).isoformat(timespec="seconds"), runs_at_once=at_once, isolation=isolation.kind
+        ),
         failure=Failure(type="NotRun", message="the run did not take place", traceback=""),
     )
+
+
+def _variant_options(planned: PlannedRun) -> Mapping[str, Any]:
+    """What the variant of a run sets; nothing for a variant that is no more."""
+    c = planned.configuration
+    known = {v.name: v for v in plugins().variants_of(c.method)}
+    return known[planned.variant].options_on(c.track, c.protocol.name) if planned.variant in known else {}
 
 
 def failure_of(error: BaseException) -> Failure:
@@ -325,26 +346,43 @@ def _keep_state(record: RunRecord, state: Mapping[str, Tensor], results: Results
 def _run(
     registered: Registered,
     c: Configuration,
-    features: FeatureSet,
     device: torch.device,
     listener: EpochListener,
     pause: Callable[[], None],
     fitted: Callable[[Method], None],
-) -> Result:
+    isolation: Isolation,
+    root: Path,
+) -> tuple[Result, int]:
+    """What came of the run, and the peak memory in bytes of a process beside this one."""
     if source_hash(registered) != c.plugin.source_hash:
         raise MethodError(f"the code of {c.method} has changed since this run was planned; run the same command again")
     options = registered.method.Options.model_validate(c.options)
-    with products(c.numerics, device):
+
+    def two_stages(make: Callable[[], Method], features: FeatureSet, place: torch.device) -> Result:
         return run_two_stages(
-            lambda: registered.method(options),
-            _held(features, device, c.numerics.feature_dtype),
+            make,
+            _held(features, place, c.numerics.feature_dtype),
             PROTOCOLS[c.protocol.name],
-            epochs=_epochs(options),
+            epochs=epochs_of(options),
             seed=c.seed,
             listener=listener,
             pause=pause,
             fitted=fitted,
         )
+
+    if not isolation:
+        features = planned_features(c.track, c.feature_hash)
+        with products(c.numerics, device):
+            return two_stages(lambda: registered.method(options), features, device), 0
+    import torch
+
+    from avbench.harness.isolation.judge import stand_in
+
+    place = Place(device, torch.get_num_threads(), c.numerics.precision)
+    with started(registered, options, place, isolation, root) as worker:
+        features = planned_features(c.track, c.feature_hash)
+        result = two_stages(stand_in(registered, worker), features, torch.device("cpu"))
+        return result, worker.peak_memory_bytes
 
 
 @lru_cache(maxsize=1)
@@ -355,7 +393,7 @@ def _held(features: FeatureSet, device: torch.device, dtype: str) -> FeatureSet:
     return features.to(device, getattr(torch, dtype))
 
 
-def _epochs(options: Options) -> int:
+def epochs_of(options: Options) -> int:
     """The epochs of stage 1; methods without epochs are scored once."""
     return options.epochs if isinstance(options, EpochOptions) else 1
 
@@ -371,15 +409,6 @@ def _outcome(result: Result, evidence: bytes) -> Outcome:
         parameters=result.parameters,
         evidence=hashlib.sha256(evidence).hexdigest(),
     )
-
-
-def _make_deterministic() -> None:
-    """Same seed, same machine, same bits: deterministic kernels where torch has them."""
-    import torch
-
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
 RunListener = Callable[[int, EpochDone], None]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import multiprocessing
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -20,7 +20,10 @@ from avbench.harness.evaluation.evidence import TEST
 from avbench.harness.plugins.declared import said_by_methods
 from avbench.harness.records.gate import Finding, find, judge
 from avbench.harness.records.record import RunRecord
+from avbench.harness.records.reproduction import Reproduction, Required
 from avbench.harness.records.results import ResultsFolder, Unreadable
+from avbench.leaderboard.frame import group_of, results_frame, rows_frame
+from avbench.leaderboard.ladder import REQUIRED
 from avbench.leaderboard.site import links
 from avbench.leaderboard.site import run_page as runs
 from avbench.leaderboard.site.files import write
@@ -56,6 +59,10 @@ class Gate:
     """HM points that an offset chosen on the test clips themselves would add, by identity."""
     marks: Mapping[str, tuple[str, ...]]
     """What must be said beside a run's number, by identity."""
+    reproductions: Mapping[str, Reproduction]
+    """What the repetition that counts came to, by identity."""
+    withheld: tuple[Rejected, ...] = ()
+    """Sound runs of rows that are not what the board requires."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +86,7 @@ def judge_for_site(folder: ResultsFolder, out: Path, processes: int) -> Gate:
     finished = [r for r in records if r.finished]
     examined = _examine_all(finished, folder, out, processes)
     verdicts = judge(e.finding for e in examined)
+    examined_of = {record.identity: record for record in finished}
     for record in finished:
         if reasons := verdicts.reasons[record.identity]:
             runs.remove(record, out)
@@ -89,6 +97,9 @@ def judge_for_site(folder: ResultsFolder, out: Path, processes: int) -> Gate:
             rejected.append(Rejected(where, record.configuration.method, shown[:MAX_REASONS]))
         elif marks := verdicts.marks.get(record.identity):  # known only now: its page is written anew
             _examine(record, folder.root, out, marks)
+    for identity, reasons in verdicts.refused.items():  # a record that stands can have them too
+        where = _where(folder.path(examined_of[identity].configuration), folder)
+        rejected.append(Rejected(where, examined_of[identity].configuration.method, reasons[:MAX_REASONS]))
     sound = [e for e in examined if not verdicts.reasons[e.finding.record.identity]]
     return Gate(
         sound=tuple(e.finding.record for e in sound),
@@ -97,7 +108,24 @@ def judge_for_site(folder: ResultsFolder, out: Path, processes: int) -> Gate:
         recalls={e.finding.record.identity: e.recalls for e in sound if e.recalls is not None},
         test_gains={e.finding.record.identity: e.test_gain for e in sound},
         marks=verdicts.marks,
+        reproductions=verdicts.reproductions,
     )
+
+
+def withhold(gate: Gate, require: Required, folder: ResultsFolder, out: Path) -> Gate:
+    """The gate for a board that requires something of its rows; the pages of runs of other rows are taken back."""
+    frame = rows_frame(results_frame(gate.sound, gate_marks=gate.marks, reproductions=gate.reproductions))
+    status = dict(zip(frame["group"], frame["reproduction"], strict=True))
+    sound, withheld = [], []
+    for record in gate.sound:
+        if (found := status[group_of(record)]) in REQUIRED[require]:
+            sound.append(record)
+            continue
+        runs.remove(record, out)
+        reason = f"its row is {found}; this board requires {' or '.join(sorted(REQUIRED[require]))}"
+        where = _where(folder.path(record.configuration), folder)
+        withheld.append(Rejected(where, record.configuration.method, (reason,)))
+    return replace(gate, sound=tuple(sound), withheld=tuple(withheld))
 
 
 def _examine_all(records: Sequence[RunRecord], folder: ResultsFolder, out: Path, processes: int) -> list[_Examined]:
@@ -113,12 +141,12 @@ def _examine(record: RunRecord, root: Path, out: Path, marks: Sequence[str] = ()
     folder = ResultsFolder(root)
     try:
         tables = folder.evidence(record)
-        finding = find(record, tables, said_by_methods)
+        finding = find(record, tables, said_by_methods, folder.reproductions(record))
         if finding.reasons:
             return _Examined(finding)
         assert record.outcome is not None
         whole = curve(tables[TEST], allow_empty=bool(record.warnings))
-        for file in runs.files(record, tables[TEST], whole, marks):
+        for file in runs.files(record, tables[TEST], whole, marks, finding.reproductions):
             write(out, file)
         write(out, File(links.run_file(record, runs.EVIDENCE), folder.evidence_bytes(record)))
         gain = float(whole.hm.max()) - record.outcome.metrics.HM

@@ -22,7 +22,7 @@ import resource, sys, torch
 from pathlib import Path
 from click.testing import CliRunner
 from avbench.harness.cli import cli
-from avbench.harness.running.environment import peak_memory_bytes
+from avbench.harness.evaluation.peak_memory import peak_memory_bytes
 
 def run(features):
     budget = ["-p", "epochs=2", "-p", "batches_per_epoch=3", "-p", "batch_size=64"]

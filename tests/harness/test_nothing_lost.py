@@ -106,7 +106,7 @@ def planned(method: str = "trained", seeds: int = 1, **options: Any) -> list[Pla
 
 
 def all_of(todo: list[PlannedRun], root: Path, **more: Any) -> list[RunRecord]:
-    return [record for _, record in execute_all(todo, ResultsFolder(root), CPU, 1, lambda *_: None, **more)]
+    return [record for _, record in execute_all(todo, ResultsFolder(root), [CPU], 1, lambda *_: None, **more)]
 
 
 def stored(root: Path) -> list[RunRecord]:
@@ -141,7 +141,7 @@ def test_a_method_that_ends_its_process_costs_its_own_run(
 
     monkeypatch.setattr(Trained, "fit", ends)
     todo = [*planned(strength=7), *planned(seeds=4)]
-    records = dict(execute_all(todo, ResultsFolder(tmp_path), CPU, 2, lambda *_: None))
+    records = dict(execute_all(todo, ResultsFolder(tmp_path), [CPU], 2, lambda *_: None))
     assert [records[index].finished for index in range(5)] == [False, True, True, True, True]
     failure = records[0].failure
     assert failure is not None
@@ -369,7 +369,7 @@ def test_hidden_files_and_folders_are_no_records(tmp_path: Path) -> None:
 
 def test_the_process_name_may_be_anything() -> None:
     code = (
-        "import ctypes, torch; from avbench.harness.running.environment import peak_memory_bytes; "
+        "import ctypes, torch; from avbench.harness.evaluation.peak_memory import peak_memory_bytes; "
         r"ctypes.CDLL(None).prctl(15, b'\xff\xfe'); print(peak_memory_bytes(torch.device('cpu')))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

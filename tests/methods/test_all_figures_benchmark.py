@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
-from avbench.harness.running.environment import forget_peak_memory, peak_memory_bytes
+from avbench.harness.evaluation.peak_memory import peak_memory_bytes
+from avbench.harness.running.environment import forget_peak_memory
 
 if TYPE_CHECKING:
     from figures import Figure, Report

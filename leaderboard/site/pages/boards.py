@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from avbench.harness.evaluation.protocol import PROTOCOLS
 from avbench.leaderboard.claims import METRICS, Metric, papers, published_methods
 from avbench.leaderboard.frame import MARKS
+from avbench.leaderboard.ladder import LADDER
 from avbench.leaderboard.ranking import RankedRow
 from avbench.leaderboard.site import links, plots
 from avbench.leaderboard.site.exports import board_files
@@ -42,8 +43,9 @@ def table_context(ranked: RankedBoard) -> dict[str, object]:
         "links": links,
         "metrics": metrics,
         "columns": columns,
-        "width": 2 + len(metrics) + len(columns) + 3 * ("rank" in columns),  # with seeds, time and parameters
+        "width": 2 + len(metrics) + len(columns) + 4 * ("rank" in columns),  # seeds, repeated, time, parameters
         "marks": MARKS,
+        "ladder": LADDER,
         "published": published_methods(),
         "papers": papers(),
         "level": LEVEL,

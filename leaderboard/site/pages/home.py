@@ -9,6 +9,7 @@ from avbench.harness.evaluation.protocol import PROTOCOLS
 from avbench.leaderboard.boards import ClaimedRow
 from avbench.leaderboard.claims import anomalies, claims, papers
 from avbench.leaderboard.frame import MARKS
+from avbench.leaderboard.ladder import LADDER, REQUIRED
 from avbench.leaderboard.site import links
 from avbench.leaderboard.site.model import RankedBoard, Site
 from avbench.leaderboard.site.page import Page
@@ -58,6 +59,8 @@ def pages(site: Site) -> Iterator[Page]:
             "simulated": sum(record.simulated for record in site.gate.sound),
             "links": links,
             "marks": MARKS,
+            "ladder": LADDER,
+            "require": " or ".join(sorted(REQUIRED[site.require])) if site.require else None,
             "protocols": PROTOCOLS.values(),
             "printed": len(claims()),
             "faults": len(anomalies()),

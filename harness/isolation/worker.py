@@ -1,0 +1,52 @@
+"""The worker: one method, in a process that is given what a method may see and nothing else.
+
+``python -m avbench.harness.isolation.worker FD`` serves the judge at the other end of the socket ``FD``. It imports no
+more than the method needs: its start is part of the time of every run.
+"""
+
+from __future__ import annotations
+
+import resource
+import signal
+import socket
+import sys
+
+from avbench.harness.isolation.messages import FROM_JUDGE, Describe, First
+from avbench.harness.isolation.wire import receive
+
+MOST_BYTES = 2**26
+"""Of a message of the judge."""
+PR_SET_PDEATHSIG = 1
+
+
+def main() -> None:
+    """Serve the judge until it hangs up."""
+    if sys.platform == "linux":  # end with the judge, however that is
+        import ctypes
+
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    for number in (signal.SIGTERM, signal.SIGUSR2):  # what a scheduler sends to all processes: the judge answers it
+        signal.signal(number, signal.SIG_IGN)
+    judge = socket.socket(fileno=int(sys.argv[1]))
+    begin = FROM_JUDGE.validate_json(receive(judge, MOST_BYTES)[0])
+    _limit(begin)
+    if isinstance(begin, Describe):
+        from avbench.harness.isolation.description import describe
+
+        describe(judge, begin)
+    from avbench.harness.isolation.service import Service
+
+    Service(judge, begin).serve()
+
+
+def _limit(begin: First) -> None:
+    """Bound memory and processes. A CUDA driver reserves more addresses than there is memory: there, data count."""
+    of_memory = resource.RLIMIT_AS if begin.device == "cpu" else resource.RLIMIT_DATA
+    for what, most in ((of_memory, begin.memory), (resource.RLIMIT_NPROC, begin.processes), (resource.RLIMIT_CORE, 0)):
+        _, hard = resource.getrlimit(what)
+        bound = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        resource.setrlimit(what, (bound, bound))
+
+
+if __name__ == "__main__":
+    main()
