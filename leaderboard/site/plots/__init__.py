@@ -4,5 +4,5 @@ They are readable alone (light colours as attributes) and in a page (classes tha
 style element, no external font, so the same markup stands in the page and in the file to download. A point tells what
 it is in its ``<title>``, which browsers show without any script; ``assets/plot.js`` shows it for the nearest point and
 by arrow keys. That is all that these plots need. Vega-Lite was left out: with its interpreter, without which the
-content policy of the pages refuses it, it would outweigh all else on a page, and it draws nothing where scripts are off.
+content policy refuses it, it would outweigh all else on a page, and it draws nothing where scripts are off.
 """
