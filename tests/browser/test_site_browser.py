@@ -328,6 +328,14 @@ def test_print_leaves_the_tools_out(reader: Reader) -> None:
     assert page.locator(f"#{BOARD} tbody tr").first.is_visible()
 
 
+def test_a_printed_comparison_keeps_its_tables_and_what_was_chosen(reader: Reader) -> None:
+    page = reader.open("compare/ucf/main.html")
+    page.emulate_media(media="print")
+    assert page.get_by_label("First").is_visible()
+    assert not page.get_by_role("button", name="Swap").is_visible()
+    assert page.locator("#classes tbody tr").last.is_visible()
+
+
 def test_a_link_to_a_row_finds_it(reader: Reader) -> None:
     page = reader.open("index.html")
     page.locator("#leads tbody a[href*='#row-']").first.click()

@@ -205,6 +205,9 @@ def test_a_paper_has_re_run_difference_and_interval_beside_each_printed_row(buil
     interval = ranked.intervals["HM"]
     assert row[10] == f"{interval.low:.2f} – {interval.high:.2f}"
     assert row[11].startswith("verified only")
+    text = page(out, "papers/avca-2022.html")
+    assert "<code>avbench reproduce avca-2022 table-2</code>" in text
+    assert "<code>avbench splits show</code> shows what it holds" in text
     svg = page(out, "papers/avca-2022-obtained.svg")
     hrefs = {point.get("data-href") for point in points_of(svg)}
     assert hrefs <= {f"#{anchor}" for anchor in Document(page(out, "papers/avca-2022.html")).ids}

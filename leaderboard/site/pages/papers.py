@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from itertools import groupby
 
@@ -9,6 +10,7 @@ from avbench.leaderboard.claims import PRINTED, Claim, anomalies_of, claims, pap
 from avbench.leaderboard.frame import MARKS
 from avbench.leaderboard.ladder import LADDER
 from avbench.leaderboard.ranking import RankedRow
+from avbench.leaderboard.reproduction.printed import printed_tables
 from avbench.leaderboard.site import links
 from avbench.leaderboard.site.model import Site, distinct
 from avbench.leaderboard.site.obtained import agreement_plot, cells_of
@@ -37,6 +39,8 @@ def pages(site: Site) -> Iterator[Page | File]:
             {
                 "paper": paper,
                 "tables": tables,
+                "entries": {table.entry.table: table.entry for table in printed_tables() if table.paper == slug},
+                "command": lambda *words: shlex.join(["avbench", "reproduce", *words]),
                 "anchors": anchors,
                 "plot": plot,
                 "ladder": LADDER,

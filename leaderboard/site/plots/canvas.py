@@ -101,7 +101,7 @@ class Canvas:
         top_u, top_s = self.x_range[1], self.y_range[1]
         parts = []
         for level in ticks(0, float(harmonic_mean(top_s, top_u)))[1:]:
-            x = np.linspace(level / 2 * 1.001, top_u, 80)
+            x = np.linspace(level / 2 * 1.001, top_u, 40)
             y = level * x / (2 * x - level)
             inside = (y <= top_s) & (y >= 0)
             parts.append(self.line(x[inside], y[inside], MUTED, dashed=True))
