@@ -26,11 +26,13 @@ if TYPE_CHECKING:
     from avbench.harness.plugins.site_page import SitePage
     from avbench.harness.records.record import RunRecord
     from avbench.harness.tracks import Track
+    from avbench.harness.tuning.outcome import Tuning
     from avbench.methods.learning.batch import Batch, Dims
     from avbench.methods.learning.training import BatchMethod
     from avbench.reading import results
     from avbench.running import run
     from avbench.scoring import calibrate, evaluate, load_features, to_score
+    from avbench.tuning import tune
 
 __all__ = [
     "AvbenchError",
@@ -61,6 +63,7 @@ __all__ = [
     "SitePage",
     "Track",
     "TrainingSet",
+    "Tuning",
     "UsageError",
     "Variant",
     "calibrate",
@@ -70,6 +73,7 @@ __all__ = [
     "results",
     "run",
     "to_score",
+    "tune",
 ]
 
 _NAMES = {
@@ -89,11 +93,13 @@ _NAMES = {
     "avbench.harness.plugins.site_page": ("SitePage",),
     "avbench.harness.records.record": ("RunRecord",),
     "avbench.harness.tracks": ("Track",),
+    "avbench.harness.tuning.outcome": ("Tuning",),
     "avbench.methods.learning.batch": ("Batch", "Dims"),
     "avbench.methods.learning.training": ("BatchMethod",),
     "avbench.reading": ("results",),
     "avbench.running": ("run",),
     "avbench.scoring": ("calibrate", "evaluate", "load_features", "to_score"),
+    "avbench.tuning": ("tune",),
 }
 _PLACES = {name: module for module, names in _NAMES.items() for name in names}
 

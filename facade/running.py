@@ -6,19 +6,22 @@ import os
 from collections.abc import Mapping, Sequence
 from numbers import Integral
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from avbench.given import one, several
 from avbench.harness.contract.method import Method
-from avbench.harness.errors import UsageError
+from avbench.harness.errors import UsageError, unknown
 from avbench.harness.isolation.choice import Isolation
+from avbench.harness.isolation.strangers import describe_strangers
 from avbench.harness.plugins.registry import plugins
 from avbench.harness.plugins.sources import require_known
+from avbench.harness.records.record import IsolationKind
 from avbench.harness.running.spin import SHORT_SPIN
 from avbench.harness.tracks import Track, parse_track
 
 if TYPE_CHECKING:
-    from avbench.harness.records.record import IsolationKind, RunRecord
+    from avbench.harness.records.record import RunRecord
+    from avbench.harness.tuning.outcome import Tuning
 
 Runnable = str | type[Method] | Method
 """A method by its name, by its class, or an instance that holds options."""
@@ -32,7 +35,7 @@ def run(
     *,
     protocols: str | Sequence[str] = "aligned",
     seeds: int | Sequence[int] = 1,
-    options: Mapping[str, Any] | None = None,
+    options: Mapping[str, Any] | Tuning | None = None,
     variants: str | Sequence[str] = (),
     device: str = "auto",
     jobs: int = 1,
@@ -43,19 +46,20 @@ def run(
     """Train and evaluate every method on every track, and give the records, those of failed runs included.
 
     ``methods``: names as in ``avbench methods list``, classes, or instances, whose options then count in full beside
-    ``options``. ``tracks``: such as ``"ucf/demo"``. ``seeds``: a number of seeds, or the seeds. A finished run is not
-    repeated unless ``fresh``. A class that no installed package brings is always run anew: what it depends on cannot
-    be known in full. ``isolation``: where methods are meanwhile, as ``avbench run --isolation`` has it.
+    ``options``; what :func:`avbench.tune` found may stand for these, and the records say so. ``tracks``: such as
+    ``"ucf/demo"``. ``seeds``: a number of seeds, or the seeds. A finished run is not repeated unless ``fresh``. A class
+    that no installed package brings is always run anew: what it depends on cannot be known in full. ``isolation``:
+    where methods are meanwhile, as ``avbench run --isolation`` has it.
 
     Raises :class:`UsageError` for unknown names, options or values and for arguments of another type,
     :class:`DataError` for features that are not installed.
     """
     os.environ.setdefault(*SHORT_SPIN)
-    from avbench.harness.cli.progress import RunProgress
+    from avbench.harness.cli.progress import carry_out
     from avbench.harness.records.results import ResultsFolder
-    from avbench.harness.running.jobs import choose_device
+    from avbench.harness.running.jobs import choose_devices
     from avbench.harness.running.runs import plan
-    from avbench.harness.running.session import complete
+    from avbench.harness.tuning.outcome import Tuning
 
     numbers = several("seeds", seeds, Integral, "a number of seeds, or a list of seeds, whole numbers")
     if isinstance(seeds, Integral):
@@ -64,53 +68,45 @@ def run(
         numbers = list(range(int(seeds)))
     named = several("protocols", protocols, str, "names of protocols, such as 'aligned'")
     changed = several("variants", variants, str, "names of variants, as 'avbench methods show' lists them")
-    one("options", {} if options is None else options, Mapping, "a dict from names of options to values")
-    several("options", list(options or ()), str, "names of options, texts, as keys")
+    tuned = options.tuned if isinstance(options, Tuning) else None
+    given = options.options if isinstance(options, Tuning) else {} if options is None else options
+    one("options", given, Mapping, "a dict from names of options to values, or what avbench.tune found")
+    several("options", list(given), str, "names of options, texts, as keys")
     one("device", device, str, "a name, such as 'cpu' or 'cuda:0'")
     one("results", results, (str, os.PathLike), "a folder")
     one("fresh", fresh, bool, "True or False")
     if isinstance(jobs, bool) or not isinstance(jobs, int) or jobs < 1:
         raise UsageError(f"jobs={jobs!r}: give a whole number of at least 1")
-    chosen = [_named(each) for each in several("methods", methods, (str, type, Method), A_METHOD)]
+    if not isinstance(isolation, Isolation):
+        if isolation not in get_args(IsolationKind):
+            raise unknown("isolation", str(isolation), get_args(IsolationKind))
+        isolation = Isolation(isolation)
+    describe_strangers(isolation)
+    chosen = [method_of(each) for each in several("methods", methods, (str, type, Method), A_METHOD)]
     loose = [slug for slug, _ in chosen if plugins().method(slug).loose]
     if loose and jobs > 1:
         raise UsageError(f"method {loose[0]!r} comes from no installed package: other processes lack it; use jobs=1")
     places = [parse_track(each) for each in several("tracks", tracks, (Track, str), A_TRACK)]
     require_known([place.features for place in places])
     planned = [
-        run
+        run.from_study(tuned)
         for slug, own in chosen
         for run in plan(
             [slug],
             places,
             named,
             [int(seed) for seed in numbers],
-            {**own, **(options or {})},
+            {**own, **given},
             changed,
         )
     ]
     again = [fresh or run.configuration.method in loose for run in planned]
-    records: dict[int, RunRecord] = {}
-    apart = isolation if isinstance(isolation, Isolation) else Isolation(isolation)
-    with RunProgress([str(run) for run in planned]) as progress:
-        for index, record, is_new in complete(
-            planned,
-            ResultsFolder(Path(results).absolute()),
-            choose_device(device),
-            jobs,
-            progress.epoch,
-            again=again,
-            isolation=apart,
-        ):
-            records[index] = record
-            if is_new:
-                progress.finished(index, record)
-            else:
-                progress.known()
-    return [records[index] for index in range(len(planned))]
+    folder = ResultsFolder(Path(results).absolute())
+    names = [str(run) for run in planned]
+    return carry_out(planned, names, folder, choose_devices(device), jobs, again=again, isolation=isolation)
 
 
-def _named(method: Runnable) -> tuple[str, Mapping[str, Any]]:
+def method_of(method: Runnable) -> tuple[str, Mapping[str, Any]]:
     """The name of a method, known in this process from now on, and the options of an instance."""
     if isinstance(method, str):
         return plugins().method(method).info.slug, {}

@@ -20,8 +20,10 @@ from avbench.harness.contract.encoder import Seen, gravest
 from avbench.harness.evaluation.protocol import PROTOCOLS
 from avbench.harness.plugins.presets import Overrides
 from avbench.harness.records.record import Capabilities, RunRecord
+from avbench.harness.records.reproduction import Reproduction
 from avbench.harness.tracks import Track
 from avbench.leaderboard.claims import (
+    COMPARABLE,
     METRICS,
     STATED_BY_AUTHORS,
     Anomaly,
@@ -46,9 +48,7 @@ from avbench.leaderboard.frame import (
     results_frame,
     rows_frame,
 )
-
-COMPARABLE = "as-published"
-"""The one protocol whose results may stand beside numbers printed in papers."""
+from avbench.leaderboard.ladder import Rung, rung
 
 
 @dataclass(frozen=True)
@@ -106,6 +106,11 @@ class RerunRow:
         return tuple(filter(None, self.line["marks"].split("; ")))
 
     @property
+    def rung(self) -> Rung | None:
+        """Whether its runs were repeated, and what came of it; None where that is not known."""
+        return rung(self.line)
+
+    @property
     def series(self) -> tuple[Any, ...]:
         """What makes rows of different tracks the same thing."""
         return tuple(self.line[name] for name in SERIES)
@@ -123,6 +128,11 @@ class RerunRow:
     @property
     def capabilities(self) -> Capabilities:
         return self.first.capabilities
+
+    @property
+    def own_files(self) -> tuple[str, ...]:
+        """The names of the files beside its package that the method read."""
+        return self.first.own_files
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -227,13 +237,14 @@ def build_boards(
     overrides: Overrides,
     trusted: Trusted | None = None,
     marks: Mapping[str, Sequence[str]] = MappingProxyType({}),
+    reproductions: Mapping[str, Reproduction] | None = None,
 ) -> tuple[Board, ...]:
     """All boards that have a row, real tracks first. Failed runs have no row.
 
-    ``trusted``: :func:`trusted_features` unless given. ``marks``: of the gate, by identity.
+    ``trusted``: :func:`trusted_features` unless given. ``marks`` and ``reproductions``: of the gate, by identity.
     """
     everything = list(records)
-    runs = results_frame(everything, overrides, marks, trusted)
+    runs = results_frame(everything, overrides, marks, trusted, reproductions)
     rows = rows_frame(runs)
     members = finished_by_row(runs).groups
     printed: dict[Track, list[Claim]] = defaultdict(list)

@@ -7,6 +7,11 @@ from avbench.harness.plugins.commands import Command
 COMMANDS = (
     Command("leaderboard", "avbench.leaderboard.cli.site:leaderboard", "Build, look at and publish the static site."),
     Command(
+        "reproduce",
+        "avbench.leaderboard.cli.reproduce:reproduce",
+        "Run the tables of papers again, beside the printed numbers.",
+    ),
+    Command(
         "table",
         "avbench.leaderboard.cli.results:table",
         "One row per method and protocol, with printed numbers.",

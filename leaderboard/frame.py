@@ -14,11 +14,14 @@ import pandas as pd
 from avbench.harness.errors import UsageError
 from avbench.harness.plugins.presets import Overrides, changes_in_words, options_beyond_variant
 from avbench.harness.printable import printable
+from avbench.harness.records.gate import sorted_out
 from avbench.harness.records.record import RunRecord, canonical_json
+from avbench.harness.records.reproduction import Reproduction, decisive
 from avbench.harness.records.results import ResultsFolder, Unreadable
 from avbench.harness.records.summary import METRICS, VALIDATION, summary
 from avbench.leaderboard.claims import Trusted, trusted_features
 from avbench.leaderboard.labels import labels
+from avbench.leaderboard.ladder import of_rows, of_run
 from avbench.leaderboard.statistics import FEWEST_SEEDS
 
 BOARD = ["simulated", "dataset", "features", "protocol", "protocol_version"]
@@ -42,8 +45,8 @@ COLUMNS = [
     *METRICS, *VALIDATION, "offset", "epochs", "parameters", "seconds", "seconds_stage_1", "seconds_stage_2",
     "peak_memory_bytes", "runs_at_once", "started", "device", "threads", "platform", "python", "torch", "avbench",
     "git_commit", "git_dirty", "distribution", "version", "source_hash", "options", "feature_hash",
-    "features_source", "split_fingerprint", "uses_unseen_names", "inputs", "generative", "warnings", "marks", "group",
-    "failure",
+    "features_source", "split_fingerprint", "uses_unseen_names", "inputs", "generative", "warnings", "marks",
+    "reproduction", "reproduction_difference", "group", "failure",
 ]  # fmt: skip
 """Of :func:`results_frame`."""
 SIMULATED = "simulated"
@@ -64,10 +67,13 @@ MARKS = {
     MIXED_VERSIONS: "its seeds were run with different versions of avbench or torch",
     MIXED_DEVICES: "its seeds were run on different devices",
 }
-"""What a reader must know beside a number, in short and at length. The gate adds its own, such as "identical to"."""
+"""What a reader must know beside a number, in short and at length. The gate adds its own, such as "identical to", and
+runs whose options were searched for say so: "tuned, 40 trials"."""
 _OF_ALL = ["marks", "device", "torch", "avbench"]
+_LADDER = ["reproduction", "reproduction_difference"]
 """Columns of a row that tell of all its runs."""
-_TYPES = {**dict.fromkeys((*METRICS, *VALIDATION, "offset"), "float64"), "epochs": "Int64", "parameters": "Int64"}
+_NUMBERS = (*METRICS, *VALIDATION, "offset", "reproduction_difference")
+_TYPES = {**dict.fromkeys(_NUMBERS, "float64"), "epochs": "Int64", "parameters": "Int64"}
 """Of columns where a failed run has no number."""
 _FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
 
@@ -77,6 +83,7 @@ def results_frame(
     overrides: Overrides = options_beyond_variant,
     gate_marks: Mapping[str, Sequence[str]] = MappingProxyType({}),
     trusted: Trusted | None = None,
+    reproductions: Mapping[str, Reproduction] | None = None,
 ) -> pd.DataFrame:
     """One row per run, failed ones included, with the columns :data:`COLUMNS`.
 
@@ -84,6 +91,8 @@ def results_frame(
     ``changes``: options that differ from the presets beyond ``variant``, as text; ``options``: all, as JSON.
     ``group``: equal for runs that differ in the seed alone. ``marks``: see :data:`MARKS`, and those of the gate
     (``gate_marks``, by identity), joined by semicolons. ``trusted``: :func:`trusted_features` unless given.
+    ``reproduction``: see :data:`avbench.leaderboard.ladder.LADDER`, from the gate's ``reproductions`` by identity; None
+    where those are not known. ``reproduction_difference``: repeated minus recorded HM, in points.
     """
     genuine = trusted_features() if trusted is None else trusted
     words: dict[tuple[str, str | None], str] = {}
@@ -93,7 +102,8 @@ def results_frame(
         if key not in words:
             words[key] = changes_in_words(record, overrides)
         told = [*run_marks(record, words[key], genuine), *gate_marks.get(record.identity, ())]
-        rows.append({**summary(record), "changes": words[key], "group": key[0], "marks": "; ".join(told)})
+        ladder = of_run(record.identity, reproductions)
+        rows.append({**summary(record), "changes": words[key], "group": key[0], "marks": "; ".join(told), **ladder})
     return pd.DataFrame(rows, columns=COLUMNS).astype(_TYPES)
 
 
@@ -109,7 +119,9 @@ def folder_frame(folder: ResultsFolder) -> pd.DataFrame:
     for item in found:
         if isinstance(item, Unreadable):
             warnings.warn(f"left out: {printable(item.reason, 500)}", stacklevel=2)
-    return results_frame(item for item in found if isinstance(item, RunRecord))
+    records = [item for item in found if isinstance(item, RunRecord)]
+    told = ((record, decisive(sorted_out(folder.reproductions(record), record)[0])) for record in records)
+    return results_frame(records, reproductions={record.identity: one for record, one in told if one})
 
 
 def group_of(record: RunRecord) -> str:
@@ -119,7 +131,10 @@ def group_of(record: RunRecord) -> str:
 
 
 def run_marks(record: RunRecord, changes: str, trusted: Trusted) -> list[str]:
-    """Those of :data:`MARKS` that a run bears by itself. ``changes``: how its options differ from the presets."""
+    """Those of :data:`MARKS` that a run bears by itself, and how many trials its options are the best of.
+
+    ``changes``: how its options differ from the presets.
+    """
     c = record.configuration
     simulated = record.simulated or c.track.simulated
     holds = {
@@ -129,7 +144,8 @@ def run_marks(record: RunRecord, changes: str, trusted: Trusted) -> list[str]:
         OFF_PRESET: "=" in changes or bool(c.numerics.changed),
         NO_PRESET: bool(changes) and "=" not in changes,
     }
-    return [mark for mark, held in holds.items() if held]
+    tuned = [f"tuned, {record.tuned.trials:,} trials"] if record.tuned else []
+    return [mark for mark, held in holds.items() if held] + tuned
 
 
 def finished_by_row(runs: pd.DataFrame) -> Any:
@@ -143,13 +159,15 @@ def rows_frame(runs: pd.DataFrame) -> pd.DataFrame:
 
     Means over seeds; ``*_deviation`` is the sample standard deviation, NaN for one run. What describes a row is
     that of its first seed; ``marks``, ``device``, ``torch`` and ``avbench`` are those of all its runs, ``parameters``
-    the largest.
+    the largest. ``reproduction``, ``reproduced_seeds`` and ``reproduction_difference``: see
+    :class:`avbench.leaderboard.ladder.Rung`.
     """
     by_row = finished_by_row(runs)
     means = [*METRICS, *VALIDATION, "seconds"]
-    rows: pd.DataFrame = by_row.head(1).drop(columns=[*means, "parameters", *_OF_ALL]).set_index(ROW)
+    rows: pd.DataFrame = by_row.head(1).drop(columns=[*means, "parameters", *_OF_ALL, *_LADDER]).set_index(ROW)
     parts = [by_row[means].mean(), by_row[means].std().add_suffix("_deviation"), by_row.size().rename("seeds")]
     parts += [by_row["parameters"].max(), *(by_row[name].agg(_joined) for name in _OF_ALL)]
+    parts.append(of_rows(by_row))
     differing = by_row[["device", "torch", "avbench"]].nunique() > 1
     rows = rows.join(parts)
     for mark, holds in (

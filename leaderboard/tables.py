@@ -24,6 +24,7 @@ from avbench.leaderboard.frame import (
     csv_text,
     json_text,
 )
+from avbench.leaderboard.ladder import VERIFIED
 from avbench.splits import DATASETS
 
 Format = Literal["text", "markdown", "latex", "csv", "json"]
@@ -34,6 +35,7 @@ COLUMNS = [
     "features_verified", "features_source", "seeds",
     *(f"{metric}{what}" for metric in METRICS for what in ("", "_deviation")), "val_HM",
     "val_HM_deviation", "parameters", "seconds", "device", "label", "marks",
+    "reproduction", "reproduced_seeds", "reproduction_difference",
 ]  # fmt: skip
 """Of :func:`compared`."""
 HEADS = ["method", "protocol", "source", "runs"]
@@ -170,7 +172,9 @@ def _side_by_side(
     by_line = part.groupby([*series, "claimed", "printing"], sort=False)
     runs = by_line["seeds"].agg(["min", "max"]).astype("string").fillna("")  # such as 3, or 1-3 where tracks differ
     found = {
-        ("", "method"): by_line["label"].first() + by_line["marks"].agg(_in_brackets, told=told),
+        ("", "method"): by_line["label"].first()
+        + by_line["marks"].agg(_in_brackets, told=told)
+        + by_line["reproduction"].agg(_repeated),
         ("", "protocol"): by_line["protocol"].first(),
         ("", "source"): by_line["source"].agg(lambda sources: ", ".join(dict.fromkeys(sources))),
         ("", "runs"): runs["min"].where(runs["min"] == runs["max"], runs["min"] + "-" + runs["max"]),
@@ -191,6 +195,11 @@ def _number(mean: float | None, deviation: float | None) -> str:
 
 def _in_brackets(marks: pd.Series[str], told: Sequence[str]) -> str:
     return "".join(f" [{mark}]" for mark in dict.fromkeys("; ".join(marks).split("; ")) if mark and mark not in told)
+
+
+def _repeated(statuses: pd.Series[str]) -> str:
+    """What repetitions came to, where there were any."""
+    return "".join(f" [{status}]" for status in dict.fromkeys(statuses.dropna()) if status != VERIFIED)
 
 
 def _names(table: pd.DataFrame) -> list[str]:

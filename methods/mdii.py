@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 from pydantic import Field
 
 from avbench.harness.contract.data import Classes, Clips
+from avbench.harness.contract.embeddings import COMMON, Embeddings
 from avbench.harness.contract.method import Difference, Method, MethodInfo
 from avbench.harness.contract.options import EpochOptions, Preset
 from avbench.harness.contract.options import Options as BaseOptions
@@ -29,6 +30,11 @@ class MDIIOptions(EpochOptions):
     weight_decay: float = Field(1e-5, ge=0, le=1, description="Coupled L2 penalty of Adam (open in the paper: AVCA's).")
     distillation: bool = Field(True, description="Mutual distillation loss L_KD between the two branches (table 3).")
     distillation_weight: float = Field(1.0, ge=0, le=100, description="Weight lambda_1 of L_KD.")
+    distillation_gradient: Literal["both", "student"] = Field(
+        "both",
+        description="Which posterior of a divergence in L_KD receives its gradient (open): both, or only the one that "
+        "learns, as in mutual learning with the other one held fixed.",
+    )
     masks: bool = Field(True, description="Soft masks on the inputs and their loss L_M (table 3).")
     mask_weight: float = Field(
         0.5,
@@ -92,6 +98,13 @@ class Posteriors(NamedTuple):
         """L_KD (eq. 5): half the symmetric KL divergence, summed over classes, mean over clips."""
         difference = (self.visual.exp() - self.audio.exp()) * (self.visual - self.audio)
         return difference.sum(1).mean() / 2
+
+    def taught(self) -> Tensor:
+        """L_KD with the same value, whose gradient reaches the second posterior of each divergence alone."""
+        held = Posteriors(self.audio.detach(), self.visual.detach())
+        from_visual = held.visual.exp() * (held.visual - self.audio)
+        from_audio = held.audio.exp() * (held.audio - self.visual)
+        return (from_visual + from_audio).sum(1).mean() / 2
 
 
 def classification_loss(log_mixture: Tensor, labels: Tensor) -> Tensor:
@@ -234,15 +247,20 @@ class MDII(BatchMethod):
         """Soft masks of features (N, d) by branch; empty without masks."""
         return {x: net[f"mask_{x}"](f) for x, f in features.items()} if self.options.masks else {}
 
-    def posteriors(self, net: nn.ModuleDict, features: Mapping[str, Tensor], vectors: Tensor) -> Posteriors:
-        """Posteriors of clips over classes (C, Dt), from masked features (N, d) by branch."""
+    def tokens(self, net: nn.ModuleDict, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """What attention makes (N, 300) of masked features (N, d) by branch."""
         import torch
 
         entered = torch.stack([net[f"enter_{x}"](f) for x, f in features.items()])
         positions = net["positions"](torch.arange(2, device=entered.device))
         attended = net["attention"](entered + positions[:, None])
+        return dict(zip(features, attended.unbind(0), strict=True))
+
+    def posteriors(self, net: nn.ModuleDict, features: Mapping[str, Tensor], vectors: Tensor) -> Posteriors:
+        """Posteriors of clips over classes (C, Dt), from masked features (N, d) by branch."""
+        tokens = self.tokens(net, features)
         labels = net["embed_text"](vectors).T / self.options.temperature
-        branches = (net[f"embed_{x}"](token) @ labels for x, token in zip(features, attended.unbind(0), strict=True))
+        branches = (net[f"embed_{x}"](token) @ labels for x, token in tokens.items())
         return Posteriors(*(logits.log_softmax(1) for logits in branches))
 
     def loss(self, net: nn.ModuleDict, batch: Batch) -> Tensor:
@@ -259,7 +277,9 @@ class MDII(BatchMethod):
         posteriors = self.posteriors(net, masked, batch.classes)
         total = classification = classification_loss(posteriors.mixture(o.visual_share), batch.labels)
         if o.distillation:
-            total = total + o.distillation_weight * posteriors.mutual_divergence()
+            both = o.distillation_gradient == "both"
+            divergence = posteriors.mutual_divergence() if both else posteriors.taught()
+            total = total + o.distillation_weight * divergence
         if explain:
             explained = raw if o.gradient_of == "raw" else masked
             gradients = torch.autograd.grad(classification, list(explained.values()), retain_graph=True)
@@ -275,6 +295,12 @@ class MDII(BatchMethod):
         posteriors = self.posteriors(net, apply(self.masks(net, raw), raw), classes.vectors)
         log_probability = posteriors.mixture(self.options.visual_share)
         return log_probability if self.options.score == "log-probability" else log_probability.exp()
+
+    def embedded(self, net: nn.ModuleDict, clips: Clips, classes: Classes) -> Embeddings:
+        raw = {"audio": clips.audio, "visual": clips.visual}
+        tokens = self.tokens(net, apply(self.masks(net, raw), raw))
+        found = {branch: net[f"embed_{branch}"](token) for branch, token in tokens.items()}
+        return Embeddings(found, {COMMON: net["embed_text"](classes.vectors)})
 
 
 @hookimpl

@@ -14,6 +14,8 @@ from avbench.harness.plugins.commands import Command, plugin_commands
 
 COMMANDS = (
     Command("run", "avbench.harness.cli.run:run", "Train and evaluate methods under the fixed protocol."),
+    Command("tune", "avbench.harness.cli.tune:tune", "Search the options of a method on validation alone."),
+    Command("jobs", "avbench.harness.cli.jobs:jobs", "List and cancel jobs on a cluster, show their logs."),
     Command("methods", "avbench.harness.cli.methods:methods", "List, show, make and check methods."),
     Command("data", "avbench.harness.cli.data:data", "Import, verify and remove features."),
     Command("splits", "avbench.harness.cli.splits:splits", "List and show split definitions."),

@@ -1,9 +1,9 @@
-"""Options of ``avbench run`` that say how far a method is kept from the answers."""
+"""Options of commands that run methods, which say how far a method is kept from the answers."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from typing import Any, get_args
 
 import click
@@ -12,13 +12,16 @@ from avbench.harness.isolation.choice import SILENCE_SECONDS, Isolation
 from avbench.harness.records.record import IsolationKind
 
 
-def isolation_options(command: Callable[..., Any]) -> Callable[..., Any]:
+def isolation_options(default: IsolationKind) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """``--isolation`` and its limits; the command takes ``isolation``, an :class:`Isolation`."""
+    return partial(_with_options, default)
 
+
+def _with_options(default: IsolationKind, command: Callable[..., Any]) -> Callable[..., Any]:
     @click.option(
         "--isolation",
         type=click.Choice(get_args(IsolationKind)),
-        default="none",
+        default=default,
         show_default=True,
         help="Where methods are: in avbench's process, in one of their own without the answers, or shut in there.",
     )

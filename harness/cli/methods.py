@@ -14,8 +14,10 @@ from avbench.harness.cli.lazy import LazyGroup
 from avbench.harness.contract.options import Options, Preset
 from avbench.harness.contract.variants import Variant
 from avbench.harness.errors import MethodError
+from avbench.harness.plugins.about import presets_of, told_options
 from avbench.harness.plugins.commands import Command
 from avbench.harness.plugins.registry import Registered, plugins
+from avbench.harness.records.record import ToldOption
 
 LATER = (
     Command("new", "avbench.harness.cli.methods_new:new", "Write a package with a method of your own."),
@@ -54,7 +56,7 @@ def show(name: str, bibtex: bool, as_json: bool) -> None:
             raise MethodError(f"method {name!r} gives no BibTeX entry; its citation is: {info.citation}")
         click.echo(info.bibtex.strip())
         return
-    options = [_option(registered.method.Options, name) for name in registered.method.Options.model_fields]
+    options = [_option(registered.method.Options, told) for told in told_options(registered.method.Options)]
     if as_json:
         differences = [vars(d) for d in info.differences]
         detail = {**_summary(registered), "citation": info.citation, "notes": info.notes, "options": options}
@@ -71,7 +73,7 @@ def show(name: str, bibtex: bool, as_json: bool) -> None:
     rows = [[o["name"], o["type"], o["default"], o["bounds"], _meaning(o)] for o in options]
     headers = ["option", "type", "default", "bounds", "meaning"]
     click.echo("\n" + tabulate(rows, headers=headers, maxcolwidths=[None, 24, None, None, 60], disable_numparse=True))
-    presets = [[_where(p), _assignments(p.values)] for p in _presets(registered.method.Options)]
+    presets = [[_where(p), _assignments(p.values)] for p in presets_of(registered.method.Options)]
     if presets:
         click.echo("\n" + tabulate(presets, headers=["preset for", "values"], maxcolwidths=[None, 90]))
     if variants:
@@ -118,17 +120,11 @@ def _marks(summary: dict[str, Any]) -> str:
     return ", ".join(name for name, holds in marks.items() if holds)
 
 
-def _option(options: type[Options], name: str) -> dict[str, Any]:
-    schema = options.model_json_schema()["properties"][name]
-    bounds = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
-    parts = schema.get("anyOf", [schema])
-    kinds = [kind for part in parts for kind in part.get("enum") or [part.get("type", part.get("const"))]]
+def _option(options: type[Options], told: ToldOption) -> dict[str, Any]:
+    schema = options.model_json_schema()["properties"][told.name]
     return {
-        "name": name,
-        "type": " | ".join(map(str, kinds)),
-        "default": options.model_fields[name].default,
-        "bounds": " ".join(f"{sign}{schema[key]}" for key, sign in bounds.items() if key in schema),
-        "description": schema.get("description", ""),
+        **told.model_dump(),
+        "default": options.model_fields[told.name].default,
         "no_effect": schema.get("no_effect"),
         "effect_with": schema.get("effect_with"),
     }
@@ -148,10 +144,6 @@ def _variant_options(variant: Variant) -> str:
     """What a variant sets everywhere, and below it what only on some tracks or under one protocol."""
     special = (f"{_where(preset)}: {_assignments(preset.values)}" for preset in variant.presets)
     return "\n".join([_assignments(variant.options), *special])
-
-
-def _presets(options: type[Options]) -> list[Preset]:
-    return [preset for base in reversed(options.__mro__) for preset in base.__dict__.get("presets", ())]
 
 
 def _where(preset: Preset) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from avbench.harness.cli.given import Values, combinations
 from avbench.harness.errors import UsageError, unknown
-from avbench.harness.tracks import DEMO, SIMULATED, Track
+from avbench.harness.tracks import DEMO, SIMULATED, Track, parse_track
 
 if TYPE_CHECKING:
     from avbench.harness.records.planned import PlannedRun
@@ -42,6 +42,17 @@ def choose_tracks(datasets: Sequence[str], features: Sequence[str], *, named: bo
         return tracks, [f"Left out: {without}, of which no features are installed; {how}."] if without else []
     demo = f"No real features of {without} are installed: running on the embedded demo features (simulated). "
     return [Track(d, DEMO) for d in datasets], [demo + "'avbench data import' brings the real ones."]
+
+
+def named_tracks(texts: Sequence[str], otherwise: object) -> list[Track]:
+    """The tracks of ``--track``. Raises :class:`UsageError` where data sets or features are given ``otherwise``."""
+    from avbench.harness.plugins.sources import require_known
+
+    if otherwise:
+        raise UsageError("use either --track, or --dataset and --features, not both")
+    tracks = [parse_track(text) for text in dict.fromkeys(texts)]
+    require_known([track.features for track in tracks])
+    return tracks
 
 
 def planned_runs(

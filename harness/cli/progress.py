@@ -4,19 +4,96 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from avbench.harness.evaluation.two_stages import EpochDone
+from avbench.harness.isolation.choice import NONE, Isolation
 from avbench.harness.printable import printable
+from avbench.harness.records.planned import PlannedRun
 from avbench.harness.records.record import RunRecord
 
+if TYPE_CHECKING:
+    import torch
+
+    from avbench.harness.records.results import ResultsFolder
+
+Completed = Iterator[tuple[int, RunRecord, bool]]
+"""Index and record of each run, and whether it was executed now."""
 LINE_SECONDS = 10.0
 """Off a terminal, epochs of one stage are told no more often, but for the first and the last."""
+
+
+def bars() -> Progress:
+    """Bars on standard error, so that standard output stays for results; disabled off a terminal."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[detail]}"),
+        TimeElapsedColumn(),
+        console=Console(file=sys.stderr),
+        disable=not sys.stderr.isatty(),
+    )
+
+
+def say(bars: Progress, line: str) -> None:
+    """A line above the bars, or on standard error."""
+    if bars.disable:
+        click.echo(line, err=True)
+    else:
+        bars.console.print(line, markup=False, highlight=False)
+
+
+def carry_out(
+    planned: Sequence[PlannedRun],
+    names: Sequence[str],
+    folder: ResultsFolder,
+    devices: Sequence[torch.device],
+    jobs: int,
+    *,
+    observe: Sequence[str] = (),
+    again: Sequence[bool] = (),
+    isolation: Isolation = NONE,
+) -> list[RunRecord]:
+    """Complete a plan, show how it goes by the ``names`` of its runs, and give the record of each run in its order.
+
+    ``observe``, ``again`` and ``isolation`` as for :func:`avbench.harness.running.session.complete`.
+    """
+    from avbench.harness.running.session import complete
+
+    def begin(progress: RunProgress) -> Completed:
+        return complete(
+            planned,
+            folder,
+            devices,
+            jobs,
+            progress.epoch,
+            observe=observe,
+            again=again,
+            waiting=progress.waiting,
+            isolation=isolation,
+        )
+
+    return shown(names, begin)
+
+
+def shown(names: Sequence[str], begin: Callable[[RunProgress], Completed]) -> list[RunRecord]:
+    """Show how runs go by their names, whoever does them, and give the record of each in its order."""
+    records: dict[int, RunRecord] = {}
+    with RunProgress(names) as progress:
+        for index, record, is_new in begin(progress):
+            records[index] = record
+            if is_new:
+                progress.finished(index, record)
+            else:
+                progress.known()
+    return [records[index] for index in range(len(names))]
 
 
 class RunProgress:
@@ -25,15 +102,7 @@ class RunProgress:
     def __init__(self, runs: Sequence[str]) -> None:
         self._runs = runs
         self._tasks: dict[tuple[int, int], TaskID] = {}
-        self._bars = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[detail]}"),
-            TimeElapsedColumn(),
-            console=Console(file=sys.stderr),
-            disable=not sys.stderr.isatty(),
-        )
+        self._bars = bars()
         self._all = self._bars.add_task("all runs", total=len(runs), detail="")
         self._known = 0
         self._left = len(runs)
@@ -57,7 +126,7 @@ class RunProgress:
     def _tell_known(self) -> None:
         """Say once how many runs were finished before."""
         if self._known:
-            self._say(f"{self._known} of {len(self._runs)} runs are finished already")
+            self.say(f"{self._known} of {len(self._runs)} runs are finished already")
         self._known = 0
 
     def epoch(self, index: int, done: EpochDone) -> None:
@@ -77,12 +146,12 @@ class RunProgress:
         if done.epoch in (1, done.epochs) or now - self._told[key] >= LINE_SECONDS:
             self._told[key] = now
             hm = f", validation HM {done.validation.HM:.2f}" if done.stage == 1 else ""
-            self._say(f"{self._runs[key[0]]}, stage {done.stage}: epoch {done.epoch} of {done.epochs}{hm}")
+            self.say(f"{self._runs[key[0]]}, stage {done.stage}: epoch {done.epoch} of {done.epochs}{hm}")
 
     def waiting(self, indices: Sequence[int]) -> None:
         """Only other commands still do these runs."""
         named = ", ".join(str(self._runs[index]) for index in indices[:3]) + (", ..." if len(indices) > 3 else "")
-        self._say(f"waiting for {len(indices)} runs that another command does: {named}")
+        self.say(f"waiting for {len(indices)} runs that another command does: {named}")
 
     def finished(self, index: int, record: RunRecord) -> None:
         """A run is stored."""
@@ -91,23 +160,21 @@ class RunProgress:
             if (task := self._tasks.pop((index, stage), None)) is not None:
                 self._bars.remove_task(task)
         self._bars.advance(self._all)
-        self._say(f"{self._runs[index]}: {_verdict(record)} ({record.measured.seconds:.1f} s)")
+        self.say(f"{self._runs[index]}: {_verdict(record)} ({record.measured.seconds:.1f} s)")
         self._left -= 1
         if self._left and not self._timed and record.finished:
             self._timed = True
-            seconds = (
-                record.measured.seconds * self._left / (record.measured.runs_at_once * record.measured.seeds_at_once)
-            )
-            self._say(f"about {_duration(seconds)} for the {self._left} that are left, if they take as long")
+            m = record.measured
+            seconds = m.seconds * self._left / (m.runs_at_once * m.seeds_at_once)
+            self.say(f"about {duration(seconds)} for the {self._left} that are left, if they take as long")
 
-    def _say(self, line: str) -> None:
-        if self._bars.disable:
-            click.echo(line, err=True)
-        else:
-            self._bars.console.print(line, markup=False, highlight=False)
+    def say(self, line: str) -> None:
+        """A line between the bars."""
+        say(self._bars, line)
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Such as ``40 s``, ``12 min`` or ``3.5 h``."""
     if seconds < 120:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

@@ -12,6 +12,7 @@ COMMANDS = (
     Command("show", "avbench.harness.cli.results_list:show", "Everything about one run."),
     Command("verify", "avbench.harness.cli.results_check:verify", "Recompute every number from its evidence."),
     Command("remove", "avbench.harness.cli.results_remove:remove", "Delete runs, such as those of earlier code."),
+    Command("reproduce", "avbench.harness.cli.results_reproduce:reproduce", "Repeat runs, blind, and judge them."),
     Command("pack", "avbench.harness.cli.results_check:pack", "Make one submission file of chosen runs."),
     Command("accept", "avbench.harness.cli.results_check:accept", "Verify a submission file and file its runs."),
 )

@@ -30,8 +30,8 @@ from avbench.harness.records.results import ResultsFolder, Unreadable
 def verify(folder: ResultsFolder, as_json: bool) -> None:
     """Check all that can be known of every record without training, as 'accept' and the board's build do.
 
-    Every number follows from the evidence, the split and the protocol; installed methods agree; records do not
-    contradict each other. Exit codes: 0 all sound, 1 some are not, 2 nothing to verify.
+    So are the reproductions beside them. Every number follows from the evidence, the split and the protocol; installed
+    methods agree; records do not contradict each other. Exit codes: 0 all sound, 1 some are not, 2 nothing to verify.
     """
     from avbench.harness.plugins.declared import said_by_methods
     from avbench.harness.records.gate import judge_folder
@@ -41,8 +41,9 @@ def verify(folder: ResultsFolder, as_json: bool) -> None:
     verdicts = judge_folder(folder, contents.records, said_by_methods)
     for record in contents.records:
         conflict = verdicts.conflicts.get(record.identity)
-        if reasons := (*verdicts.reasons[record.identity], *([conflict] if conflict else [])):
-            problems.append({"run": f"{record.identity[:20]} ({describe(record)})", "reasons": list(reasons)})
+        told = [*verdicts.reasons[record.identity], *([conflict] if conflict else [])]
+        if reasons := [*told, *verdicts.refused.get(record.identity, ())]:
+            problems.append({"run": f"{record.identity[:20]} ({describe(record)})", "reasons": reasons})
     checked = len(contents.records) + len(contents.unreadable)
     if as_json:
         click.echo(json.dumps({"checked": checked, "problems": problems}, indent=1))
@@ -87,7 +88,7 @@ def pack(
     """Make one submission file OUT of finished runs: those that IDENTITIES name, or all that the filters leave.
 
     With --latest, of each method, variant, track and protocol only the configuration (code and options) that ran last.
-    Refuses runs that do not verify, so that whoever accepts the file need not.
+    Reproductions made here go with them. Refuses runs that do not verify, so that whoever accepts the file need not.
     """
     from avbench.harness.plugins.declared import said_by_methods
     from avbench.harness.records.submission import write_submission
@@ -105,13 +106,20 @@ def pack(
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.option(
+    "--vouch",
+    is_flag=True,
+    help="Reproductions in it count as yours; otherwise they are filed as claims of whoever sent it.",
+)
 @results_option
-def accept(file: Path, folder: ResultsFolder) -> None:
+def accept(file: Path, vouch: bool, folder: ResultsFolder) -> None:
     """Verify every run of a submission FILE and file them all, or none."""
     from avbench.harness.plugins.declared import said_by_methods
     from avbench.harness.records.submission import accept_submission
 
-    accepted = accept_submission(file, folder, said_by_methods)
+    accepted = accept_submission(file, folder, said_by_methods, vouched=vouch)
     for record in accepted.new:
         click.echo(describe(record))
     click.echo(f"{len(accepted.new)} runs filed in {folder.root}, {len(accepted.known)} were there already")
+    if accepted.reproductions:
+        click.echo(f"{accepted.reproductions} reproductions filed{'' if vouch else ' as claims of the sender'}")

@@ -93,14 +93,16 @@ def show(identity: str, folder: ResultsFolder, as_json: bool) -> None:
     contents = read_folder(folder)
     record = find_run(contents.records, identity)
     from avbench.harness.plugins.declared import said_by_methods
-    from avbench.harness.records.gate import judge_folder
+    from avbench.harness.records.gate import judge_folder, sorted_out
 
     verdicts = judge_folder(folder, _beside(record, contents.records), said_by_methods)
+    told, refused = sorted_out(folder.reproductions(record), record)
     reasons, marks = list(verdicts.reasons[record.identity]), verdicts.marks.get(record.identity, ())
     recall = [] if reasons or not record.finished else class_recall(record, folder)
     if as_json:
         detail = {**record.model_dump(mode="json"), "per_class_recall": recall, "problems": reasons, "marks": marks}
-        click.echo(json.dumps(detail, indent=1))
+        repeated = {"reproductions": [one.model_dump(mode="json") for one in told], "refused_reproductions": refused}
+        click.echo(json.dumps(detail | repeated, indent=1))
         return
     c = record.configuration
     click.echo(f"{describe(record)}\n{record.identity}")
@@ -130,6 +132,16 @@ def show(identity: str, folder: ResultsFolder, as_json: bool) -> None:
         click.echo("  none: the run failed")
     for line in reasons or (["every number follows from it"] if record.finished else []):
         click.echo(f"  {printable(line, 500)}")
+    click.echo("\nRepeated")
+    for one in told:
+        claim = "claimed by the submitter: " if one.claimed else ""
+        click.echo(f"  {claim}{printable(one.in_words(), 500)}")
+        where = f"by {one.by}, {one.when}, on {one.environment.device}, avbench {one.environment.avbench}"
+        click.echo(f"    {printable(where, 500)}, torch {printable(one.environment.torch)}")
+    for line in refused:
+        click.echo(f"  does not count: {printable(line, 500)}")
+    if not (told or refused):
+        click.echo("  no: 'avbench results reproduce' does it")
 
 
 def _beside(record: RunRecord, records: Sequence[RunRecord]) -> list[RunRecord]:

@@ -5,24 +5,22 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import get_args
 
 import click
 
-from avbench.harness.cli import config, planning
+from avbench.harness.cli import config, places, planning, run_stage_1
+from avbench.harness.cli.dry_run import tell
+from avbench.harness.cli.excludes import kept
 from avbench.harness.cli.given import parse_given
 from avbench.harness.cli.isolation import isolation_options
 from avbench.harness.errors import UsageError
 from avbench.harness.isolation.choice import Isolation
 from avbench.harness.records.record import FeatureDtype, Precision
-from avbench.harness.running.numerics import require
 from avbench.harness.running.spin import SHORT_SPIN
 from avbench.splits import DATASETS
-
-if TYPE_CHECKING:
-    from avbench.harness.records.planned import PlannedRun
-    from avbench.harness.records.results import ResultsFolder
 
 
 def complete_method(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
@@ -34,6 +32,7 @@ def complete_method(_ctx: click.Context, _param: click.Parameter, incomplete: st
 
 @click.command()
 @click.option("--method", "method", multiple=True, shell_complete=complete_method, help="Method to run, or 'all'.")
+@click.option("--track", "track", multiple=True, help="Data set and feature set in one, such as ucf/main.")
 @click.option("--dataset", "dataset", multiple=True, type=click.Choice(DATASETS), help="Data set; may be repeated.")
 @click.option("--all-datasets", is_flag=True, help="All data sets (with real features: all that are installed).")
 @click.option("--features", "features", multiple=True, help="Feature set: main, cls, demo or an added one.")
@@ -68,28 +67,46 @@ def complete_method(_ctx: click.Context, _param: click.Parameter, incomplete: st
     show_default=True,
     help="How features are held in memory; recorded.",
 )
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:<number>.")
-@click.option("--jobs", default=1, show_default=True, type=click.IntRange(1, 256), help="Runs at once.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:0,1,2 or all.")
+@click.option("--jobs", default=1, show_default=True, type=click.IntRange(1, 256), help="Runs at once, on each device.")
+@click.option("--executor", default="local", show_default=True, type=click.Choice(("local", "slurm")), help="Who runs.")
+@click.option(
+    "--slurm",
+    "slurm",
+    multiple=True,
+    metavar="KEY=VALUE,...",
+    help="What jobs ask for: partition=P,time=4:00:00,cpus=8,gpus=1,mem=16G,setup=... (guide: On a cluster).",
+)
+@click.option("--stage-store", metavar="FOLDER", help="Jobs copy features to this folder of their node first.")
 @click.option(
     "--results", default="results", show_default=True, type=click.Path(path_type=Path), help="Results folder."
 )
-@isolation_options
+@isolation_options("none")
 @click.option("--observe", multiple=True, metavar="NAME", help="Observer of the runs, such as tensorboard.")
+@click.option("--save-states", is_flag=True, help="Keep the fitted state of each run beside it, for 'avbench analyse'.")
+@click.option(
+    "--stage",
+    type=click.Choice(["1"]),
+    help="Stage 1 alone: print what it chose on validation. Stores and tests nothing.",
+)
 @click.option("--fresh", is_flag=True, help="Repeat runs that are finished already.")
-@click.option("--dry-run", is_flag=True, help="Say what would run, and run nothing.")
+@click.option("--dry-run", is_flag=True, help="Say what would run, how long and how large, and run nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print the records as JSON.")
 @click.option(
     "--config",
+    "--plan",
+    "config",
     type=click.Path(path_type=Path),
     callback=config.read_config,
     is_eager=True,
     expose_value=False,
-    help="TOML file with defaults for these options.",
+    help="TOML file: a plan, or defaults for these options.",
 )
 @click.pass_context
 def run(
     ctx: click.Context,
     method: Sequence[str],
+    track: Sequence[str],
     dataset: Sequence[str],
     all_datasets: bool,
     features: Sequence[str],
@@ -102,9 +119,14 @@ def run(
     feature_dtype: FeatureDtype,
     device: str,
     jobs: int,
+    executor: str,
+    slurm: Sequence[str],
+    stage_store: str | None,
     results: Path,
     isolation: Isolation,
     observe: Sequence[str],
+    save_states: bool,
+    stage: str | None,
     fresh: bool,
     dry_run: bool,
     as_json: bool,
@@ -122,26 +144,35 @@ def run(
     all_datasets, dataset = config.one_of(
         ctx, "all_datasets", "dataset", "use either --all-datasets or --dataset NAME, not both"
     )
-    datasets = DATASETS if all_datasets else tuple(dict.fromkeys(dataset))
-    if not datasets:
-        raise UsageError("choose --dataset NAME or --all-datasets")
-    tracks, notes = planning.choose_tracks(datasets, tuple(dict.fromkeys(features)), named=not all_datasets)
+    if track:
+        tracks, notes = planning.named_tracks(track, dataset or all_datasets or features), list[str]()
+    else:
+        datasets = DATASETS if all_datasets else tuple(dict.fromkeys(dataset))
+        if not datasets:
+            raise UsageError("choose --track DATASET/FEATURES, --dataset NAME or --all-datasets")
+        tracks, notes = planning.choose_tracks(datasets, tuple(dict.fromkeys(features)), named=not all_datasets)
     given = parse_given(ctx.meta.get(config.OPTIONS, ())) | parse_given(option)
 
     os.environ.setdefault(*SHORT_SPIN)
-    from avbench.harness.plugins.registry import plugins
-    from avbench.harness.records.record import Numerics, RunRecord
-    from avbench.harness.records.results import ResultsFolder
-    from avbench.harness.running.environment import device_name
-    from avbench.harness.running.jobs import choose_device
+    from avbench.harness.isolation.strangers import describe_strangers
 
+    describe_strangers(isolation)
+    from avbench.harness.plugins.registry import plugins
+    from avbench.harness.records.record import Numerics
+    from avbench.harness.records.results import ResultsFolder
+
+    if stage and (jobs > 1 or observe):
+        raise UsageError("--stage 1 does one run after the other and has no observers: leave out --jobs and --observe")
+    if save_states and (stage or isolation):
+        raise UsageError("--save-states keeps the model of a whole run in this process: leave out --stage, --isolation")
     watching = tuple(dict.fromkeys(observe))
     for name in watching:
         plugins().observer(name)
     names = list(plugins().methods) if "all" in method else list(dict.fromkeys(method))
     seed_values = tuple(range(seeds)) if seeds else tuple(dict.fromkeys(seed)) or (0,)
-    numerics, chosen = Numerics(precision=precision, feature_dtype=feature_dtype), choose_device(device)
-    require(numerics, chosen)
+    place = places.choose(executor, device, jobs, slurm, stage_store)
+    numerics = Numerics(precision=precision, feature_dtype=feature_dtype)
+    place.require(numerics)
     planned, more = planning.planned_runs(
         names,
         tuple(dict.fromkeys(variant)),
@@ -150,38 +181,23 @@ def run(
         seed_values,
         given,
         numerics,
-        lenient="all" in method or not features,
+        lenient="all" in method or not (features or track),
     )
+    planned, left = kept(planned, ctx.meta.get(config.EXCLUDES, ()))
+    planned = [replace(run.from_study(ctx.meta.get(config.TUNED)), keeps_state=save_states) for run in planned]
     folder = ResultsFolder(results.absolute())  # wherever a method may go
-    click.echo(planning.in_words(planned, given, device_name(chosen)), err=True)
-    for note in (*notes, *more):
+    click.echo(planning.in_words(planned, given, str(place)), err=True)
+    for note in (*notes, *more, *left):
         click.echo(note, err=True)
     names = planning.named(planned, given)
     if dry_run:
-        _tell_plan(planned, names, folder, fresh, as_json)
+        tell(planned, names, folder, fresh, place.device, place.workers, as_json)
         return
-    from avbench.harness.cli.progress import RunProgress
-    from avbench.harness.running.session import complete
-
-    records: dict[int, RunRecord] = {}
-    with RunProgress(names) as progress:
-        for index, record, is_new in complete(
-            planned,
-            folder,
-            chosen,
-            jobs,
-            progress.epoch,
-            observe=watching,
-            again=[fresh] * len(planned),
-            waiting=progress.waiting,
-            isolation=isolation,
-        ):
-            records[index] = record
-            if is_new:
-                progress.finished(index, record)
-            else:
-                progress.known()
-    done = [records[index] for index in range(len(planned))]
+    if stage:
+        run_stage_1.tell(planned, names, place.single(), as_json)
+        return
+    again = [fresh] * len(planned)
+    done = place.carry_out(planned, names, folder, observe=watching, again=again, isolation=isolation)
     if as_json:
         click.echo(json.dumps([r.model_dump(mode="json") for r in done], indent=1))
     else:
@@ -193,21 +209,3 @@ def run(
             f"{len(failed)} of {len(done)} runs failed; 'avbench results list --status failed' shows why", err=True
         )
         raise SystemExit(1)
-
-
-def _tell_plan(
-    planned: Sequence[PlannedRun], names: Sequence[str], folder: ResultsFolder, fresh: bool, as_json: bool
-) -> None:
-    """One line per run: what would be done with it."""
-    rows = []
-    for run, name in zip(planned, names, strict=True):
-        there = folder.find(run.configuration)
-        state = "new" if there is None else "finished already" if there.finished else "failed before, tried again"
-        if fresh and there is not None:
-            state = "repeated"
-        rows.append({"identity": run.configuration.identity, "run": name, "state": state})
-    if as_json:
-        click.echo(json.dumps(rows, indent=1))
-        return
-    for row in rows:
-        click.echo(f"{row['identity'][:8]}  {row['run']}: {row['state']}")

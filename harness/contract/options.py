@@ -37,6 +37,7 @@ class Options(BaseModel):
 
     A field that leaves the fitted state as it is says why: ``json_schema_extra={"no_effect": reason}``. Where it
     leaves the default scores as they are too, ``"effect_with": {option: value}`` names options with which it does not.
+    ``"space": "log:1e-7..1e-2"`` says where ``avbench tune`` searches it, where its bounds do not tell.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
@@ -79,7 +80,13 @@ class EpochOptions(Options):
     batches_per_epoch: int = Field(500, ge=1, le=1_000_000, description="Class-balanced batches that make one epoch.")
     batch_size: int = Field(256, ge=2, le=65_536, description="Clips, or pairs of clips, per batch.")
     learning_rate: float = Field(1e-3, gt=0, le=10, description="Initial learning rate of Adam.")
-    weight_decay: float = Field(0.0, ge=0, le=1, description="Coupled L2 penalty of Adam on all parameters.")
+    weight_decay: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Coupled L2 penalty of Adam on all parameters.",
+        json_schema_extra={"space": "log:1e-7..1e-2"},
+    )
 
     # The demo is small and must end soon on a laptop.
     presets: ClassVar[tuple[Preset, ...]] = (

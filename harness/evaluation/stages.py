@@ -113,13 +113,13 @@ class StageData:
         with guarded(method, "fit", train.clips.audio, train.clips.visual, train.labels, train.classes.vectors):
             method.fit(train, progress)
 
-    def fit_together(self, methods: Sequence[Method], companions: Sequence[Companion], *, compiled: bool) -> None:
+    def fit_together(self, methods: Sequence[Method], companions: Sequence[Companion]) -> None:
         """Fit methods of one kind at once, and check that they left their one training set alone."""
         kind = type(methods[0])
         train = self.training_set(unseen_names=kind.info.uses_unseen_names, few_bits=kind.takes_few_bits)
         held = train.clips.audio, train.clips.visual, train.labels, train.classes.vectors
         with guarded(methods[0], "fit_together", *held):
-            kind.fit_together(methods, train, companions, compiled=compiled)
+            kind.fit_together(methods, train, companions)
 
     def evidence(self, method: Method, trained: StageData | None = None) -> Evidence:
         """Score the evaluated clips and reduce the scores. ``trained``: the stage that the method was fitted on."""

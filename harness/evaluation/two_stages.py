@@ -31,6 +31,25 @@ class Epoch:
 
 
 @dataclass(frozen=True)
+class Choice:
+    """What stage 1 chose, on validation alone. No test clip was looked at."""
+
+    stage: StageData
+    epochs: int
+    """For stage 2: those of the best epoch."""
+    offset: float
+    branch_offsets: Mapping[str, float]
+    validation: tuple[Epoch, ...]
+    evidence: Mapping[str, Evidence]
+    """Of the best epoch, on validation: the combined scores under "", and each branch under its name."""
+
+    @property
+    def best(self) -> Epoch:
+        """Validation of the chosen epoch."""
+        return self.validation[self.epochs - 1]
+
+
+@dataclass(frozen=True)
 class Result:
     """What the two stages gave."""
 
@@ -61,6 +80,24 @@ class EpochDone:
 EpochListener = Callable[[EpochDone], None]
 
 
+def run_stage_1(
+    make: Callable[[], Method],
+    features: FeatureSet,
+    protocol: Protocol,
+    *,
+    epochs: int,
+    seed: int,
+    listener: EpochListener = lambda _: None,
+) -> Choice:
+    """Train on the training clips and choose epoch and offset on validation. The test parts may be missing.
+
+    The arguments are those of :func:`run_two_stages`. Raises :class:`MethodError` when the method breaks its contract.
+    """
+    run = TwoStages(StagesData(features, protocol), epochs, seed, listener)
+    run.begin_stage_1().run(make())
+    return run.choice()
+
+
 def run_two_stages(
     make: Callable[[], Method],
     features: FeatureSet,
@@ -69,14 +106,16 @@ def run_two_stages(
     epochs: int,
     seed: int,
     listener: EpochListener = lambda _: None,
+    fitted: Callable[[Method], None] = lambda _: None,
 ) -> Result:
     """Stage 1 chooses epoch and offset on validation; stage 2 trains afresh on train + validation and is tested once.
 
-    ``make`` gives a fresh method. ``features`` are on the device of the run.
+    ``make`` gives a fresh method. ``features`` are on the device of the run. ``fitted`` is called with the method of
+    stage 2 after its test.
 
     Raises :class:`MethodError` when the method breaks its contract.
     """
-    run = TwoStages(StagesData(features, protocol), epochs, seed, listener)
+    run = TwoStages(StagesData(features, protocol), epochs, seed, listener, fitted)
     run.begin_stage_1().run(make())
     method = make()
     run.begin_stage_2().run(method)
@@ -91,20 +130,23 @@ def run_together(
     epochs: int,
     seeds: Sequence[int],
     listeners: Sequence[EpochListener],
-    compiled: bool = False,
+    fitted: Sequence[Callable[[Method], None]],
 ) -> list[Result | BaseException]:
     """The same for several seeds, which a method that can trains in one step. Each has its own epoch and offset.
 
     Gives for each seed its result, or what went wrong with it. No test is taken before all seeds are trained.
     """
     data = StagesData(features, protocol)
-    runs = [TwoStages(data, epochs, seed, listener) for seed, listener in zip(seeds, listeners, strict=True)]
+    runs = [
+        TwoStages(data, epochs, seed, listener, told)
+        for seed, listener, told in zip(seeds, listeners, fitted, strict=True)
+    ]
     fits = [run.begin_stage_1() for run in runs]
-    fit_together(data.stage_1, [(fit, make()) for fit in fits], compiled=compiled)
+    fit_together(data.stage_1, [(fit, make()) for fit in fits])
     left = [run for run, fit in zip(runs, fits, strict=True) if fit.failure is None]
     second = {id(run): (run.begin_stage_2(), make()) for run in left}
     if left:
-        fit_together(data.stage_2, list(second.values()), compiled=compiled)
+        fit_together(data.stage_2, list(second.values()))
     results: list[Result | BaseException] = []
     for run, fit in zip(runs, fits, strict=True):
         if fit.failure is None:
@@ -144,8 +186,15 @@ class StagesData:
 class TwoStages:
     """One seed's way through the two stages; how its methods are fitted is the caller's."""
 
-    def __init__(self, data: StagesData, epochs: int, seed: int, listener: EpochListener) -> None:
-        self.data, self.epochs, self.seed, self.listener = data, epochs, seed, listener
+    def __init__(
+        self,
+        data: StagesData,
+        epochs: int,
+        seed: int,
+        listener: EpochListener,
+        fitted: Callable[[Method], None] = lambda _: None,
+    ) -> None:
+        self.data, self.epochs, self.seed, self.listener, self.fitted = data, epochs, seed, listener, fitted
         self.start = perf_counter()
 
     def begin_stage_1(self) -> Fit:
@@ -153,25 +202,32 @@ class TwoStages:
         self.first = Fit(stage, stage, self.data.protocol, self.epochs, self.seed, self.listener)
         return self.first
 
+    def choice(self) -> Choice:
+        """What stage 1 chose, once it has ended."""
+        fit = self.first
+        offset, branch_offsets = fit.chosen_offset()
+        return Choice(fit.stage, fit.best + 1, offset, branch_offsets, tuple(fit.history), fit.evidence)
+
     def begin_stage_2(self) -> Fit:
         """Once stage 1 has ended: as many epochs as were best there."""
-        self.offset, self.branch_offsets = self.first.chosen_offset()
+        self.chosen = self.choice()
         self.middle = perf_counter()
-        epochs = self.first.best + 1
-        return Fit(self.data.stage_2, self.data.stage_1, self.data.protocol, epochs, self.seed, self.listener)
+        data, epochs = self.data, self.chosen.epochs
+        return Fit(data.stage_2, data.stage_1, data.protocol, epochs, self.seed, self.listener)
 
     def tested(self, method: Method) -> Result:
         """The test of the method of stage 2."""
         test = self.data.stage_2.evidence(method)
-        first = self.first
+        self.fitted(method)
+        chosen = self.chosen
         return Result(
-            metrics=evaluate(test, self.offset, allow_empty=self.data.features.incomplete),
-            offset=self.offset,
-            branch_offsets=self.branch_offsets,
-            epochs=first.best + 1,
-            validation=tuple(first.history),
+            metrics=evaluate(test, chosen.offset, allow_empty=self.data.features.incomplete),
+            offset=chosen.offset,
+            branch_offsets=chosen.branch_offsets,
+            epochs=chosen.epochs,
+            validation=chosen.validation,
             parameters=method.parameters(),
-            evidence={TEST: test, **{_table(branch): table for branch, table in first.evidence.items()}},
+            evidence={TEST: test, **{_table(branch): table for branch, table in chosen.evidence.items()}},
             seconds=(self.middle - self.start, perf_counter() - self.middle),
         )
 
@@ -263,10 +319,10 @@ class Fit:
         return sum(branches.values()) / len(branches), branches
 
 
-def fit_together(stage: StageData, fits: Sequence[tuple[Fit, Method]], *, compiled: bool) -> None:
+def fit_together(stage: StageData, fits: Sequence[tuple[Fit, Method]]) -> None:
     """Fit methods on one stage at once. What goes wrong with one, or with all that are left, is kept as a failure."""
     try:
-        stage.fit_together([method for _, method in fits], [fit.companion() for fit, _ in fits], compiled=compiled)
+        stage.fit_together([method for _, method in fits], [fit.companion() for fit, _ in fits])
     except KeyboardInterrupt:
         raise
     except BaseException as error:

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from avbench.harness.contract.packed import PackedClips
 
 
+STAGE_1 = ("train", "val_seen", "val_unseen")
+"""The parts that stage 1 sees, in the order of rows."""
+
+
 @dataclass(frozen=True, eq=False)
 class Offsets:
     """Where the clips of a set over time begin: clip i has the steps ``offsets[i]`` to ``offsets[i + 1] - 1``."""
@@ -89,6 +93,17 @@ class FeatureSet:
             visual_step=self.manifest.time.visual.seconds,
             device=self.device,
         )
+
+    def of_stage_1(self) -> FeatureSet:
+        """The training and validation clips alone: a view, of which a copy on a device holds no test clip."""
+        rows = {part: place for part, place in self.rows.items() if part in STAGE_1}
+        count = rows[STAGE_1[-1]].stop
+        held = replace(self, class_id=self.class_id[:count], rows=rows)
+        if self.offsets is None:
+            return replace(held, audio=self.audio[:count], visual=self.visual[:count])
+        first = self.packed().first(count)
+        offsets = Offsets(first.audio_offsets, first.visual_offsets)
+        return replace(held, audio=first.audio, visual=first.visual, offsets=offsets)
 
     @property
     def incomplete(self) -> bool:

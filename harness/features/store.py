@@ -120,7 +120,11 @@ class Store(FeatureSource):
 
     def size(self, track: Track) -> int:
         """Bytes on disk."""
-        return sum(p.stat().st_size for p in (self._path(track), *self._files(track)) if p.exists())
+        return sum(p.stat().st_size for p in self.files(track) if p.exists())
+
+    def files(self, track: Track) -> tuple[Path, ...]:
+        """The manifest of a track and its data files."""
+        return (self._path(track), *self._files(track))
 
     def load(self, track: Track) -> FeatureSet:
         """The feature set, memory-mapped. All of it is read once, to make sure of its content.

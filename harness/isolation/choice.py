@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from avbench.harness.records.record import IsolationKind
 
@@ -23,6 +24,8 @@ class Isolation:
     """Seconds after which a worker that says nothing counts as lost: an epoch, or the scores of a chunk, take less."""
     seconds: float | None = None
     """Seconds that a whole run may take; no limit by default."""
+    hidden: tuple[Path, ...] = ()
+    """Folders with answers that a sandbox leaves out wherever they lie, beside those of the run itself."""
 
     def __bool__(self) -> bool:
         """Whether the method is in another process at all."""

@@ -10,11 +10,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from avbench.harness.contract.method import MethodInfo
+from avbench.harness.contract.variants import Variant
+
 MOST_BRANCHES = 8
 MOST_MESSAGE, MOST_TRACEBACK = 20_000, 200_000
 """Characters of what a method raises."""
-FROM_WORKER_BYTES = 2**21
-"""Of a message of the worker."""
+FROM_WORKER_BYTES, FROM_JUDGE_BYTES = 2**21, 2**26
+"""Of a message at most."""
 DType = Literal["float32", "float16", "bfloat16", "int64", "bool"]
 
 
@@ -47,22 +50,45 @@ class Named(Message):
 # What the judge says. It is trusted.
 
 
-class Begin(Message):
+class First(Message):
     """Once, first: what to load, and within which limits."""
 
-    say: Literal["begin"] = "begin"
     module: str
     """The module that the entry point names."""
     slug: str
-    options: dict[str, Any]
-    device: str
-    threads: int
-    precision: Literal["float32", "tf32", "bfloat16"]
+    """Of the method, or the name of a distribution that is to be described."""
+    device: str = "cpu"
     memory: int
     """Bytes."""
     processes: int
     """Most processes and threads of this user, those that were there before included."""
     sandboxed: bool
+
+
+class Begin(First):
+    """For a run of one method."""
+
+    say: Literal["begin"] = "begin"
+    options: dict[str, Any]
+    threads: int
+    precision: Literal["float32", "tf32", "bfloat16"]
+
+
+class Describe(First):
+    """For what a package brings, instead of a run."""
+
+    say: Literal["describe"] = "describe"
+
+
+class Effective(Message):
+    """Say the effective options of a method on a track, after it was described."""
+
+    say: Literal["effective"] = "effective"
+    slug: str
+    dataset: str
+    features: str
+    protocol: str
+    given: dict[str, Any]
 
 
 class Make(Message):
@@ -114,7 +140,9 @@ class Count(Message):
     say: Literal["count"] = "count"
 
 
-FromJudge = Annotated[Begin | Make | Fit | Candidates | Score | Heard | Count, Field(discriminator="say")]
+FromJudge = Annotated[
+    Begin | Describe | Effective | Make | Fit | Candidates | Score | Heard | Count, Field(discriminator="say")
+]
 
 # What the worker says.
 
@@ -156,6 +184,35 @@ class Counted(Message):
     """Of the worker on the CPU, of its allocator on CUDA."""
 
 
+class Facts(Message):
+    """A method, as its package describes it."""
+
+    info: MethodInfo
+    module: str
+    """Of its class."""
+    modules: tuple[str, ...]
+    """Those that its code starts from: of its class, of its options and of their bases."""
+    options: dict[str, Literal["value", "file"]]
+    """The names of its options; which of them are of the type InputFile."""
+    in_epochs: bool
+    takes_few_bits: bool
+
+
+class Described(Message):
+    """All that a package brings of methods."""
+
+    say: Literal["described"] = "described"
+    methods: tuple[Facts, ...] = Field(max_length=1_000)
+    variants: tuple[Variant, ...] = Field(max_length=10_000)
+
+
+class Values(Message):
+    """Effective options."""
+
+    say: Literal["values"] = "values"
+    options: dict[str, Any]
+
+
 class Failed(Message):
     """The method broke its contract, or raised."""
 
@@ -164,7 +221,9 @@ class Failed(Message):
     traceback: str = Field(max_length=MOST_TRACEBACK)
 
 
-FromWorker = Annotated[Ready | EpochDone | Fitted | Scored | Counted | Failed, Field(discriminator="say")]
+FromWorker = Annotated[
+    Described | Values | Ready | EpochDone | Fitted | Scored | Counted | Failed, Field(discriminator="say")
+]
 
 FROM_JUDGE: TypeAdapter[Any] = TypeAdapter(FromJudge)
 FROM_WORKER: TypeAdapter[Any] = TypeAdapter(FromWorker)

@@ -16,7 +16,7 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from avbench.harness.errors import MethodError, WorkerError
-from avbench.harness.isolation.messages import FROM_WORKER, FROM_WORKER_BYTES, Begin, Failed, Message
+from avbench.harness.isolation.messages import FROM_WORKER, FROM_WORKER_BYTES, Failed, First, Message
 from avbench.harness.isolation.wire import LENGTH, WireError, length_of, send
 from avbench.harness.printable import printable
 
@@ -37,7 +37,7 @@ class Command:
 
 
 @contextmanager
-def worker(command: Command, begin: Begin, silence: float, seconds: float | None) -> Iterator[WorkerProcess]:
+def worker(command: Command, begin: First, silence: float, seconds: float | None) -> Iterator[WorkerProcess]:
     """A worker that has been told what to load. It ends with the block, and so do the processes of its group.
 
     ``silence``: seconds that it may take for one answer; ``seconds``: for all. Raises :class:`WorkerError` where it

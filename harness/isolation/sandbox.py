@@ -22,7 +22,7 @@ from avbench.harness.plugins.registry import Registered
 from avbench.harness.plugins.source_hash import modules_of, named_files
 
 if TYPE_CHECKING:
-    import torch
+    pass
 
 HOME = "/home/method"
 ENVIRONMENT: Mapping[str, str] = {
@@ -78,31 +78,33 @@ def unavailable() -> str | None:
 
 
 def command(
-    registered: Registered,
+    code: Iterable[Path],
     files: Iterable[Path],
     hidden: Iterable[Path],
-    device: torch.device,
+    device: str,
     memory: int,
     words: Sequence[str],
 ) -> list[str]:
-    """The command that runs ``words`` shut in with a method. ``files``: what its options name. ``hidden``: folders that
-    are left out wherever they lie. ``memory``: bytes that its temporary files may take."""
+    """The command that runs ``words`` shut in.
+
+    ``code``: of :func:`code_of`. ``files``: what else is read. ``hidden``: folders that are left out wherever they lie.
+    ``memory``: bytes that temporary files may take.
+    """
     bwrap = shutil.which("bwrap")
     assert bwrap is not None
     found = [bwrap, *SHUT, *_system()]
-    shown = {
-        place for path in (*_python(), *_method(registered), *files) for place in (path.absolute(), path.resolve())
-    }
+    for place in ("/tmp", "/dev/shm", HOME):
+        found += ["--size", str(memory), "--tmpfs", place]
+    paths = (*_python(), *code, *files)
+    shown = {place for path in paths for place in (path.absolute(), path.resolve())}
     left_out = {path.resolve() for path in (*_demo(), *hidden) if path.exists()}
     for path in sorted(shown | left_out):  # a folder before what is in it
         if path in shown:
             found += ["--ro-bind", str(path), str(path)]
         elif any(path.is_relative_to(place) for place in (*shown, *map(Path, _SYSTEM))):
             found += ["--tmpfs", str(path)] if path.is_dir() else ["--ro-bind", "/dev/null", str(path)]
-    if device.type == "cuda":
+    if device.startswith("cuda"):
         found += _cuda()
-    for place in ("/tmp", "/dev/shm", HOME):
-        found += ["--size", str(memory), "--tmpfs", place]
     return [*found, "--remount-ro", "/", "--chdir", HOME, "--", *words]
 
 
@@ -132,8 +134,8 @@ def _python() -> set[Path]:
     return {path for path in map(Path, places) if path.is_dir()}
 
 
-def _method(registered: Registered) -> Iterator[Path]:
-    """avbench without its board, the code of the method and what that needs, and the files that it names."""
+def code_of(registered: Registered) -> Iterator[Path]:
+    """avbench without its board, the code of a method and what that needs, and the files that it names."""
     for name in _PACKAGES:
         yield from map(Path, importlib.import_module(name).__path__)
     modules, foreign = modules_of(registered)

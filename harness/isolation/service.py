@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import os
 import socket
-import traceback
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
@@ -24,15 +23,13 @@ from avbench.harness.evaluation.stages import checked_scores, guarded
 from avbench.harness.isolation import shared
 from avbench.harness.isolation.messages import (
     FROM_JUDGE,
+    FROM_JUDGE_BYTES,
     MOST_BRANCHES,
-    MOST_MESSAGE,
-    MOST_TRACEBACK,
     Begin,
     Candidates,
     Count,
     Counted,
     EpochDone,
-    Failed,
     Fit,
     Fitted,
     Heard,
@@ -44,11 +41,8 @@ from avbench.harness.isolation.messages import (
     Scored,
 )
 from avbench.harness.isolation.wire import WireError, receive, send
-from avbench.harness.isolation.withheld import withheld
-from avbench.harness.printable import storable
+from avbench.harness.isolation.withheld import fail
 
-MOST_BYTES = 2**26
-"""Of a message of the judge."""
 Asked = tuple[Message, list[int]]
 """What the judge asks, and the files that came with it."""
 
@@ -169,21 +163,13 @@ class Service:
 
     def _next(self) -> Asked:
         try:
-            content, files = receive(self._judge, MOST_BYTES)
+            content, files = receive(self._judge, FROM_JUDGE_BYTES)
         except (WireError, OSError):  # the judge has all it wants: nothing of the method is to run any more
             os._exit(0)
         return FROM_JUDGE.validate_json(content), files
 
     def _fail(self, error: BaseException) -> NoReturn:
-        text = str(error) if isinstance(error, MethodError) else f"{type(error).__name__}: {error}"
-        if self._begin.sandboxed and (what := withheld(error)):
-            text += f" (the sandbox withholds {what})"
-        trace = "".join(traceback.format_exception(error))
-        try:
-            failed = Failed(message=storable(text)[:MOST_MESSAGE], traceback=storable(trace)[-MOST_TRACEBACK:])
-            send(self._judge, failed)
-        finally:
-            os._exit(1)
+        fail(self._judge, error, sandboxed=self._begin.sandboxed)
 
 
 def _taken(files: Sequence[int], layout: Mapping[str, Any]) -> dict[str, Tensor]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ from avbench.harness.errors import UsageError
 from avbench.harness.features.store import HomelessError, home
 from avbench.harness.isolation import sandbox
 from avbench.harness.isolation.choice import Isolation
-from avbench.harness.isolation.messages import Begin
+from avbench.harness.isolation.messages import Begin, First
 from avbench.harness.isolation.process import Command, WorkerProcess, worker
 from avbench.harness.plugins.registry import Registered
 from avbench.harness.records.record import Precision
@@ -54,16 +54,32 @@ def started(
         device=str(place.device),
         threads=place.threads,
         precision=place.precision,
-        memory=isolation.memory or os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
-        processes=_processes() + MORE_PROCESSES,
-        sandboxed=isolation.kind == "sandbox",
+        **limits(isolation),
     )
+    files = [value.path for value in given.values() if isinstance(value, InputFile)]
+    command = command_of(isolation, begin, registered, files, results)
+    with worker(command, begin, isolation.silence, isolation.seconds) as process:
+        yield process
+
+
+def limits(isolation: Isolation) -> dict[str, Any]:
+    """What a worker's first message says of limits."""
+    return {
+        "memory": isolation.memory or os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
+        "processes": _processes() + MORE_PROCESSES,
+        "sandboxed": isolation.kind == "sandbox",
+    }
+
+
+def command_of(
+    isolation: Isolation, first: First, registered: Registered, files: Iterable[Path], results: Path | None
+) -> Command:
+    """How a worker is started for the code of a method, with the files that its options name."""
     words = [sys.executable, "-P", "-m", WORKER]
     if isolation.kind == "sandbox":
-        files = [value.path for value in given.values() if isinstance(value, InputFile)]
-        words = sandbox.command(registered, files, _hidden(results), place.device, begin.memory, words)
-    with worker(Command(words, _environment(isolation)), begin, isolation.silence, isolation.seconds) as process:
-        yield process
+        hidden = (*_hidden(results), *isolation.hidden)
+        words = sandbox.command(sandbox.code_of(registered), files, hidden, first.device, first.memory, words)
+    return Command(words, _environment(isolation))
 
 
 def require_possible(registered: Registered, isolation: Isolation) -> None:
@@ -73,6 +89,11 @@ def require_possible(registered: Registered, isolation: Isolation) -> None:
             f"method {registered.info.slug!r} comes from no installed package: another process lacks it; "
             "'avbench methods new' makes a package of it"
         )
+    require_sandbox(isolation)
+
+
+def require_sandbox(isolation: Isolation) -> None:
+    """Raise :class:`UsageError` where a sandbox is asked for and there can be none."""
     if isolation.kind == "sandbox" and (reason := sandbox.unavailable()):
         raise UsageError(f"--isolation sandbox: {reason}")
 
@@ -81,9 +102,10 @@ def _absolute(value: object) -> object:
     return InputFile(value.path.absolute(), value.sha256) if isinstance(value, InputFile) else value
 
 
-def _hidden(results: Path) -> Iterator[Path]:
+def _hidden(results: Path | None) -> Iterator[Path]:
     """Folders with answers, and the working directory: a sandbox leaves them out wherever they lie."""
-    yield results
+    if results is not None:
+        yield results
     with suppress(HomelessError):
         yield home()
     with suppress(OSError):

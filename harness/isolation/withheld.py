@@ -1,14 +1,32 @@
-"""What a sandbox withholds, told from the error that a method met there."""
+"""The end of a worker whose method failed: it says why, and what a sandbox withheld."""
 
 from __future__ import annotations
 
 import errno
+import os
 import socket
+import traceback
+from typing import NoReturn
 
-from avbench.harness.errors import DataError
+from avbench.harness.errors import AvbenchError, DataError
+from avbench.harness.isolation.messages import MOST_MESSAGE, MOST_TRACEBACK, Failed
+from avbench.harness.isolation.wire import send
+from avbench.harness.printable import storable
 
 _NETWORK = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.ECONNREFUSED, errno.EADDRNOTAVAIL}
 _FILES = {errno.ENOENT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENXIO}
+
+
+def fail(judge: socket.socket, error: BaseException, *, sandboxed: bool) -> NoReturn:
+    """Tell the judge why, and end this process."""
+    text = str(error) if isinstance(error, AvbenchError) else f"{type(error).__name__}: {error}"
+    if sandboxed and (what := withheld(error)):
+        text += f" (the sandbox withholds {what})"
+    trace = "".join(traceback.format_exception(error))
+    try:
+        send(judge, Failed(message=storable(text)[:MOST_MESSAGE], traceback=storable(trace)[-MOST_TRACEBACK:]))
+    finally:
+        os._exit(1)
 
 
 def withheld(error: BaseException | None) -> str | None:

@@ -11,11 +11,9 @@ import signal
 import socket
 import sys
 
-from avbench.harness.isolation.messages import FROM_JUDGE, Begin
+from avbench.harness.isolation.messages import FROM_JUDGE, FROM_JUDGE_BYTES, Describe, First
 from avbench.harness.isolation.wire import receive
 
-MOST_BYTES = 2**26
-"""Of a message of the judge."""
 PR_SET_PDEATHSIG = 1
 
 
@@ -25,16 +23,21 @@ def main() -> None:
         import ctypes
 
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    for number in (signal.SIGTERM, signal.SIGUSR2):  # what a scheduler sends to all processes: the judge answers it
+        signal.signal(number, signal.SIG_IGN)
     judge = socket.socket(fileno=int(sys.argv[1]))
-    begin = FROM_JUDGE.validate_json(receive(judge, MOST_BYTES)[0])
-    assert isinstance(begin, Begin)
+    begin = FROM_JUDGE.validate_json(receive(judge, FROM_JUDGE_BYTES)[0])
     _limit(begin)
+    if isinstance(begin, Describe):
+        from avbench.harness.isolation.description import describe
+
+        describe(judge, begin)
     from avbench.harness.isolation.service import Service
 
     Service(judge, begin).serve()
 
 
-def _limit(begin: Begin) -> None:
+def _limit(begin: First) -> None:
     """Bound memory and processes. A CUDA driver reserves more addresses than there is memory: there, data count."""
     of_memory = resource.RLIMIT_AS if begin.device == "cpu" else resource.RLIMIT_DATA
     for what, most in ((of_memory, begin.memory), (resource.RLIMIT_NPROC, begin.processes), (resource.RLIMIT_CORE, 0)):

@@ -6,12 +6,14 @@ import logging
 import os
 import re
 import traceback
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 ONLY = "AVBENCH_LOAD_PLUGINS"
 """Environment variable: names of the distributions to load beside avbench itself, with commas between; empty, none."""
 
 logger = logging.getLogger("avbench.plugins")
+_kept_out: set[str] = set()
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,13 @@ def wanted() -> set[str]:
     return {canonical(name) for name in os.environ.get(ONLY, "").split(",") if name.strip()}
 
 
+def keep_out(distributions: Iterable[str]) -> None:
+    """Load nothing of these from now on: other processes do."""
+    _kept_out.update(map(canonical, distributions))
+
+
 def may_enter(distribution: str) -> bool:
-    """Whether :data:`ONLY` lets a distribution in."""
+    """Whether :data:`ONLY` lets a distribution in, and nothing keeps it out."""
+    if canonical(distribution) in _kept_out:
+        return False
     return ONLY not in os.environ or canonical(distribution) in {"avbench", *wanted()}

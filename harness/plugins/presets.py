@@ -10,6 +10,7 @@ from pydantic import JsonValue
 
 from avbench.harness.contract.variants import Variant
 from avbench.harness.errors import UsageError
+from avbench.harness.plugins.about import options_told
 from avbench.harness.plugins.registry import Registered, plugins
 from avbench.harness.records.record import Configuration, RunRecord, canonical_json
 
@@ -21,9 +22,10 @@ which the record names; None where the presets are unknown."""
 def changed_options(record: RunRecord) -> Mapping[str, JsonValue] | None:
     """The options of a run that differ from the presets of the installed method; empty for a run with the presets.
 
-    None where that cannot be said: the method is not installed, or its options are others today.
+    Of a method that is not installed, or has other options today, from the presets that the record tells; None where
+    it tells none.
     """
-    return _differences(record, {})
+    return _differences(record, {}, with_variant=False)
 
 
 def options_beyond_variant(record: RunRecord) -> Mapping[str, JsonValue] | None:
@@ -31,7 +33,7 @@ def options_beyond_variant(record: RunRecord) -> Mapping[str, JsonValue] | None:
     c = record.configuration
     known = plugins().variants_of(c.method)
     found = [v.options_on(c.track, c.protocol.name) for v in known if v.name == record.variant]
-    return _differences(record, found[0] if found else {})
+    return _differences(record, found[0] if found else {}, with_variant=True)
 
 
 def is_of_variant(variant: Variant, registered: Registered, c: Configuration) -> bool:
@@ -55,15 +57,24 @@ def changes_in_words(record: RunRecord, overrides: Overrides = options_beyond_va
     return ", ".join(f"{name}={canonical_json(value)}" for name, value in sorted(changed.items()))
 
 
-def _differences(record: RunRecord, given: Mapping[str, Any]) -> Mapping[str, JsonValue] | None:
+def _differences(record: RunRecord, given: Mapping[str, Any], *, with_variant: bool) -> Mapping[str, JsonValue] | None:
+    c = record.configuration
+    expected = _installed(record, given)
+    if expected is None and record.about is not None:
+        expected = options_told(record.about, c, with_variant=with_variant)
+    if expected is None or expected.keys() != c.options.keys():
+        return None
+    return {name: value for name, value in c.options.items() if value != expected[name]}
+
+
+def _installed(record: RunRecord, given: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What the installed method has; None where it is not installed, or its options are others today."""
     c = record.configuration
     registered = plugins().methods.get(c.method)
-    if registered is None:
+    if registered is None or registered.distribution != c.plugin.distribution:
         return None
     try:
         expected = registered.method.Options.effective(c.track, c.protocol.name, given).model_dump(mode="json")
     except UsageError:
         return None
-    if expected.keys() != c.options.keys():
-        return None
-    return {name: value for name, value in c.options.items() if value != expected[name]}
+    return expected if expected.keys() == c.options.keys() else None

@@ -1,4 +1,4 @@
-"""What code a module can reach: followed through its imports, without running more than the packages above them."""
+"""What code a module can reach: followed through its imports, without running any of it."""
 
 from __future__ import annotations
 
@@ -51,12 +51,25 @@ def _parents(name: str) -> Iterator[str]:
         yield name
 
 
+def file_of(name: str) -> Path:
+    """The file of a module, which is not run. Raises :class:`MethodError` where it has none."""
+    spec = _spec(name)
+    if spec is None or (file := _file(spec)) is None:
+        raise MethodError(f"module {name!r} has no file")
+    return file
+
+
 def _spec(name: str) -> ModuleSpec | None:
     """None for a name that is imported from a module but is no module."""
     above = name.rpartition(".")[0]
-    if above and above not in sys.modules and (parent := _spec(above)) is not None and _is_plain(parent):
+    parent = _spec(above) if above and above not in sys.modules else None
+    if parent is not None and _is_plain(parent):
         return None  # found out without running the module, which may import torch
     try:
+        if parent is not None and parent.submodule_search_locations is not None:  # the package is not run either
+            places = list(parent.submodule_search_locations)
+            found = (finder.find_spec(name, places) for finder in sys.meta_path)
+            return next((spec for spec in found if spec is not None), None)
         return importlib.util.find_spec(name)
     except ModuleNotFoundError:
         return None

@@ -63,6 +63,8 @@ class Registered:
     version: str
     module: str = ""
     """The module that the entry point names."""
+    modules: tuple[str, ...] = ()
+    """Of a method that was described and not loaded: the modules that its code starts from."""
 
     @property
     def info(self) -> MethodInfo:
@@ -113,6 +115,13 @@ class Plugins:
             return known
         self.methods[method.info.slug] = Registered(method, LOOSE, "0")
         return self.methods[method.info.slug]
+
+    def admit_described(self, registered: Registered) -> None:
+        """Take in a method that was described. Raises :class:`MethodError` for a slug that cannot be taken."""
+        slug = _slug(registered.method)
+        if (known := {name.casefold(): r for name, r in self.methods.items()}.get(slug.casefold())) is not None:
+            raise MethodError(f"method {slug!r} is already registered by {known.distribution}")
+        self.methods[slug] = registered
 
     def method(self, slug: str) -> Registered:
         """A method by its slug; raises :class:`UsageError` with a suggestion for an unknown one."""
@@ -192,7 +201,7 @@ class Plugins:
 @cache
 def plugins() -> Plugins:
     """Load all plugins once per process."""
-    found = load_plugins(_entry_points())
+    found = load_plugins(entry_points())
     for name, error in _strangers():
         found.leave_out(ONLY, name, error)
     return found
@@ -332,7 +341,7 @@ def _strangers() -> list[tuple[str, PluginError]]:
     return [(name, PluginError(reason)) for name in sorted(wanted() - ours)]
 
 
-def _entry_points() -> list[tuple[Distribution, EntryPoint]]:
+def entry_points() -> list[tuple[Distribution, EntryPoint]]:
     """Entry points of the group by distribution name; ``AVBENCH_LOAD_PLUGINS=a,b`` restricts the distributions.
 
     Of two distributions with one name, the first on the path counts, as for imports.

@@ -22,7 +22,7 @@ from types import MappingProxyType
 
 from avbench.harness.contract.method import Method
 from avbench.harness.errors import MethodError
-from avbench.harness.plugins.reach import reachable
+from avbench.harness.plugins.reach import file_of, reachable
 from avbench.harness.plugins.registry import Registered
 from avbench.harness.records.record import hash_of_code
 
@@ -62,7 +62,7 @@ def modules_of(registered: Registered) -> tuple[Mapping[str, Path], frozenset[st
     Raises :class:`MethodError` for code that cannot be identified.
     """
     method = registered.method
-    start = {name for kind in (method, method.Options) for name in _modules(kind)}
+    start = set(registered.modules or start_of(method))
     if registered.module and registered.distribution != "avbench":
         start.add(registered.module)
     tops = {name.partition(".")[0] for name in start} - _counted_elsewhere()
@@ -106,6 +106,11 @@ def _sources_of_functions(kind: type) -> Iterator[str]:
                 yield inspect.getsource(value)
             except (OSError, TypeError):
                 continue
+
+
+def start_of(method: type[Method]) -> set[str]:
+    """The modules that a method's code starts from. Raises :class:`MethodError` for code that is in no file."""
+    return {name for kind in (method, method.Options) for name in _modules(kind)}
 
 
 def _modules(kind: type) -> Iterator[str]:
@@ -209,7 +214,7 @@ def _named(method: type[Method], file: str) -> str:
 
 def _placed(method: type[Method], file: str) -> Path:
     """Where it lies: the name is relative to the file of the method's module, or absolute."""
-    return Path(inspect.getfile(method)).parent / file
+    return file_of(method.__module__).parent / file
 
 
 def _content(path: Path) -> str:

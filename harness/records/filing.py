@@ -10,35 +10,53 @@ import os
 import shutil
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
 
 from avbench.harness.atomic import begun_folder, outlived, write_bytes
 from avbench.harness.errors import RecordError
 from avbench.harness.owner import Owner, me
 from avbench.harness.records.record import RunRecord
+from avbench.harness.records.reproduction import Reproduction
 from avbench.harness.records.results import ResultsFolder
 
 _WHOLE = ".filing-"
 """What the name of a whole folder begins with; its owner follows."""
 
 
-def file_all(runs: Sequence[tuple[RunRecord, bytes]], folder: ResultsFolder) -> None:
+@dataclass(frozen=True)
+class Item:
+    """One run to be filed with what lies beside it."""
+
+    record: RunRecord
+    evidence: bytes
+    reproductions: tuple[Reproduction, ...] = ()
+
+    def file(self, folder: ResultsFolder) -> None:
+        """A run that is there already stays as it is."""
+        if folder.find(self.record.configuration) != self.record:
+            folder.save(self.record, self.evidence)
+        for reproduction in self.reproductions:
+            folder.save_reproduction(self.record, reproduction)
+
+
+def file_all(items: Sequence[Item], folder: ResultsFolder) -> None:
     """Store every run, or leave everything as it was. Raises OSError where the folder cannot be written to."""
-    if not runs:
+    if not items:
         return
     whole = folder.root / f"{_WHOLE}{me()}"
     with begun_folder(whole) as filling:
-        for record, evidence in runs:
-            ResultsFolder(filling).save(record, evidence)
+        for item in items:
+            item.file(ResultsFolder(filling))
         os.replace(filling, whole)
-    paths = [folder.path(record.configuration) for record, _ in runs]
-    before = [path.read_bytes() if path.exists() else None for path in paths]
+    before = [(item, _content(folder.path(item.record.configuration)), folder.beside(item.record)) for item in items]
     try:
-        for record, evidence in runs:
-            folder.save(record, evidence)
+        for item in items:
+            item.file(folder)
     except BaseException:
-        for (record, _), content in zip(runs, before, strict=True):
+        for item, content, beside in before:
             with suppress(OSError):
-                _undo(record, content, folder)
+                _undo(item.record, content, beside, folder)
         raise
     finally:
         shutil.rmtree(whole)
@@ -57,16 +75,21 @@ def resume(folder: ResultsFolder) -> None:
 
 def _file_again(ready: ResultsFolder, folder: ResultsFolder) -> None:
     for record in ready.records():
-        if isinstance(record, RunRecord) and folder.find(record.configuration) != record:
-            folder.save(record, ready.evidence_bytes(record))
+        if isinstance(record, RunRecord):
+            told = tuple(r for r in ready.reproductions(record) if isinstance(r, Reproduction))
+            Item(record, ready.evidence_bytes(record), told).file(folder)
 
 
-def _undo(record: RunRecord, before: bytes | None, folder: ResultsFolder) -> None:
+def _content(path: Path) -> bytes | None:
+    return path.read_bytes() if path.exists() else None
+
+
+def _undo(record: RunRecord, before: bytes | None, beside: Sequence[Path], folder: ResultsFolder) -> None:
     """Put back what was there before a run was filed."""
     path = folder.path(record.configuration)
+    for new in set(folder.beside(record)) - set(beside):
+        new.unlink(missing_ok=True)
     if before is not None:
         write_bytes(path, before)
         return
-    with suppress(RecordError):
-        folder.evidence_path(record).unlink(missing_ok=True)
     path.unlink(missing_ok=True)

@@ -1,7 +1,8 @@
 """The one gate: what of a set of records may stand on a board, and why the rest may not. Knows no torch.
 
 Everything is checked that can be known without training. Each record is judged by itself
-(:mod:`avbench.harness.records.verification`), by what the installed methods say, and beside the others. There is no
+(:mod:`avbench.harness.records.verification`), by what the installed methods say, and beside the others; so is what
+repetitions of it came to (:mod:`avbench.harness.records.reproduction`). There is no
 vote, and dates, which anybody can write, decide nothing: complete features of a public archive are right by the split;
 where others contradict each other all stay, with a mark, and ``accept`` lets in nothing that contradicts what is filed.
 ``verify``, ``accept``, ``build`` and ``publish`` ask here, so they agree.
@@ -18,9 +19,12 @@ import numpy as np
 
 from avbench.harness.errors import RecordError
 from avbench.harness.evaluation.evidence import TEST, VALIDATION, Evidence
+from avbench.harness.printable import printable
 from avbench.harness.records.likeness import Answers, alike, answers_of, was_trained
 from avbench.harness.records.record import RunRecord, canonical_json
-from avbench.harness.records.results import ResultsFolder
+from avbench.harness.records.reproduction import Reproduction, decisive
+from avbench.harness.records.reproduction import contradictions as reproduction_contradictions
+from avbench.harness.records.results import ResultsFolder, Unreadable
 from avbench.harness.records.verification import check_tables
 from avbench.splits import PARTITIONS
 
@@ -62,6 +66,10 @@ class Finding:
     marks: Reasons = ()
     answers: Answers = field(default_factory=lambda: np.zeros(0, np.int32))
     """A sample of what the method answered on the test clips."""
+    reproductions: tuple[Reproduction, ...] = ()
+    """Those beside the record that speak of it, claims among them."""
+    refused: Reasons = ()
+    """Why others beside it do not count. They cost the run nothing."""
 
 
 @dataclass(frozen=True)
@@ -73,21 +81,47 @@ class Verdicts:
     """What must be said beside a sound record's number, such as "identical to avca"."""
     conflicts: Mapping[str, str] = field(default_factory=dict)
     """Sound records that contradict others, of which nobody can tell here who is right. They are marked too."""
+    reproductions: Mapping[str, Reproduction] = field(default_factory=dict)
+    """The one that counts, of each sound record that was repeated."""
+    refused: Mapping[str, Reasons] = field(default_factory=dict)
+    """Why reproductions beside a record do not count, of any record."""
 
 
-def find(record: RunRecord, tables: Mapping[str, Evidence], declared: Declared) -> Finding:
-    """Judge a record by itself, with its evidence."""
+def find(
+    record: RunRecord,
+    tables: Mapping[str, Evidence],
+    declared: Declared,
+    reproductions: Iterable[Reproduction | Unreadable] = (),
+) -> Finding:
+    """Judge a record by itself, with its evidence and what lies beside it."""
     said = declared(record)
     reasons = (*check_tables(record, tables), *said.against)
+    told, refused = sorted_out(reproductions, record)
     if reasons or TEST not in tables:
-        return Finding(record, reasons)
-    return Finding(record, (), _clips(tables), said.marks, answers_of(tables[TEST]))
+        return Finding(record, reasons, reproductions=told, refused=refused)
+    return Finding(record, (), _clips(tables), said.marks, answers_of(tables[TEST]), told, refused)
+
+
+def sorted_out(
+    reproductions: Iterable[Reproduction | Unreadable], record: RunRecord
+) -> tuple[tuple[Reproduction, ...], Reasons]:
+    """Those that speak of a record, and why the others do not count: unreadable, stale, foreign or forged ones."""
+    told, refused = [], []
+    for found in reproductions:
+        if isinstance(found, Unreadable):
+            refused.append(found.reason)
+        elif wrong := list(reproduction_contradictions(found, record)):
+            refused += [f"reproduction by {printable(found.by, 60)}: {reason}" for reason in wrong]
+        else:
+            told.append(found)
+    return tuple(told), tuple(refused)
 
 
 def find_in(folder: ResultsFolder, record: RunRecord, declared: Declared) -> Finding:
     """The same, with the evidence of a folder. A failed run has no numbers to check."""
     try:
-        return find(record, folder.evidence(record) if record.finished else {}, declared)
+        tables = folder.evidence(record) if record.finished else {}
+        return find(record, tables, declared, folder.reproductions(record))
     except RecordError as error:
         return Finding(record, (str(error),))
 
@@ -103,7 +137,13 @@ def judge(findings: Iterable[Finding]) -> Verdicts:
     reasons |= {identity: (reason,) for identity, reason in repeated.items()}
     sound = [f for f in standing if not reasons[f.record.identity]]
     conflicts = {f.record.identity: conflicts[f.record.identity] for f in sound if f.record.identity in conflicts}
-    return Verdicts(reasons, _marks(sound, conflicts), conflicts)
+    return Verdicts(
+        reasons,
+        _marks(sound, conflicts),
+        conflicts,
+        {f.record.identity: one for f in sound if (one := decisive(f.reproductions))},
+        {identity: f.refused for identity, f in by_identity.items() if f.refused},
+    )
 
 
 def judge_folder(folder: ResultsFolder, records: Iterable[RunRecord], declared: Declared) -> Verdicts:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from avbench.harness.contract.encoder import Seen
-from avbench.harness.records.record import Configuration
+from avbench.harness.records.record import Configuration, Tuned
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,14 @@ class PlannedRun:
     inputs: str = "averaged"
     """What kind of features they are: ``averaged`` or ``temporal``."""
     encoders_met: Seen = "not declared"
+    keeps_state: bool = False
+    """Whether the fitted state of stage 2 is stored beside the record."""
+    tuned: Tuned | None = None
+    """Where the options come from, when they come from ``avbench tune``."""
+
+    def from_study(self, tuned: Tuned | None) -> PlannedRun:
+        """The same, of options that come from a study. One of another method says nothing about this run."""
+        return replace(self, tuned=tuned if tuned and tuned.method == self.configuration.method else None)
 
     def __str__(self) -> str:
         c = self.configuration

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -25,6 +26,7 @@ from avbench.harness.tracks import Track
 from avbench.harness.untrusted import read_limited
 
 SCHEMA_VERSION: Literal[1] = 1
+_INPUT_FILE = re.compile(r".#sha256=[0-9a-f]{64}$")
 MAX_RECORD_BYTES = 4 * 2**20
 MAX_EPOCHS = 20_000
 """Of a run: with more, its record could become too large to be read."""
@@ -95,7 +97,7 @@ class Configuration(Part):
         """Default numerics are left out: a run with them has the identity that it had before there was a choice."""
         content: dict[str, Any] = handler(self)
         if not self.numerics.changed:
-            del content["numerics"]
+            content.pop("numerics", None)
         return content
 
     @property
@@ -118,12 +120,67 @@ class Capabilities(Part):
     """False: the scores are final and the offset is fixed at 0."""
 
 
+class ToldDifference(Part):
+    """One known difference between a paper and its reference code."""
+
+    topic: Text
+    paper: Text
+    code: Text
+    option: Text | None = None
+
+
+class ToldOption(Part):
+    """One option of a method: its schema in words."""
+
+    name: Text
+    type: Text
+    default: JsonValue = None
+    bounds: Text = ""
+    description: Text = ""
+
+
+class ToldPreset(Part):
+    """Values of options for some tracks and protocols; None stands for every one."""
+
+    values: dict[Text, JsonValue]
+    dataset: Text | None = None
+    features: Text | None = None
+    protocol: Text | None = None
+
+
 class About(Part):
-    """What a method says about itself, for a reader who has not installed it."""
+    """What a method says about itself, for a reader who has not installed it. Records of earlier versions say less."""
 
     title: Text
     summary: Text
     citation: Text
+    year: int | None = None
+    bibtex: Annotated[str, Field(max_length=20_000)] = ""
+    where: Text = ""
+    """Where its package can be had: an address."""
+    differences: Annotated[list[ToldDifference], Field(max_length=200)] = []
+    notes: Annotated[list[Text], Field(max_length=200)] = []
+    options: Annotated[list[ToldOption], Field(max_length=500)] = []
+    presets: Annotated[list[ToldPreset], Field(max_length=500)] = []
+    """Later ones win."""
+    variant: Annotated[dict[Text, JsonValue], Field(max_length=500)] = {}
+    """What the variant of the run sets on its track under its protocol."""
+
+
+class Tuned(Part):
+    """The search that the options come from, as the file says that it left. Who sets them by hand says nothing."""
+
+    method: Name
+    study: Name
+    study_hash: Sha256
+    """Over what was searched: method, code, features, protocol, spaces, fixed options and number of seeds."""
+    tracks: Annotated[list[Text], Field(min_length=1, max_length=1_000)]
+    trials: int = Field(ge=1, le=10**9)
+    """Tried by then: done, pruned and failed ones."""
+    objective: Text
+    """What was made as large as could be."""
+    value: Percent
+    """Of the best trial, which is a maximum over trials."""
 
 
 class Metrics(Part):
@@ -190,7 +247,7 @@ class Environment(Part):
         """Where all is known, nothing is said of it: such records are those of earlier versions."""
         content: dict[str, Any] = handler(self)
         if not self.unknown:
-            del content["unknown"]
+            content.pop("unknown", None)
         return content
 
 
@@ -241,6 +298,8 @@ class RunRecord(Part):
     warnings: list[Text] = []
     about: About | None = None
     """Of the method; None in records of earlier versions."""
+    tuned: Tuned | None = None
+    """Where the options come from, when they come from ``avbench tune``."""
     features_source: Text = ""
     """Where the features come from, in the words of who stored them; empty in records made before it was kept."""
     environment: Environment
@@ -251,6 +310,19 @@ class RunRecord(Part):
     @property
     def finished(self) -> bool:
         return self.outcome is not None
+
+    @property
+    def own_files(self) -> tuple[str, ...]:
+        """The files beside its package that the method read: those that it declares, and those that options name."""
+        declared = (part.removeprefix("file ") for part in self.code if part.startswith("file "))
+        values = (v for v in self.configuration.options.values() if isinstance(v, str))
+        given = (value.rpartition("#sha256=")[0] for value in values if _INPUT_FILE.search(value))
+        return tuple(Path(path).name for path in (*declared, *given))
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over all that the record says. A field that a later version adds leaves it as it is."""
+        return hashlib.sha256(canonical_json(self.model_dump(mode="json", exclude_defaults=True)).encode()).hexdigest()
 
     @model_validator(mode="after")
     def _consistent(self) -> RunRecord:

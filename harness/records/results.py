@@ -14,6 +14,13 @@ from typing import TYPE_CHECKING
 from avbench.harness.atomic import abandoned, begun, sweep, target_of, unfinished, write_bytes
 from avbench.harness.errors import AvbenchError, RecordError
 from avbench.harness.records.record import Configuration, RunRecord, read_record
+from avbench.harness.records.reproduction import (
+    MAX_REPRODUCTION_BYTES,
+    SUFFIX,
+    Reproduction,
+    decode_reproduction,
+    read_reproduction,
+)
 from avbench.harness.untrusted import is_litter, read_limited
 
 if TYPE_CHECKING:  # a listing reads no evidence and needs no NumPy
@@ -25,7 +32,9 @@ MAX_EVIDENCE_BYTES = 64 * 2**20
 SPARE_DISK = 32 * 2**20
 """Free space without which no run starts."""
 
-_EVIDENCE = re.compile(r"[0-9a-f]{20}(\.[0-9a-f]{12})?\.safetensors")
+_EVIDENCE = re.compile(r"[0-9a-f]{20}(\.[0-9a-f]{12}(\.state)?)?\.safetensors")
+"""Evidence, and the fitted state that gave it."""
+_REPRODUCTION = re.compile(r"[0-9a-f]{20}\.[0-9a-f]{12}\.reproduction\.json")
 
 
 @dataclass(frozen=True)
@@ -41,6 +50,7 @@ class ResultsFolder:
 
     The evidence lies beside its record and is named by its content, ``<identity>.<hash>.safetensors``: a record in its
     place decides which evidence counts. Earlier versions named it ``<identity>.safetensors``; that is read as well.
+    So do reproductions of the run, ``<identity>.<hash>.reproduction.json``, any number of them.
     """
 
     def __init__(self, root: Path) -> None:
@@ -80,17 +90,17 @@ class ResultsFolder:
             if evidence is not None:
                 write_bytes(_evidence_path(path, hashlib.sha256(evidence).hexdigest()), evidence)
             write_bytes(path, record.to_json().encode())
-            _sweep_evidence(path, mark.path)
+            _sweep_beside(path, mark.path)
         return path
 
     def remove(self, record: RunRecord) -> None:
-        """Delete a record and its evidence, and the folders that are empty then."""
+        """Delete a record with its evidence, fitted state and reproductions, and the folders that are empty then."""
         path = self.path(record.configuration)
-        evidence = self.evidence_path(record) if record.finished else None
-        with begun(path):  # if we die, it tells the next command to delete the evidence
+        beside = self.beside(record)
+        with begun(path):  # if we die, it tells the next command to delete the rest
             path.unlink(missing_ok=True)
-            if evidence is not None:
-                evidence.unlink(missing_ok=True)
+            for file in beside:
+                file.unlink(missing_ok=True)
         for folder in path.parents:
             if folder == self.root or any(folder.iterdir()):
                 break
@@ -128,15 +138,46 @@ class ResultsFolder:
 
         Raises :class:`RecordError` when the file is missing, too large, broken, or not the record's own.
         """
-        return unpack_evidence(self.evidence_bytes(record), str(self.evidence_path(record)))
+        path = self.evidence_path(record)
+        return unpack_evidence(self._evidence_bytes(record, path), str(path))
 
     def evidence_bytes(self, record: RunRecord) -> bytes:
         """The evidence file of a finished record. Raises :class:`RecordError` as :meth:`evidence` does."""
-        path = self.evidence_path(record)
+        return self._evidence_bytes(record, self.evidence_path(record))
+
+    def _evidence_bytes(self, record: RunRecord, path: Path) -> bytes:
         content = read_limited(path, MAX_EVIDENCE_BYTES)
         if record.outcome is None or hashlib.sha256(content).hexdigest() != record.outcome.evidence:
             raise RecordError(f"{path}: is not the evidence that the record was made with (hash differs)")
         return content
+
+    def reproductions(self, record: RunRecord) -> list[Reproduction | Unreadable]:
+        """What lies beside a record, in a stable order. Whether it speaks of it, the gate says."""
+        found: list[Reproduction | Unreadable] = []
+        for path in _beside(self.path(record.configuration), _REPRODUCTION):
+            try:
+                content = read_limited(path, MAX_REPRODUCTION_BYTES)
+                if _reproduction_path(path.with_name(f"{path.name[:20]}.json"), content) != path:
+                    raise RecordError(f"{path}: is not as it was written (hash differs)")
+                found.append(decode_reproduction(content, str(path)))
+            except RecordError as error:
+                found.append(Unreadable(path, str(error)))
+        return found
+
+    def beside(self, record: RunRecord) -> list[Path]:
+        """Every file that lies beside a record: its evidence and its reproductions."""
+        path = self.path(record.configuration)
+        return [*_beside(path, _EVIDENCE), *_beside(path, _REPRODUCTION)]
+
+    def save_reproduction(self, record: RunRecord, reproduction: Reproduction) -> Path:
+        """File a reproduction beside its run. Its name is its content, so none takes the place of another."""
+        path = self.reproduction_path(record, reproduction)
+        write_bytes(path, reproduction.to_json().encode())
+        return path
+
+    def reproduction_path(self, record: RunRecord, reproduction: Reproduction) -> Path:
+        """Where a reproduction of a run lies."""
+        return _reproduction_path(self.path(record.configuration), reproduction.to_json().encode())
 
     def require_room(self, configurations: Iterable[Configuration]) -> None:
         """Raise :class:`AvbenchError` where the records of these runs could not be stored."""
@@ -161,11 +202,11 @@ class ResultsFolder:
                 raise AvbenchError(_refusal(folder, f"{there} may not be written to"))
 
     def tidy(self) -> None:
-        """Delete what killed commands left: parts, and evidence that was to belong to a record. Never fails."""
+        """Delete what killed commands left: parts, and what was to lie beside a record. Never fails."""
         for folder, _, _ in os.walk(self.root):
             for path in {target_of(p) for p in unfinished(Path(folder)) if abandoned(p)}:
                 if path.suffix == ".json":
-                    _sweep_evidence(path)
+                    _sweep_beside(path)
             sweep(Path(folder))
 
     def _files(self) -> Iterator[Path | Unreadable]:
@@ -181,39 +222,64 @@ class ResultsFolder:
         for folder, below, files in os.walk(self.root, onerror=cannot):
             below[:] = [name for name in below if not (name.startswith(".") or is_litter(name))]
             for name in (*files, *below):  # a folder of such a name stands in the way of a record
-                if name.endswith(".json") and not name.startswith("."):
-                    found.append((Path(folder, name), None))
+                if not name.endswith(".json") or name.startswith("."):
+                    continue
+                path = Path(folder, name)
+                if not _REPRODUCTION.fullmatch(name):
+                    found.append((path, None))
+                elif f"{name[:20]}.json" not in files:
+                    found.append((path, Unreadable(path, f"{path}: the run that it speaks of is not here")))
         for path, unreadable in sorted(found, key=lambda pair: pair[0]):
             yield unreadable or path
+
+
+def state_beside(evidence: Path) -> Path:
+    """Where the fitted state lies that gave an evidence file: it goes when the evidence goes."""
+    return evidence.with_suffix(".state.safetensors")
 
 
 def _evidence_path(record_path: Path, sha256: str) -> Path:
     return record_path.with_suffix(f".{sha256[:12]}.safetensors")
 
 
-def _sweep_evidence(path: Path, own: Path | None = None) -> None:
-    """Delete the evidence of a run that its record at ``path`` does not name, unless that record is being replaced.
+def _reproduction_path(record_path: Path, content: bytes) -> Path:
+    return record_path.with_suffix(f".{hashlib.sha256(content).hexdigest()[:12]}{SUFFIX}")
+
+
+def _beside(path: Path, kind: re.Pattern[str]) -> list[Path]:
+    """The files of a kind that belong to the record at ``path``, in the order of their names."""
+    with suppress(OSError):
+        return [path.with_name(n) for n in sorted(os.listdir(path.parent)) if kind.fullmatch(n) and n[:20] == path.stem]
+    return []
+
+
+def _sweep_beside(path: Path, own: Path | None = None) -> None:
+    """Delete the evidence of a run that its record at ``path`` does not name, and reproductions of an earlier record or
+    of none, unless that record is being replaced.
 
     ``own``: the mark of the caller, who has just replaced it.
     """
-    try:
-        names = os.listdir(path.parent)
-    except OSError:
-        return
-    there = [path.with_name(n) for n in names if _EVIDENCE.fullmatch(n) and n.startswith(path.stem)]
+    there = _beside(path, _EVIDENCE)
+    reproductions = _beside(path, _REPRODUCTION)
     # looked for before the record is read, so that a writer who has finished meanwhile is not missed
     writers = [p for p in unfinished(path.parent) if target_of(p) == path and p != own and not abandoned(p)]
-    if not there or writers:
+    if not (there or reproductions) or writers:
         return
     try:
-        outcome = read_record(path).outcome if path.exists() else None
+        record = read_record(path) if path.exists() else None
     except RecordError:  # damaged: what it named is not known
         return
+    for found in reproductions:
+        with suppress(OSError, RecordError):  # one that cannot be read is reported, not deleted
+            if record is None or read_reproduction(found).record != record.digest:
+                found.unlink()
+    outcome = record.outcome if record else None
     named = _evidence_path(path, outcome.evidence) if outcome else None
     if named is not None and not named.exists():  # of an earlier version, or damaged
         return
+    kept = () if named is None else (named, state_beside(named))
     for found in there:
-        if found != named:
+        if found not in kept:
             with suppress(OSError):
                 found.unlink()
 

@@ -159,6 +159,9 @@ def in_canonical_order(table: Evidence) -> bool:
 
 def repeated_clips(table: Evidence) -> int:
     """Clips that are exact copies of another one's answer, although scores are continuous; 0 where they are not."""
+    scores = np.sort(table.seen_score.view(np.uint32).astype(np.uint64) << 32 | table.unseen_score.view(np.uint32))
+    if (scores[1:] != scores[:-1]).all():  # as nearly always, which is told much sooner this way
+        return 0
     answers = [table.seen_class, table.seen_score.view(np.int32), table.unseen_class, table.unseen_score.view(np.int32)]
     pairs = np.stack(answers, axis=1).view(np.int64)  # two numbers in one: they sort several times as fast as rows
     order = np.lexsort((pairs[:, 1], pairs[:, 0]))

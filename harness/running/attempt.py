@@ -8,17 +8,19 @@ import logging
 import os
 import tempfile
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from avbench.harness.contract.method import Method
 from avbench.harness.errors import AvbenchError
 from avbench.harness.evaluation.precision import make_deterministic
 from avbench.harness.evaluation.two_stages import EpochDone, EpochListener, Result
 from avbench.harness.isolation.choice import NONE, Isolation
 from avbench.harness.isolation.start import require_possible
+from avbench.harness.plugins.about import about_of
 from avbench.harness.plugins.declared import capabilities_of
 from avbench.harness.plugins.observers import Observers
 from avbench.harness.plugins.registry import Registered, plugins
@@ -26,7 +28,6 @@ from avbench.harness.plugins.source_hash import code_of
 from avbench.harness.printable import storable
 from avbench.harness.records.planned import PlannedRun
 from avbench.harness.records.record import (
-    About,
     Environment,
     Failure,
     Measured,
@@ -36,10 +37,12 @@ from avbench.harness.records.record import (
     ValidationEpoch,
 )
 from avbench.harness.records.results import ResultsFolder, pack_evidence
+from avbench.harness.records.states import save_state
 from avbench.harness.running.environment import environment, forget_peak_memory, peak_memory
 
 if TYPE_CHECKING:
     import torch
+    from torch import Tensor
 
 logger = logging.getLogger("avbench")
 
@@ -60,7 +63,8 @@ class Attempt:
         seeds_at_once: int = 1,
         isolation: Isolation = NONE,
     ) -> None:
-        self.results, self.device, self.listener = results, device, listener
+        self.planned, self.results, self.device, self.listener = planned, results, device, listener
+        self.state: dict[str, Tensor] = {}
         results.require_room([planned.configuration])
         require_possible(registered, isolation)
         make_deterministic()
@@ -76,6 +80,11 @@ class Attempt:
     def epoch_done(self, done: EpochDone) -> None:
         self.listener(done)
         self.observers.epoch(done)
+
+    def fitted(self, method: Method) -> None:
+        """Called with the method of stage 2 after its test."""
+        if self.planned.keeps_state:
+            self.state.update(method.state())
 
     def ended(self, result: Result | BaseException, beside: int = 0) -> RunRecord:
         """The stored record. ``beside``: peak memory in bytes of a process beside this one."""
@@ -107,6 +116,8 @@ class Attempt:
             }
         )
         _keep(record, evidence, self.results)
+        if self.state and record.finished:
+            _keep_state(record, self.state, self.results)
         self.observers.finished(record)
         return record
 
@@ -126,8 +137,9 @@ def draft_record(
         variant=planned.variant,
         simulated=planned.simulated,
         capabilities=capabilities_of(registered, planned.inputs),
-        about=About(**{part: storable(getattr(registered.info, part))[:2_000] for part in About.model_fields}),
+        about=about_of(registered, _variant_options(planned)),
         encoders_met=planned.encoders_met,
+        tuned=planned.tuned,
         warnings=[storable(warning)[:2_000] for warning in planned.warnings],
         features_source=storable(planned.features_source)[:2_000],
         environment=where,
@@ -136,6 +148,13 @@ def draft_record(
         ),
         failure=Failure(type="NotRun", message="the run did not take place", traceback=""),
     )
+
+
+def _variant_options(planned: PlannedRun) -> Mapping[str, Any]:
+    """What the variant of a run sets; nothing for a variant that is no more."""
+    c = planned.configuration
+    known = {v.name: v for v in plugins().variants_of(c.method)}
+    return known[planned.variant].options_on(c.track, c.protocol.name) if planned.variant in known else {}
 
 
 def failure_of(error: BaseException) -> Failure:
@@ -176,6 +195,14 @@ def _keep(record: RunRecord, evidence: bytes | None, results: ResultsFolder) -> 
                 f"{refused}, and {rescue} neither ({again.strerror or again}): a trained run is lost; make room"
             ) from None
         logger.warning("%s; the run is kept as %s: once it can be, copy what is in %s there", refused, path, rescue)
+
+
+def _keep_state(record: RunRecord, state: Mapping[str, Tensor], results: ResultsFolder) -> None:
+    """Store a fitted state after its record; where that is impossible, say so: the run itself is kept."""
+    try:
+        save_state(results, record, state)
+    except OSError as error:
+        logger.warning("%s: the fitted state cannot be stored (%s)", results.root, error.strerror or error)
 
 
 def _outcome(result: Result, evidence: bytes) -> Outcome:

@@ -1,23 +1,51 @@
 """Claims: who does a run, so that any number of commands share one results folder, and its work.
 
 A claim is a file ``<results>/.claims/<identity>`` that names its owner, made before a run starts and deleted after it.
-The claim of a dead process is taken over. Whether a process on another machine lives is seen by its heartbeat, the
-time of the file, against the clock of the file system that both share. Knows no torch.
+The claim of a dead process is taken over. Whether a process on another machine lives is asked of the scheduler, where
+the claim names its job, and seen by its heartbeat, the time of the file, against the clock of the file system that both
+share. Knows no torch.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import threading
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from avbench.harness.atomic import begun, sweep
 from avbench.harness.owner import Owner, me
+from avbench.harness.running import scheduler
 
 HEARTBEAT_SECONDS = 20.0
 SILENT_SECONDS = 180.0
 """A claimant on another machine that was not heard of for so long is dead; network file systems may show old times."""
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who a claim belongs to."""
+
+    owner: Owner
+    job: str = ""
+    """Of the scheduler, where it runs in one."""
+
+    def __str__(self) -> str:
+        return f"{self.owner} {self.job}".strip()
+
+    @classmethod
+    def parse(cls, text: str) -> Holder | None:
+        """The inverse of ``str``; None for anything else."""
+        place, _, job = text.partition(" ")
+        owner = Owner.parse(place)
+        return cls(owner, job) if owner and (not job or re.fullmatch(scheduler.PATTERN, job)) else None
+
+    @classmethod
+    def here(cls) -> Holder:
+        """This process."""
+        return cls(me(), scheduler.job_here())
 
 
 class Claims:
@@ -37,8 +65,8 @@ class Claims:
     def owner(self, identity: str) -> Owner | None:
         """Who does a run now, as far as can be known."""
         path = self.folder / identity
-        owner = _read(path)
-        return owner if owner is not None and self._alive(path, owner) else None
+        holder = _read(path)
+        return holder.owner if holder is not None and self._alive(path, holder) else None
 
     def sweep(self) -> None:
         """Delete the claims of the dead. Never fails."""
@@ -73,7 +101,7 @@ class Claims:
         while True:
             try:
                 with begun(path) as made:
-                    made.stream.write(str(me()).encode())
+                    made.stream.write(str(Holder.here()).encode())
                     made.becomes(path, replace=False)
                 return True
             except FileExistsError:
@@ -81,9 +109,11 @@ class Claims:
             except FileNotFoundError:  # another process has just deleted the empty folder
                 continue
 
-    def _alive(self, path: Path, owner: Owner) -> bool:
-        if owner.here:
-            return not owner.dead
+    def _alive(self, path: Path, holder: Holder) -> bool:
+        if holder.owner.here:
+            return not holder.owner.dead
+        if holder.job and scheduler.surely_over(holder.job):
+            return False
         try:
             with begun(path.with_name("clock")) as clock:
                 now = os.fstat(clock.stream.fileno()).st_mtime
@@ -103,7 +133,7 @@ class Claim:
     def release(self) -> None:
         """Let others have the run."""
         self._released.set()
-        if _read(self._path) == me():
+        if _read(self._path) == Holder.here():
             _leave(self._path)
 
     def __enter__(self) -> Claim:
@@ -118,10 +148,10 @@ class Claim:
                 os.utime(self._path)
 
 
-def _read(path: Path) -> Owner | None:
-    """The owner that a claim names; None where there is none, or none that can be read."""
+def _read(path: Path) -> Holder | None:
+    """The holder that a claim names; None where there is none, or none that can be read."""
     try:
-        return Owner.parse(path.read_text("utf-8", "replace"))
+        return Holder.parse(path.read_text("utf-8", "replace"))
     except OSError:
         return None
 

@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING
 from avbench.harness.errors import UsageError
 from avbench.harness.evaluation.two_stages import EpochDone
 from avbench.harness.isolation.choice import NONE, Isolation
+from avbench.harness.isolation.strangers import describe_strangers
 from avbench.harness.plugins.registry import plugins
 from avbench.harness.records.planned import PlannedRun
 from avbench.harness.records.record import Failure, RunRecord, canonical_json
 from avbench.harness.records.results import ResultsFolder
 from avbench.harness.running.attempt import draft_record
 from avbench.harness.running.claims import Claim
-from avbench.harness.running.environment import environment
+from avbench.harness.running.environment import device_name, environment
+from avbench.harness.running.estimates import Estimates
 from avbench.harness.running.runs import RunListener, execute, execute_together
 from avbench.harness.running.shared import Among, SharedWork
 
@@ -56,19 +58,40 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
+def choose_devices(names: str) -> tuple[torch.device, ...]:
+    """One as :func:`choose_device` gives it, several as ``cuda:0,1,2``, or ``all`` CUDA devices.
+
+    Raises :class:`UsageError` for what is not there, and for a device that is named twice.
+    """
+    import torch
+
+    if names == "all":
+        names = ",".join(f"cuda:{number}" for number in range(torch.cuda.device_count())) or "cuda"
+    texts = [part.strip() for part in names.split(",")]
+    devices = tuple(choose_device(f"cuda:{text}" if text.isdigit() and texts[1:] else text) for text in texts)
+    if len(set(devices)) < len(devices):
+        raise UsageError(f"--device {names} names a device twice")
+    return devices
+
+
 def execute_all(
     runs: Sequence[PlannedRun],
     results: ResultsFolder,
-    device: torch.device,
+    devices: Sequence[torch.device],
     jobs: int,
     listener: RunListener,
     observe: Sequence[str] = (),
     before: Sequence[RunRecord | None] | None = None,
     waiting: Callable[[Sequence[int]], None] = lambda _: None,
     isolation: Isolation = NONE,
+    order: Sequence[int] | None = None,
+    to_the_end: bool = True,
     in_step: bool | None = None,
 ) -> Iterator[tuple[int, RunRecord]]:
     """Execute runs and give each record, with the index of its run, as soon as it is stored.
+
+    ``jobs``: runs at once on each device. On several devices each has processes of its own, and the runs that take
+    longest, by earlier ones, begin first. ``order``: the indices of the runs in another order in which to begin them.
 
     Each run of a package's method has a process in which no run was before: whatever its code keeps in memory ends with
     it, so that test clips of one run cannot reach the training of the next. avbench's own methods are known to keep
@@ -77,14 +100,20 @@ def execute_all(
     Other commands on the same folder share the work: what one of them does is waited for, and its record is given too.
     ``observe``: names of the observers that watch each run, in the process that executes it. ``before``: the
     records that were there when it was decided to do the runs, whatever they are; by default, those that are there now.
-    ``waiting`` is told, once, which runs only other commands still do. ``isolation``: where methods are meanwhile; each
-    then has a process of its own in any case. ``in_step``: whether runs that differ in the seed only train together
-    where their method can; by default on CUDA, where the others follow one after the other.
+    ``waiting`` is told, once, which runs only other commands still do; without ``to_the_end`` those are left to them.
+    ``isolation``: where methods are meanwhile; each then has a process of its own in any case.
+    ``in_step``: whether runs that differ in the seed only train together where their method can; by default on one CUDA
+    device, where the others follow one after the other.
     Raises :class:`AvbenchError` where a run could not be stored, before it.
     """
     global _has_run
     results.require_room(run.configuration for run in runs)
-    shared = SharedWork(runs, results, [results.find(r.configuration) for r in runs] if before is None else before)
+    device, many = devices[0], jobs * len(devices)
+    if before is None:
+        before = [results.find(r.configuration) for r in runs]
+    if order is None and len(devices) > 1:
+        order = Estimates.of(results).longest_first(runs, device_name(device))
+    shared = SharedWork(runs, results, before, order)
     alone = len(runs) == 1 and not _has_run
 
     def may_share(run: PlannedRun) -> bool:
@@ -93,7 +122,7 @@ def execute_all(
     def may_not_share(run: PlannedRun) -> bool:
         return not may_share(run)
 
-    in_step = device.type == "cuda" if in_step is None else in_step
+    in_step = (device.type == "cuda" and len(devices) == 1) if in_step is None else in_step
     told = False
     while shared.open:
         left = len(shared.open)
@@ -102,21 +131,25 @@ def execute_all(
         if in_step and not isolation:
             yield from _in_step(shared, may_share, results, device, listener, observe)
             own = sum(map(may_share, shared.open.values()))
-        if jobs == 1 or own == 1 or (own and device.type == "cuda" and not isolation):
+        if many == 1 or own == 1 or (own and device.type == "cuda" and len(devices) == 1 and not isolation):
             yield from _one_by_one(shared, may_share, results, device, listener, observe, isolation)
         elif own:
-            many = min(jobs, own)
-            yield from _in_processes(shared, may_share, results, device, many, listener, observe, isolation, once=False)
-        if foreign := sum(map(may_not_share, shared.open.values())):
-            many = min(jobs, foreign)
+            count = min(many, own)
             yield from _in_processes(
-                shared, may_not_share, results, device, many, listener, observe, isolation, once=True
+                shared, may_share, results, devices, count, listener, observe, isolation, once=False
+            )
+        if foreign := sum(map(may_not_share, shared.open.values())):
+            count = min(many, foreign)
+            yield from _in_processes(
+                shared, may_not_share, results, devices, count, listener, observe, isolation, once=True
             )
         yield from shared.collect()
         if len(shared.open) == left:
             if not told:
                 waiting(list(shared.open))
                 told = True
+            if not to_the_end:
+                return
             time.sleep(LOOK_SECONDS)
 
 
@@ -187,7 +220,7 @@ def _in_processes(
     shared: SharedWork,
     among: Among,
     results: ResultsFolder,
-    device: torch.device,
+    devices: Sequence[torch.device],
     jobs: int,
     listener: RunListener,
     observe: Sequence[str],
@@ -195,7 +228,7 @@ def _in_processes(
     *,
     once: bool,
 ) -> Iterator[tuple[int, RunRecord]]:
-    """Runs in ``jobs`` processes at once. ``once``: a new process for each."""
+    """Runs in ``jobs`` processes at once, dealt to the devices. ``once``: a new process for each run."""
     import torch
 
     from avbench.harness.running.workers import Died, work_through
@@ -208,14 +241,16 @@ def _in_processes(
             yield index, shared.open[index]
 
     threads = torch.get_num_threads() if jobs == 1 else max(1, (os.cpu_count() or 1) // jobs)
-    work = partial(_work, results.root, str(device), observe, jobs, isolation)
+    places = [devices[place % len(devices)] for place in range(jobs)]
+    works = [partial(_work, results.root, str(place), observe, jobs, isolation) for place in places]
     try:
-        for index, news in work_through(todo(), work, jobs, threads, once=once):
+        for index, news in work_through(todo(), works, threads, once=once):
             if isinstance(news, EpochDone):
                 listener(index, news)
                 continue
             if isinstance(news, Died):
-                news = shared.found(index) or _buried(shared.open[index], results, device, jobs, isolation, news.reason)
+                place = places[news.place]
+                news = shared.found(index) or _buried(shared.open[index], results, place, jobs, isolation, news.reason)
             claims.pop(index).release()
             shared.done(index)
             yield index, news
@@ -235,6 +270,7 @@ def _work(
 ) -> RunRecord:
     import torch
 
+    describe_strangers(isolation)
     return execute(
         run, ResultsFolder(root), torch.device(device), listener, observe, at_once=at_once, isolation=isolation
     )

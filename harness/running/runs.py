@@ -144,7 +144,7 @@ def configuration(
         code = source_hash(registered)
     except (UsageError, MethodError) as error:
         raise type(error)(f"method {info.slug!r}: {error}") from None
-    if _epochs(options) > MAX_EPOCHS:
+    if epochs_of(options) > MAX_EPOCHS:
         raise UsageError(f"method {info.slug!r}: a record holds the validation of at most {MAX_EPOCHS:,} epochs")
     split = load_split(track.dataset, manifest.partition)
     try:
@@ -193,7 +193,9 @@ def execute(
     attempt = Attempt(planned, registered, results, device, listener, observe, at_once=at_once, isolation=isolation)
     beside = 0
     try:
-        result, beside = _run(registered, planned.configuration, device, attempt.epoch_done, isolation, results.root)
+        result, beside = _run(
+            registered, planned.configuration, device, attempt.epoch_done, attempt.fitted, isolation, results.root
+        )
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # also SystemExit: a method ends its own run, never the others
@@ -223,9 +225,10 @@ def execute_together(
                 lambda: registered.method(options),
                 _held(planned_features(c.track, c.feature_hash), device, c.numerics.feature_dtype),
                 PROTOCOLS[c.protocol.name],
-                epochs=_epochs(options),
+                epochs=epochs_of(options),
                 seeds=[run.configuration.seed for run in planned],
                 listeners=[attempt.epoch_done for attempt in attempts],
+                fitted=[attempt.fitted for attempt in attempts],
             )
     except KeyboardInterrupt:
         raise
@@ -239,6 +242,7 @@ def _run(
     c: Configuration,
     device: torch.device,
     listener: EpochListener,
+    fitted: Callable[[Method], None],
     isolation: Isolation,
     root: Path,
 ) -> tuple[Result, int]:
@@ -250,9 +254,10 @@ def _run(
             make,
             _held(features, place, c.numerics.feature_dtype),
             PROTOCOLS[c.protocol.name],
-            epochs=_epochs(options),
+            epochs=epochs_of(options),
             seed=c.seed,
             listener=listener,
+            fitted=fitted,
         )
 
     if not isolation:
@@ -285,7 +290,7 @@ def _held(features: FeatureSet, device: torch.device, dtype: str) -> FeatureSet:
     return features.to(device, getattr(torch, dtype))
 
 
-def _epochs(options: Options) -> int:
+def epochs_of(options: Options) -> int:
     """The epochs of stage 1; methods without epochs are scored once."""
     return options.epochs if isinstance(options, EpochOptions) else 1
 

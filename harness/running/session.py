@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from avbench.harness.evaluation.evidence import Evidence
 from avbench.harness.evaluation.two_stages import EpochDone
 from avbench.harness.isolation.choice import NONE, Isolation
 from avbench.harness.printable import printable
 from avbench.harness.records.planned import PlannedRun
 from avbench.harness.records.record import RunRecord
 from avbench.harness.records.results import ResultsFolder
+from avbench.harness.records.states import state_path
 from avbench.harness.records.verification import check_tables
 from avbench.harness.running.jobs import execute_all
 from avbench.harness.running.runs import RunListener
@@ -24,10 +25,37 @@ if TYPE_CHECKING:
 logger = logging.getLogger("avbench")
 
 
+@dataclass(frozen=True)
+class Known:
+    """What is there of a planned run."""
+
+    record: RunRecord | None = None
+    reasons: tuple[str, ...] = ()
+    """Why a finished record cannot be believed: the run is repeated."""
+    lacks_state: bool = False
+    """Whether the fitted state is not there, although the run is to keep it."""
+
+    @property
+    def stands(self) -> bool:
+        """Whether the run need not be done."""
+        return self.record is not None and self.record.finished and not (self.reasons or self.lacks_state)
+
+
+def known_of(planned: Sequence[PlannedRun], folder: ResultsFolder) -> Iterator[Known]:
+    """What is there of each run, every number of a finished one recomputed from its evidence."""
+    for run in planned:
+        found = folder.find_with_evidence(run.configuration)
+        if found is None:
+            yield Known()
+        else:
+            lacks_state = run.keeps_state and found[0].finished and not state_path(folder, found[0]).exists()
+            yield Known(found[0], tuple(check_tables(*found)), lacks_state)
+
+
 def complete(
     planned: Sequence[PlannedRun],
     folder: ResultsFolder,
-    device: torch.device,
+    devices: Sequence[torch.device],
     jobs: int,
     listener: RunListener,
     *,
@@ -45,13 +73,14 @@ def complete(
     tidy_up(folder)
     todo: list[int] = []
     before: list[RunRecord | None] = []
-    for index, run in enumerate(planned):
-        found = folder.find_with_evidence(run.configuration)
-        if found and not (again and again[index]) and _stands(*found, run):
-            yield index, found[0], False
+    for index, (run, known) in enumerate(zip(planned, known_of(planned, folder), strict=True)):
+        if known.reasons:
+            logger.warning("%s: is repeated, its record does not verify: %s", run, printable(known.reasons[0]))
+        if known.record is not None and known.stands and not (again and again[index]):
+            yield index, known.record, False
         else:
             todo.append(index)
-            before.append(found[0] if found else None)
+            before.append(known.record)
 
     def relay(position: int, done: EpochDone) -> None:
         listener(todo[position], done)
@@ -64,17 +93,9 @@ def complete(
     runs = [planned[index] for index in todo]
     try:
         for position, record in execute_all(
-            runs, folder, device, jobs, relay, observe, before, relay_waiting, isolation
+            runs, folder, devices, jobs, relay, observe, before, relay_waiting, isolation
         ):
             yield todo[position], record, True
     except BaseException:
         tidy_up(folder)  # workers may have been ended in the middle of a file
         raise
-
-
-def _stands(record: RunRecord, tables: Mapping[str, Evidence], run: PlannedRun) -> bool:
-    """Whether a record makes its run unnecessary. Where it was damaged, that is said."""
-    if record.finished and (reasons := check_tables(record, tables)):
-        logger.warning("%s: is repeated, its record does not verify: %s", run, printable(reasons[0]))
-        return False
-    return record.finished

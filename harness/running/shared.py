@@ -16,12 +16,21 @@ Among = Callable[[PlannedRun], bool]
 class SharedWork:
     """Runs that are to be done by this command or by another one at work on the same results folder."""
 
-    def __init__(self, runs: Sequence[PlannedRun], results: ResultsFolder, before: Sequence[RunRecord | None]) -> None:
-        """``before``: what was there of each run when it was decided to do it. It does not count as done."""
+    def __init__(
+        self,
+        runs: Sequence[PlannedRun],
+        results: ResultsFolder,
+        before: Sequence[RunRecord | None],
+        order: Sequence[int] | None = None,
+    ) -> None:
+        """``before``: what was there of each run when it was decided to do it. It does not count as done.
+
+        ``order``: the indices of the runs in the order in which to begin them; by default, as they stand.
+        """
         self._results = results
         self._claims = Claims(results.root)
         self._before = before
-        self.open = dict(enumerate(runs))
+        self.open = {index: runs[index] for index in (range(len(runs)) if order is None else order)}
         """What has no new record yet, by index."""
 
     def ready(self, among: Among = lambda _: True) -> Iterator[tuple[int, Claim]]:

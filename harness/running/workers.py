@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -31,12 +31,15 @@ class Died:
     """A worker died at its run."""
 
     reason: str
+    place: int
+    """Which of the works it did."""
 
 
 class Worker:
     """One process that does run after run."""
 
-    def __init__(self, work: Work, threads: int) -> None:
+    def __init__(self, work: Work, threads: int, place: int) -> None:
+        self.place = place
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
         self.process: SpawnProcess = context.Process(target=_serve, args=(theirs, work, threads))
@@ -65,7 +68,7 @@ class Worker:
             self.process.join()
             if not self.ready:
                 raise AvbenchError(f"processes for --jobs cannot start: {_why(self.process.exitcode or 0)}") from None
-            return Died(_why(self.process.exitcode or 0))
+            return Died(_why(self.process.exitcode or 0), self.place)
         if isinstance(said, BaseException):
             raise said
         self.ready = True
@@ -74,18 +77,23 @@ class Worker:
 
 
 def work_through(
-    todo: Iterator[tuple[int, PlannedRun]], work: Work, jobs: int, threads: int, *, once: bool = False
+    todo: Iterator[tuple[int, PlannedRun]], works: Sequence[Work], threads: int, *, once: bool = False
 ) -> Iterator[tuple[int, EpochDone | RunRecord | Died]]:
-    """Do runs in up to ``jobs`` processes, each asked for when a process is free, and give the news of each.
+    """Do runs in up to one process for each of ``works``, which may be for different devices, and give the news.
 
-    ``once``: no process does a second run. Raises :class:`AvbenchError` where a worker cannot even start.
+    Each run is asked for when a process is free. ``once``: no process does a second run. Raises :class:`AvbenchError`
+    where a worker cannot even start.
     """
     idle: list[Worker] = []
     busy: list[Worker] = []
     try:
         while True:
-            while len(busy) < jobs and (following := next(todo, None)):
-                worker = idle.pop() if idle else Worker(work, threads)
+            while len(busy) < len(works) and (following := next(todo, None)):
+                place = min(set(range(len(works))) - {worker.place for worker in busy})
+                ready = next((worker for worker in idle if worker.place == place), None)
+                if ready is not None:
+                    idle.remove(ready)
+                worker = ready or Worker(works[place], threads, place)
                 busy.append(worker)
                 worker.start(*following)
             if not busy:
@@ -103,7 +111,7 @@ def work_through(
                 yield worker.index, news
     finally:
         for worker in (*idle, *busy):
-            worker.process.terminate()
+            worker.process.kill()
         for worker in (*idle, *busy):
             worker.end()
 
@@ -118,8 +126,9 @@ def _why(status: int) -> str:
 
 def _serve(connection: Connection, work: Work, threads: int) -> None:
     """The life of a worker."""
-    _die_with_parent()
-    for number in (signal.SIGINT, signal.SIGHUP):  # the parent decides; finished runs are stored by then
+    die_with_parent()
+    # the parent decides, also on what a scheduler sends to all processes of a job; finished runs are stored by then
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGUSR2):
         signal.signal(number, signal.SIG_IGN)
     logging.getLogger("avbench.plugins").setLevel(logging.ERROR)  # the parent named the broken ones
     import torch
@@ -140,7 +149,7 @@ def _serve(connection: Connection, work: Work, threads: int) -> None:
         connection.send(said)
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     """End this process when its parent ends, however that is."""
     parent = multiprocessing.parent_process()
     assert parent is not None

@@ -22,6 +22,7 @@ from avbench.harness.cli.selection import (
 from avbench.harness.errors import UsageError
 from avbench.harness.printable import printable
 from avbench.harness.records.record import RunRecord
+from avbench.harness.records.reproduction import Reproduction
 from avbench.harness.records.results import ResultsFolder
 
 if TYPE_CHECKING:
@@ -59,7 +60,9 @@ def table(
     from avbench.leaderboard.tables import FORMATS, compared, render
 
     chosen = sound(folder, method=method, dataset=dataset, features=features, protocol=protocol)
-    boards = build_boards(chosen.records, claims(), options_beyond_variant, marks=chosen.marks)
+    boards = build_boards(
+        chosen.records, claims(), options_beyond_variant, marks=chosen.marks, reproductions=chosen.reproductions
+    )
     known = next(known for known in FORMATS if known == form)
     click.echo(render(compared(boards), known, validation), nl=form != "csv")
 
@@ -112,7 +115,7 @@ def export(
     if out.suffix not in (".csv", ".json"):
         raise UsageError(f"{out}: name a .csv or a .json file")
     chosen = sound(folder, method=method, dataset=dataset, features=features, protocol=protocol)
-    frame = results_frame(chosen.records, gate_marks=chosen.marks)
+    frame = results_frame(chosen.records, gate_marks=chosen.marks, reproductions=chosen.reproductions)
     write_bytes(out, (csv_text(frame) if out.suffix == ".csv" else json_text(frame) + "\n").encode())
     click.echo(f"{out}: {len(frame)} runs")
 
@@ -124,6 +127,8 @@ class Sound:
     records: Sequence[RunRecord]
     marks: Mapping[str, Sequence[str]]
     """What the gate says beside their numbers, by identity."""
+    reproductions: Mapping[str, Reproduction]
+    """What repetitions came to, by identity."""
 
 
 def sound(folder: ResultsFolder, **wanted: Sequence[str]) -> Sound:
@@ -147,7 +152,9 @@ def sound_of(records: Sequence[RunRecord], folder: ResultsFolder) -> Sound:
             click.echo(f"warning: left out: {describe(record)}: {printable('; '.join(reasons), 500)}", err=True)
         elif record.finished:
             found.append(record)
-    return Sound(found, verdicts.marks)
+        for reason in verdicts.refused.get(record.identity, ()):
+            click.echo(f"warning: does not count: {printable(reason, 500)}", err=True)
+    return Sound(found, verdicts.marks, verdicts.reproductions)
 
 
 def _resolve(records: Sequence[RunRecord], name: str) -> list[RunRecord]:

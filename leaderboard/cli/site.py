@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import click
 
@@ -10,6 +11,7 @@ from avbench.harness.cli.lazy import LazyGroup
 from avbench.harness.cli.selection import results_option
 from avbench.harness.errors import UsageError
 from avbench.harness.printable import printable
+from avbench.harness.records.reproduction import Required
 from avbench.harness.records.results import ResultsFolder
 
 _site_option = click.option(
@@ -32,7 +34,14 @@ def leaderboard() -> None:
 @click.option("--jobs", default=2, show_default=True, type=click.IntRange(1, 256), help="Parallel processes.")
 @click.option("--url", help="Where the site will be published; makes the links of its feed absolute.")
 @click.option("--project", help="Address of the project; makes links to it and to its documentation.")
-def build(folder: ResultsFolder, site: Path, jobs: int, url: str | None, project: str | None) -> None:
+@click.option(
+    "--require",
+    type=click.Choice(get_args(Required)),
+    help="Only rows with a run that was repeated, or repeated blind, and none that was not reproduced.",
+)
+def build(
+    folder: ResultsFolder, site: Path, jobs: int, url: str | None, project: str | None, require: Required | None
+) -> None:
     """Recompute every record from its evidence and write the site. The same input gives the same bytes.
 
     Records that do not verify are named, listed on the site with the reason, and stay off the boards.
@@ -42,9 +51,11 @@ def build(folder: ResultsFolder, site: Path, jobs: int, url: str | None, project
     for option, address in (("--url", url), ("--project", project)):
         if address is not None and not address.startswith(("https://", "http://")):
             raise UsageError(f"{option} {address!r}: an address starts with https://")
-    built = build_site(folder, site, processes=jobs, url=url, project=project)
+    built = build_site(folder, site, processes=jobs, url=url, project=project, require=require)
     for rejected in built.gate.rejected:
         click.echo(f"left out: {printable(rejected.where)}: {printable('; '.join(rejected.reasons), 500)}", err=True)
+    if built.gate.withheld:
+        click.echo(f"{len(built.gate.withheld)} runs are not what --require {require} asks; the site lists them apart")
     click.echo(
         f"{site / 'index.html'}: {len(built.gate.sound)} runs on {len(built.boards)} boards, "
         f"{len(built.gate.rejected)} records left out, {len(built.gate.failed)} failed runs"

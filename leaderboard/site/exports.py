@@ -44,6 +44,7 @@ FILES = {
 """File of the site -> what it holds."""
 COLUMNS = [
     *BOARD, "best_rank", "worst_rank", "largest_p", "method", "label", "changes", "source", "marks",
+    "reproduction", "reproduced_seeds", "reproduction_difference",
     *(f"{metric}{what}" for metric in METRICS for what in ("", "_deviation")), "HM_minus_claim",
     *(f"{metric}_{end}" for metric in PRINTED for end in ("low", "high")), "val_HM", "val_HM_deviation", "seeds",
     "seconds", "device", "parameters", "uses_unseen_names", "inputs", "generative", "distribution", "version",

@@ -8,14 +8,17 @@ from datetime import UTC, datetime
 from functools import cached_property
 
 from avbench.harness.contract.method import MethodInfo
+from avbench.harness.plugins.about import about_of
 from avbench.harness.plugins.presets import options_beyond_variant
 from avbench.harness.plugins.registry import Registered, plugins
 from avbench.harness.plugins.site_page import SitePage
 from avbench.harness.records.record import About, RunRecord
+from avbench.harness.records.reproduction import Required
 from avbench.leaderboard.averages import AverageBoard, average_boards
-from avbench.leaderboard.boards import Board, FeatureGroup, build_boards
+from avbench.leaderboard.boards import Board, FeatureGroup, build_boards, reruns_of
 from avbench.leaderboard.claims import (
     Anomaly,
+    ClaimKey,
     PublishedMethod,
     claims,
     method_key,
@@ -81,25 +84,30 @@ class MethodEntry:
     """See :func:`avbench.leaderboard.claims.method_key`."""
     registered: Registered | None
     published: PublishedMethod | None
-    about: About | None = None
-    """What the latest record says of it, where it is not installed."""
+    told: About | None = None
+    """What the latest record says of it."""
 
     @property
     def info(self) -> MethodInfo | None:
         return self.registered.info if self.registered else None
 
+    @cached_property
+    def about(self) -> About | None:
+        """What the installed method says of itself, else what the latest record says of it."""
+        return about_of(self.registered) if self.registered else self.told
+
     @property
     def year(self) -> int | None:
         """Of the method, or of the first paper that printed numbers of its own for it; None where nobody knows."""
-        if self.info:
-            return self.info.year
+        if self.about and self.about.year is not None:
+            return self.about.year
         own = [papers()[c.paper].year for c in claims() if c.own and self.published and c.method == self.published.slug]
         return min((year for year in own if year is not None), default=None)
 
     @property
     def title(self) -> str:
         slug, _, package = self.key.partition("~")
-        told = self.info or self.published or self.about
+        told = self.info or self.published or self.told
         named = told.title if told else slug
         return f"{named} of {package}" if package else named
 
@@ -118,6 +126,8 @@ class Site:
     methods: Mapping[str, MethodEntry]
     more: tuple[SitePage, ...] = ()
     """Pages of installed packages."""
+    require: Required | None = None
+    """What was required of the rows."""
 
     @property
     def real(self) -> tuple[RankedBoard, ...]:
@@ -128,14 +138,24 @@ class Site:
         return tuple(b for b in self.boards if b.board.simulated)
 
     @cached_property
+    def reruns(self) -> Mapping[ClaimKey, RankedRow]:
+        """The re-run row to show beside a printed one; printed rows without any are not in it."""
+        ranked = {row.row.group: row for board in self.real for group in board.groups for row in group.rows}
+        boards = [b.board for b in self.real]
+        found = ((claim.key, reruns_of(claim, boards)) for claim in claims())
+        return {key: ranked[rows[0].group] for key, rows in found if rows}
+
+    @cached_property
     def updated(self) -> str:
         """When the latest run started."""
         return max((started(r) for r in self.gate.sound), default=NEVER)
 
 
-def site_of(gate: Gate) -> Site:
+def site_of(gate: Gate, require: Required | None = None) -> Site:
     """Boards, ranks and averages of the sound records. Draws its chances from fixed seeds."""
-    boards = build_boards(gate.sound, claims(), options_beyond_variant, trusted_features(), gate.marks)
+    boards = build_boards(
+        gate.sound, claims(), options_beyond_variant, trusted_features(), gate.marks, gate.reproductions
+    )
     ranked = tuple(
         RankedBoard(
             board,
@@ -161,13 +181,19 @@ def site_of(gate: Gate) -> Site:
         average_boards(boards, lambda record: gate.recalls[record.identity]),
         methods,
         tuple(plugins().site_pages(gate.sound)),
+        require,
     )
 
 
 def started(record: RunRecord) -> str:
-    """When a run started as ``YYYY-MM-DDTHH:MM:SSZ``; :data:`NEVER` where the record states no date."""
+    """When a run started, see :func:`date_of`."""
+    return date_of(record.measured.started)
+
+
+def date_of(text: str) -> str:
+    """A date of a record as ``YYYY-MM-DDTHH:MM:SSZ``; :data:`NEVER` where it is none."""
     try:
-        moment = datetime.fromisoformat(record.measured.started)
+        moment = datetime.fromisoformat(text)
     except ValueError:
         return NEVER
     if moment.tzinfo is not None:

@@ -13,11 +13,14 @@ from avbench.harness.evaluation.evidence import Evidence
 from avbench.harness.evaluation.metrics import per_class_recall, predict
 from avbench.harness.plugins.presets import changed_options, changes_in_words
 from avbench.harness.records.record import RunRecord
+from avbench.harness.records.reproduction import Reproduction
 from avbench.harness.records.verification import find_split
 from avbench.leaderboard.claims import method_key, trusted_features
 from avbench.leaderboard.frame import MARKS, run_marks
-from avbench.leaderboard.site import links, plots
+from avbench.leaderboard.ladder import LADDER
+from avbench.leaderboard.site import links
 from avbench.leaderboard.site.page import File, Page
+from avbench.leaderboard.site.plots import run as plots
 from avbench.leaderboard.site.text import repeat_command
 from avbench.splits import SplitClass
 
@@ -50,9 +53,16 @@ class Confusion:
 
 
 def files(
-    record: RunRecord, test: Evidence, whole: SeenUnseenCurve, marks: Sequence[str] = ()
+    record: RunRecord,
+    test: Evidence,
+    whole: SeenUnseenCurve,
+    marks: Sequence[str] = (),
+    reproductions: Sequence[Reproduction] = (),
 ) -> Iterator[Page | File]:
-    """Everything about one sound run: its test evidence and the curve of it. ``marks``: of the gate."""
+    """Everything about one sound run: its test evidence and the curve of it.
+
+    ``marks`` and ``reproductions``: of the gate.
+    """
     assert record.outcome is not None
     split = find_split(record)
     assert split is not None
@@ -73,6 +83,8 @@ def files(
         {
             "record": record,
             "marks": marks,
+            "reproductions": reproductions,
+            "ladder": LADDER,
             "links": links,
             "method_key": method_key(c.method, c.plugin.distribution),
             "tags": run_marks(record, changes_in_words(record), trusted_features()),
@@ -88,6 +100,7 @@ def files(
             "clips": test.label.size,
             "empty": [split.classes[i].name for i in test.empty_classes.tolist()],
         },
+        about=f"HM {o.metrics.HM:.2f}{' on simulated features' if record.simulated else ''}: {what}.",
     )
 
 

@@ -41,20 +41,18 @@ class Learner(Protocol):
     def after_step(self, net: nn.ModuleDict, batch: Batch) -> None: ...
 
 
-def fit_together(
-    methods: Sequence[Learner], train: TrainingSet, companions: Sequence[Companion], *, compiled: bool
-) -> None:
+def fit_together(methods: Sequence[Learner], train: TrainingSet, companions: Sequence[Companion]) -> None:
     """Fit methods of equal options, each for the seed of its companion, until every companion has ended.
 
     Those that have ended stay in the stack, where nobody reads what becomes of them, until half of it is empty: with
-    each stack the step is captured, and compiled, anew.
+    each stack the step is captured anew.
     """
     seeds = [Seed(method, train, companion) for method, companion in zip(methods, companions, strict=True)]
     keep_freed_memory()
     stack = None
     while seeds:
         if stack is None or 2 * len(seeds) <= len(stack.seeds):
-            stack = Stack(seeds, train, compiled=compiled)
+            stack = Stack(seeds, train)
         stack.epoch()
         seeds = [seed for seed in seeds if seed.goes_on()]
 
@@ -90,7 +88,7 @@ class Seed:
 class Stack:
     """Some seeds, whose networks from here on are slices of stacked tensors."""
 
-    def __init__(self, seeds: Sequence[Seed], train: TrainingSet, *, compiled: bool) -> None:
+    def __init__(self, seeds: Sequence[Seed], train: TrainingSet) -> None:
         self.seeds = list(seeds)
         first = self.seeds[0]
         method, device = first.method, first.companion.device
@@ -103,9 +101,9 @@ class Stack:
         for row, seed in enumerate(seeds):
             place_tensors(seed.net, {name: tensor.detach()[row] for name, tensor in self.tensors.items()})
         template = self.batches.template()
-        self.loss = Mapped(first.net, method.loss, template, compiled=compiled)
+        self.loss = Mapped(first.net, method.loss, template)
         with torch.no_grad():
-            self.after = Mapped(first.net, _nothing_returned(method.after_step), template, compiled=compiled)
+            self.after = Mapped(first.net, _nothing_returned(method.after_step), template)
         generators = [seed.generator for seed in seeds]
         self.step = RepeatedStep(self._step, device, generators=generators)
 
@@ -158,9 +156,7 @@ class StackedBatches(EpochBatches):
 class Mapped:
     """A function of a network and a batch, mapped over seeds with the masks that each draws for it."""
 
-    def __init__(
-        self, net: nn.ModuleDict, function: Callable[[nn.ModuleDict, Batch], Tensor], template: Batch, *, compiled: bool
-    ) -> None:
+    def __init__(self, net: nn.ModuleDict, function: Callable[[nn.ModuleDict, Batch], Tensor], template: Batch) -> None:
         self.wanted = _wanted(net, function, template)
         masks = Masks()
         call = _Call(mapped_form(net, masks).to("meta"), function)
@@ -172,8 +168,6 @@ class Mapped:
             return result
 
         self.function: Callable[..., Tensor] = torch.func.vmap(one, randomness="error")
-        if compiled:
-            self.function = torch.compile(self.function)
 
     def __call__(self, tensors: dict[str, Tensor], batch: Batch, generators: Sequence[torch.Generator]) -> Tensor:
         given = drawn(self.wanted, generators, batch.labels.device)

@@ -17,6 +17,7 @@ from nbclient import NotebookClient
 import avbench
 from avbench.harness.features.assemble import check
 from avbench.harness.records.results import ResultsFolder
+from avbench.methods.ale import ALE
 
 ROOT = Path(__file__).parent.parent.parent
 TINY = {"epochs": 1, "batches_per_epoch": 2, "batch_size": 16}
@@ -44,6 +45,26 @@ def test_a_run_is_the_command_line_s(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code, *command, *options], check=True, capture_output=True, text=True)
     assert "1 of 1 runs are finished already" in done.stderr
     assert list(ResultsFolder(tmp_path).records()) == [record]
+
+
+def test_what_a_search_found_is_run_and_said(tmp_path: Path) -> None:
+    spaces = {"learning_rate": "log:1e-3..1e-1", "margin": [0.1, 0.3], "dropout_inputs": None}
+    found = avbench.tune("ale", "ucf/demo", spaces, trials=3, sampler="random", options=TINY, results=tmp_path)
+    assert len(found.trials) == 3
+    assert found.options == {**TINY, **found.best.values}
+    (record,) = avbench.run("ale", "ucf/demo", options=found, results=tmp_path)
+    assert record.tuned == found.tuned
+    assert record.outcome
+    assert found.best.value == record.outcome.validation[record.outcome.epochs - 1].HM
+    (other,) = avbench.run("sje", "ucf/demo", options=TINY, results=tmp_path)
+    assert other.tuned is None
+
+
+def test_an_instance_s_options_are_fixed_but_for_those_that_are_searched(tmp_path: Path) -> None:
+    ale = ALE(ALE.Options(margin=0.5, **TINY))
+    found = avbench.tune(ale, "ucf/demo", {"margin": [0.1, 0.5]}, sampler="grid", results=tmp_path)
+    assert found.subject.options["learning_rate"] == 0.001
+    assert [trial.values for trial in found.trials] == [{"margin": 0.1}, {"margin": 0.5}]
 
 
 def test_several_methods_seeds_and_protocols_come_in_order(tmp_path: Path) -> None:
@@ -187,6 +208,13 @@ def test_arrays_that_are_not_plain_numbers_are_refused(text: str) -> None:
         (lambda: avbench.run("ale", "ucf/demo", protocols="alinged"), avbench.UsageError, "Did you mean 'aligned'"),
         (lambda: avbench.run("ale", "ucf/demo", seeds=[-1]), avbench.UsageError, "seed"),
         (lambda: avbench.run(3, "ucf/demo"), avbench.UsageError, "a method is"),  # type: ignore[arg-type]
+        (lambda: avbench.tune("ale", "ucf/demo", {"magin": None}), avbench.UsageError, "Did you mean 'margin'"),
+        (lambda: avbench.tune("ale", "ucf/demo", {"margin": [0.1, 200]}), avbench.UsageError, "or equal to 100"),
+        (lambda: avbench.tune("ale", "ucf/demo", {"margin": [object()]}), avbench.UsageError, "can be searched"),
+        (lambda: avbench.tune("ale", "ucf/demo", ["margin"]), avbench.UsageError, "^spaces="),  # type: ignore[arg-type]
+        (lambda: avbench.tune("ale", "ucf/demo", sampler="tpee"), avbench.UsageError, "Did you mean 'tpe'"),  # type: ignore[arg-type]
+        (lambda: avbench.tune("ale", "ucf/demo", seeds=0), avbench.UsageError, "^seeds=0"),
+        (lambda: avbench.tune("ale", []), avbench.UsageError, "name a track"),
         (lambda: avbench.load_features("ucf/mian"), avbench.UsageError, "Did you mean 'main'"),
         (lambda: avbench.run("ale", "ucf/demoo"), avbench.UsageError, "Did you mean 'demo'"),
         (lambda: avbench.load_features("ucf/main"), avbench.DataError, "ucf/main"),

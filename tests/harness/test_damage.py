@@ -13,25 +13,27 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from simulated_reproductions import differing
 from simulated_results import simulated_run, store
 
 from avbench.harness.errors import AvbenchError, DataError
 from avbench.harness.features.draft import ClipGroup, Draft
 from avbench.harness.features.store import Store
 from avbench.harness.plugins.sources import load_features
+from avbench.harness.records.gate import judge_folder, nothing_declared
 from avbench.harness.records.planned import PlannedRun
 from avbench.harness.records.record import RunRecord
 from avbench.harness.records.results import ResultsFolder
 from avbench.harness.records.submission import accept_submission, write_submission
 from avbench.harness.records.verification import check
-from avbench.harness.running.session import _stands
+from avbench.harness.running.session import known_of
 from avbench.harness.tracks import Track
 from avbench.splits import PARTS, SplitClass, load_split
 
 pytestmark = pytest.mark.slow
 
 EACH = 220
-"""Damages of each of the five kinds of file."""
+"""Damages of each of the six kinds of file."""
 TRACK = Track("ucf", "tiny")
 RUN = simulated_run("avca", Track("ucf", "main"), clips=2, simulated=True)
 
@@ -74,17 +76,16 @@ def results_used(folder: ResultsFolder) -> Callable[[], str]:
     planned = PlannedRun(record.configuration)
 
     def use() -> str:
-        found = folder.find_with_evidence(record.configuration)  # run
-        if found is not None and not _stands(*found, planned):
-            found = None
+        (known,) = known_of([planned], folder)  # run
+        found = known.record if known.stands else None
         (there,) = folder.records()  # verify
         sound = isinstance(there, RunRecord) and not check(there, folder)
         assert sound == (found is not None)
         if found is None:
             return "found"
-        assert found[0] == there
-        assert metrics(found[0]) == pytest.approx(metrics(record), abs=1e-6)
-        assert found[0].configuration == record.configuration
+        assert found == there
+        assert metrics(found) == pytest.approx(metrics(record), abs=1e-6)
+        assert found.configuration == record.configuration
         return "harmless"
 
     return use
@@ -126,6 +127,21 @@ def test_packs(tmp_path: Path) -> None:
         return "harmless"
 
     print(f"\npack: {dict(damage(pack, use, 3))}")
+
+
+def test_reproductions(tmp_path: Path) -> None:
+    folder, whole = store(tmp_path, [RUN]), differing(RUN[0], 1)
+    path = folder.save_reproduction(RUN[0], whole)
+
+    def use() -> str:
+        verdicts = judge_folder(folder, [RUN[0]], nothing_declared)
+        found = verdicts.reproductions.get(RUN[0].identity)
+        assert not verdicts.reasons[RUN[0].identity]
+        assert bool(verdicts.refused) == (found is None)
+        assert found in (None, whole)
+        return "harmless" if found else "found"
+
+    assert set(damage(path, use, 6)) == {"found"}
 
 
 @pytest.fixture
@@ -175,4 +191,4 @@ def test_data(features: Store) -> None:
 
 
 def test_a_thousand() -> None:
-    assert 5 * EACH >= 1_000
+    assert 6 * EACH >= 1_000

@@ -93,7 +93,7 @@ def planned(method: str, seeds: int) -> list[runs.PlannedRun]:
 def do(method: str, seeds: int, place: Path, say: Say, *, at_once: int = 1) -> None:
     todo = planned(method, seeds)
     results = tidy_up(ResultsFolder(place / "results"))
-    for _, record in execute_all(todo, results, CPU, at_once, lambda *_: None):
+    for _, record in execute_all(todo, results, [CPU], at_once, lambda *_: None):
         assert record.finished, record.failure
         say(f"{record.identity} {record.outcome.evidence if record.outcome else ''}")
 

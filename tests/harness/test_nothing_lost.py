@@ -106,7 +106,7 @@ def planned(method: str = "trained", seeds: int = 1, **options: Any) -> list[Pla
 
 
 def all_of(todo: list[PlannedRun], root: Path, **more: Any) -> list[RunRecord]:
-    return [record for _, record in execute_all(todo, ResultsFolder(root), CPU, 1, lambda *_: None, **more)]
+    return [record for _, record in execute_all(todo, ResultsFolder(root), [CPU], 1, lambda *_: None, **more)]
 
 
 def stored(root: Path) -> list[RunRecord]:
@@ -141,7 +141,7 @@ def test_a_method_that_ends_its_process_costs_its_own_run(
 
     monkeypatch.setattr(Trained, "fit", ends)
     todo = [*planned(strength=7), *planned(seeds=4)]
-    records = dict(execute_all(todo, ResultsFolder(tmp_path), CPU, 2, lambda *_: None))
+    records = dict(execute_all(todo, ResultsFolder(tmp_path), [CPU], 2, lambda *_: None))
     assert [records[index].finished for index in range(5)] == [False, True, True, True, True]
     failure = records[0].failure
     assert failure is not None

@@ -295,7 +295,7 @@ def test_the_list_of_packages_to_load_restricts_strangers_only(monkeypatch: pyte
     monkeypatch.syspath_prepend(str(tmp_path))
 
     def names() -> set[str]:
-        return {d.metadata["Name"] for d, _ in plugins._entry_points()}
+        return {d.metadata["Name"] for d, _ in plugins.entry_points()}
 
     assert names() >= {"avbench", "stranger"}
     monkeypatch.setenv(door.ONLY, "")
@@ -359,4 +359,4 @@ assert "torch" not in sys.modules
 
 
 def test_entry_point_type_is_the_library_s() -> None:
-    assert all(isinstance(e, EntryPoint) for _, e in plugins._entry_points())
+    assert all(isinstance(e, EntryPoint) for _, e in plugins.entry_points())

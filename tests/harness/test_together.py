@@ -48,6 +48,7 @@ def together(
         epochs=options.epochs,
         seeds=range(seeds),
         listeners=nobody,
+        fitted=nobody,
     )
 
 
@@ -126,7 +127,7 @@ def test_runs_that_differ_in_the_seed_only_train_in_one_step(tmp_path: Path, mon
     news: list[int] = []
     folders = ResultsFolder(tmp_path / "together"), ResultsFolder(tmp_path / "alone")
     in_step, one_by_one = (
-        dict(execute_all(planned, folder, CPU, 1, lambda index, _: news.append(index), in_step=way))
+        dict(execute_all(planned, folder, [CPU], 1, lambda index, _: news.append(index), in_step=way))
         for folder, way in zip(folders, (True, False), strict=True)
     )
     assert set(news) == set(range(6))

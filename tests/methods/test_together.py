@@ -58,7 +58,7 @@ def fitted(kind: type[BatchMethod], train: TrainingSet, epochs: Sequence[int], *
         method.fit(train, Told(seed, epochs[seed]))
     together = [kind(options) for _ in epochs]
     companions = [Told(seed, count, together=True) for seed, count in enumerate(epochs)]
-    kind.fit_together(together, train, companions, compiled=False)
+    kind.fit_together(together, train, companions)
     return [[method.predict(train.clips, train.classes) for method in methods] for methods in (alone, together)]
 
 

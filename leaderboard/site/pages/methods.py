@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
-from avbench.harness.contract.options import Options, Preset
+from avbench.harness.records.record import About, ToldPreset
 from avbench.leaderboard.claims import PRINTED, Claim, anomalies_of, claims, papers
 from avbench.leaderboard.frame import MARKS
+from avbench.leaderboard.ladder import LADDER
 from avbench.leaderboard.ranking import RankedRow
 from avbench.leaderboard.site import links
-from avbench.leaderboard.site.model import MethodEntry, RankedBoard, Site, distinct
+from avbench.leaderboard.site.model import RankedBoard, Site, distinct
 from avbench.leaderboard.site.page import Page
 
 
@@ -21,14 +21,6 @@ class Standing:
 
     board: RankedBoard
     ranked: RankedRow
-
-
-@dataclass(frozen=True)
-class OptionCard:
-    name: str
-    type: str
-    default: Any
-    description: str
 
 
 def pages(site: Site) -> Iterator[Page]:
@@ -51,13 +43,14 @@ def pages(site: Site) -> Iterator[Page]:
                 "claims": found,
                 "anomalies": distinct(a for claim in found for a in anomalies_of(claim)),
                 "anomalies_of": anomalies_of,
-                "options": options(entry),
-                "presets": presets(entry),
+                "presets": presets(entry.about) if entry.about else [],
                 "links": links,
                 "marks": MARKS,
+                "ladder": LADDER,
                 "papers": papers(),
                 "printed": PRINTED,
             },
+            about=entry.about.summary if entry.about else f"{entry.title}: printed and obtained numbers.",
         )
     rows = [
         (entry, len(standings[slug]), sum(claim.method == slug for claim in claims()))
@@ -71,29 +64,10 @@ def _own_first(found: list[Claim]) -> list[Claim]:
     return sorted(found, key=lambda claim: (not claim.own, claim.variant is not None, not claim.main))
 
 
-def options(entry: MethodEntry) -> list[OptionCard]:
-    """The options of an installed method, in their order; empty for one that is not installed."""
-    if entry.registered is None:
-        return []
-    return [
-        OptionCard(
-            name,
-            str(getattr(field.annotation, "__name__", field.annotation)).replace("typing.", ""),
-            field.get_default(call_default_factory=True),
-            field.description or "",
-        )
-        for name, field in entry.registered.method.Options.model_fields.items()
-    ]
-
-
-def presets(entry: MethodEntry) -> list[tuple[str, Preset]]:
-    """Where presets of an installed method hold, in words, and the presets; later ones win."""
-    if entry.registered is None:
-        return []
+def presets(about: About) -> list[tuple[str, ToldPreset]]:
+    """Where presets hold, in words, and the presets; later ones win."""
     found = []
-    for base in reversed(entry.registered.method.Options.__mro__):
-        if issubclass(base, Options):
-            for preset in base.__dict__.get("presets", ()):
-                place = [x for x in (preset.dataset, preset.features, preset.protocol) if x]
-                found.append((", ".join(place) or "everywhere", preset))
+    for preset in about.presets:
+        place = [x for x in (preset.dataset, preset.features, preset.protocol) if x]
+        found.append((", ".join(place) or "everywhere", preset))
     return found

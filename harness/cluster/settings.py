@@ -1,0 +1,128 @@
+"""``--slurm KEY=VALUE,...``: what the jobs ask SLURM for, checked before anything is submitted."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterable
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from avbench.harness.errors import UsageError, unknown
+
+_TIME = re.compile(r"(?:(?P<d>\d+)-)?(?P<rest>\d+(?::\d+){0,2})")
+
+
+def minutes(value: Any) -> Any:
+    """Minutes of SLURM's forms ``M``, ``M:S``, ``H:M:S``, ``D-H``, ``D-H:M`` and ``D-H:M:S``, rounded up."""
+    found = _TIME.fullmatch(str(value))
+    if not found:
+        raise ValueError("write minutes, H:M:S or D-H:M:S")
+    parts = [int(part) for part in found["rest"].split(":")]
+    days = int(found["d"] or 0)
+    if found["d"] is not None:
+        hours, mins, seconds = (*parts, 0, 0)[:3]
+    else:
+        hours, mins, seconds = {1: (0, *parts, 0), 2: (0, *parts), 3: tuple(parts)}[len(parts)]
+    return ((days * 24 + hours) * 60 + mins) + (seconds > 0)
+
+
+def _lines(value: Any) -> Any:
+    return value if isinstance(value, tuple | list) else (value,)
+
+
+class SlurmSettings(BaseModel):
+    """The keys of ``--slurm``. What is not given here is SLURM's own default, but for those with a value."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    partition: str = Field(min_length=1)
+    time: Annotated[int, BeforeValidator(minutes)] = Field(60, ge=1)
+    """Limit of a job: minutes, ``H:M:S`` or ``D-H:M:S``."""
+    cpus: int = Field(1, ge=1)
+    gpus: int = Field(0, ge=0)
+    """Per job."""
+    mem: str | None = Field(None, pattern=r"^\d+[KMGT]?B?$")
+    account: str | None = None
+    qos: str | None = None
+    constraint: str | None = None
+    gres: str | None = None
+    nodelist: str | None = None
+    exclude: str | None = None
+    setup: Annotated[tuple[str, ...], BeforeValidator(_lines)] = ()
+    """Lines of shell before each job begins; may be given several times."""
+    python: str | None = None
+    """Command that starts Python on a node, such as ``apptainer exec image.sif python``."""
+    jobs: int = Field(64, ge=1, le=1000)
+    """Jobs at most."""
+    pack: Annotated[int | None, BeforeValidator(lambda v: v if v is None else minutes(v))] = Field(None, ge=1)
+    """Work of a job, if earlier runs tell it; half of ``time`` where it is not given."""
+    warn: int = Field(90, ge=10)
+    """Seconds before the limit at which a job is told, gives its run back and is queued again."""
+    resubmissions: int = Field(10, ge=0)
+    """How often a job that reaches its time limit is queued again."""
+
+    @property
+    def pack_seconds(self) -> float:
+        return 60.0 * self.pack if self.pack else 30.0 * self.time
+
+    @property
+    def place(self) -> dict[str, str]:
+        """What decides on which nodes, as long options of SLURM's commands."""
+        names = ("partition", "account", "qos", "constraint", "nodelist", "exclude")
+        return {name: value for name in names if (value := getattr(self, name))}
+
+    def parameters(self) -> dict[str, Any]:
+        """As submitit takes them."""
+        found: dict[str, Any] = {
+            **self.place,
+            "job_name": "avbench",
+            "time": self.time,
+            "cpus_per_task": self.cpus,
+            "signal_delay_s": self.warn,
+            "array_parallelism": self.jobs,
+            "setup": list(self.setup) or None,
+            "mem": self.mem,
+            "gres": self.gres,
+            "gpus_per_node": self.gpus or None,
+        }
+        return {name: value for name, value in found.items() if value is not None}
+
+
+def read_settings(texts: Iterable[str]) -> SlurmSettings:
+    """From ``key=value,key=value``; a value with commas or blanks stands in quotes: ``setup="a, b"``.
+
+    Raises :class:`UsageError` for unknown keys, values of another kind, and where the partition is missing.
+    """
+    found: dict[str, Any] = {}
+    for text in texts:
+        for part in _parts(text):
+            key, equals, value = part.partition("=")
+            key = key.strip()
+            if not equals:
+                raise UsageError(f"--slurm {text!r}: {part!r} is not KEY=VALUE; put a value that has commas in quotes")
+            if key not in SlurmSettings.model_fields:
+                raise unknown("key of --slurm", key, SlurmSettings.model_fields)
+            if key == "setup":
+                found[key] = (*found.get(key, ()), value)
+            elif key in found:
+                raise UsageError(f"--slurm {key}= is given twice")
+            else:
+                found[key] = value
+    if not found.get("partition"):
+        raise UsageError("--executor slurm needs a partition: --slurm partition=NAME; 'sinfo' shows them")
+    try:
+        return SlurmSettings.model_validate(found)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UsageError(f"--slurm {first['loc'][0]}={found.get(str(first['loc'][0]))}: {first['msg']}") from None
+
+
+def _parts(text: str) -> list[str]:
+    lexer = shlex.shlex(text, posix=True)
+    lexer.whitespace, lexer.whitespace_split, lexer.commenters = ",", True, ""
+    try:
+        return list(lexer)
+    except ValueError as error:
+        raise UsageError(f"--slurm {text!r}: {error}") from None

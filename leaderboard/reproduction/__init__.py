@@ -1,0 +1,1 @@
+"""The papers' tables run again: the runs that each printed row needs, and what came of them. Knows no torch."""
