@@ -29,6 +29,11 @@ class MDIIOptions(EpochOptions):
     weight_decay: float = Field(1e-5, ge=0, le=1, description="Coupled L2 penalty of Adam (open in the paper: AVCA's).")
     distillation: bool = Field(True, description="Mutual distillation loss L_KD between the two branches (table 3).")
     distillation_weight: float = Field(1.0, ge=0, le=100, description="Weight lambda_1 of L_KD.")
+    distillation_gradient: Literal["both", "student"] = Field(
+        "both",
+        description="Which posterior of a divergence in L_KD receives its gradient (open): both, or only the one that "
+        "learns, as in mutual learning with the other one held fixed.",
+    )
     masks: bool = Field(True, description="Soft masks on the inputs and their loss L_M (table 3).")
     mask_weight: float = Field(
         0.5,
@@ -92,6 +97,13 @@ class Posteriors(NamedTuple):
         """L_KD (eq. 5): half the symmetric KL divergence, summed over classes, mean over clips."""
         difference = (self.visual.exp() - self.audio.exp()) * (self.visual - self.audio)
         return difference.sum(1).mean() / 2
+
+    def taught(self) -> Tensor:
+        """L_KD with the same value, whose gradient reaches the second posterior of each divergence alone."""
+        held = Posteriors(self.audio.detach(), self.visual.detach())
+        from_visual = held.visual.exp() * (held.visual - self.audio)
+        from_audio = held.audio.exp() * (held.audio - self.visual)
+        return (from_visual + from_audio).sum(1).mean() / 2
 
 
 def classification_loss(log_mixture: Tensor, labels: Tensor) -> Tensor:
@@ -255,7 +267,9 @@ class MDII(BatchMethod):
         posteriors = self.posteriors(net, masked, batch.classes)
         total = classification = classification_loss(posteriors.mixture(o.visual_share), batch.labels)
         if o.distillation:
-            total = total + o.distillation_weight * posteriors.mutual_divergence()
+            both = o.distillation_gradient == "both"
+            divergence = posteriors.mutual_divergence() if both else posteriors.taught()
+            total = total + o.distillation_weight * divergence
         if explain:
             explained = raw if o.gradient_of == "raw" else masked
             gradients = torch.autograd.grad(classification, list(explained.values()), retain_graph=True)

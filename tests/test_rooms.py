@@ -23,7 +23,13 @@ def table() -> str:
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]["contracts"]
     inside = next(c["layers"] for c in contracts if c.get("containers") == ["avbench.harness"])
     folders = ["facade", "analysis", "analysis/cli", "analysis/measures"]
-    folders += ["leaderboard", "leaderboard/site", "leaderboard/cli", "leaderboard/reproduction"]
+    folders += [
+        "leaderboard",
+        "leaderboard/site",
+        "leaderboard/site/plots",
+        "leaderboard/cli",
+        "leaderboard/reproduction",
+    ]
     folders += ["methods", "methods/families", "methods/learning", "harness"]
     folders += [f"harness/{room}" for layer in inside for room in layer.split(" | ")]
     folders += ["splits"]

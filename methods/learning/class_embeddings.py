@@ -20,6 +20,7 @@ from avbench.methods.learning.class_keys import class_keys
 
 Distance = Literal["cosine", "l2", "l1"]
 Semantics = Literal["proximity", "ranking"]
+Optimiser = Literal["adam", "gradient-descent"]
 
 
 def row_distance(x: Tensor, y: Tensor, kind: Distance) -> Tensor:
@@ -84,7 +85,7 @@ def ranking_loss(w: Tensor, text: Tensor, triples: Tensor, margin: float) -> Ten
 
 @dataclass(frozen=True)
 class ClassOptimisation:
-    """How label vectors are optimised: eq. 4, Adam without decay, all classes in every step."""
+    """How label vectors are optimised: eq. 4, without decay, all classes in every step."""
 
     semantics: Semantics
     distance: Distance
@@ -100,6 +101,7 @@ class ClassOptimisation:
     steps: int
     """Stop after this many steps in any case."""
     rate: float
+    optimiser: Optimiser = "adam"
 
     def loss(self, w: Tensor, text: Tensor, triples: Callable[[], Tensor]) -> Tensor:
         """Eq. 4 for unit vectors w and text (C, F). ``triples`` gives those of the step, (3, N), where they matter."""
@@ -127,7 +129,8 @@ class ClassOptimisation:
         free = text.clone().requires_grad_()
         # Of the vectors as the first step meets them, so that a growth of 1 takes no step, whatever was rounded.
         target = self.growth * nearest_distance(functional.normalize(free.detach(), dim=1))
-        optimiser = torch.optim.Adam([free], lr=self.rate)
+        kinds = {"adam": torch.optim.Adam, "gradient-descent": torch.optim.SGD}
+        optimiser = kinds[self.optimiser]([free], lr=self.rate)
         for _ in range(self.steps):
             w = functional.normalize(free, dim=1)
             if nearest_distance(w.detach()) >= target:

@@ -274,3 +274,15 @@ def test_classes_are_found_by_name() -> None:
     copy.load_state_dict(stored.state_dict())
     assert torch.equal(copy(asked), found)
     assert not list(stored.parameters())
+
+
+def test_a_step_of_gradient_descent_by_hand() -> None:
+    text = torch.nn.functional.normalize(texts(6).double(), dim=1)
+    free = text.clone().requires_grad_()
+    settings = {"growth": 1000.0, "steps": 1, "rate": 0.5, "optimiser": "gradient-descent"}
+    rule = optimisation(**settings)
+    rule.loss(torch.nn.functional.normalize(free, dim=1), text, lambda: all_triples(6, text.device)).backward()
+    assert free.grad is not None
+    by_hand = torch.nn.functional.normalize(free.detach() - 0.5 * free.grad, dim=1)
+    torch.testing.assert_close(rule.run(text, 0), by_hand)
+    assert not torch.allclose(by_hand, text, atol=1e-3)

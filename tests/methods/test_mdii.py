@@ -41,6 +41,16 @@ def test_mutual_divergence_is_half_the_sum_of_both_directions() -> None:
     assert Posteriors(p.audio, p.audio).mutual_divergence().item() == 0
 
 
+def test_a_held_teacher_gives_the_same_loss_and_the_students_gradient() -> None:
+    p = posteriors()
+    audio, visual = (x.clone().requires_grad_() for x in p)
+    taught = Posteriors(audio, visual).taught()
+    assert taught.item() == pytest.approx(p.mutual_divergence().item())
+    gradients = torch.autograd.grad(taught, [audio, visual])
+    # KL(v || a) has the gradient -v with respect to log a, where v is held, and the other way round; mean over clips
+    torch.testing.assert_close(gradients, (-p.visual.exp() / 14, -p.audio.exp() / 14))
+
+
 def test_the_mixture_is_the_weighted_mean_of_probabilities() -> None:
     p = posteriors()
     for share in (0.5, 0.2):
