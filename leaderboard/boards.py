@@ -130,6 +130,11 @@ class RerunRow:
         return self.first.capabilities
 
     @property
+    def own_files(self) -> tuple[str, ...]:
+        """The names of the files beside its package that the method read."""
+        return self.first.own_files
+
+    @property
     def seeds(self) -> tuple[int, ...]:
         return tuple(record.configuration.seed for record in self.records)
 

@@ -25,6 +25,9 @@ PRINTED: tuple[Metric, ...] = ("S", "U", "HM", "ZSL")
 Origin = Literal["paper", "repository", "re-run", "log"]
 """Printed in a paper; stated by the authors' repository; somebody else's re-run; a development log or notes."""
 
+ClaimKey = tuple[str, str, str, str, str]
+"""Paper, table, row, data set and features of a printed row."""
+
 STATED_BY_AUTHORS: tuple[Origin, ...] = ("paper", "repository")
 
 COMPARABLE = "as-published"
@@ -130,7 +133,7 @@ class Claim(Row):
         return Track(self.dataset, self.features)
 
     @property
-    def key(self) -> tuple[str, str, str, str, str]:
+    def key(self) -> ClaimKey:
         """Unique among all claims."""
         return self.paper, self.table, self.row, self.dataset, self.features
 
@@ -166,7 +169,7 @@ class Anomaly(Row):
     reason: str
 
     @property
-    def claim(self) -> tuple[str, str, str, str, str]:
+    def claim(self) -> ClaimKey:
         """The :attr:`Claim.key` it concerns."""
         return self.paper, self.table, self.row, self.dataset, self.features
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from avbench.harness.contract.data import Classes, Clips
+from avbench.harness.contract.embeddings import COMMON, Embeddings
 from avbench.harness.contract.method import Difference, Method, MethodInfo
 from avbench.harness.contract.options import EpochOptions, Preset
 from avbench.harness.plugins.hookspecs import hookimpl
@@ -228,6 +229,11 @@ class AVCA(BatchMethod):
             return -by_branch[output]
         both = torch.stack(list(by_branch.values()))
         return -(both.mean(0) if output == "mean" else both.amin(0))
+
+    def embedded(self, net: nn.ModuleDict, clips: Clips, classes: Classes) -> Embeddings:
+        found = self.embed(net, clips.audio, clips.visual)
+        encoded = {f"encoded-{branch}": phi for branch, phi in found.encoded.items()}
+        return Embeddings({**found.projected, **encoded}, {COMMON: net["project_text"](classes.vectors)})
 
 
 @hookimpl

@@ -8,6 +8,7 @@ from pydantic import Field
 from pydantic.config import JsonDict
 
 from avbench.harness.contract.data import Classes, Clips, TrainingSet
+from avbench.harness.contract.embeddings import COMMON, OPTIMISED, Embeddings
 from avbench.harness.contract.method import Difference, Method, MethodInfo, Progress
 from avbench.harness.contract.options import EpochOptions, Preset
 from avbench.harness.plugins.hookspecs import hookimpl
@@ -325,6 +326,15 @@ class EZAVGZL(BatchMethod):
         masks = [None] * len(tokens) if valid is None else valid.split(at_once)
         parts = [net["similarity"](p, queries, m) for p, m in zip(tokens.split(at_once), masks, strict=False)]
         return torch.cat(parts) / self.options.temperature
+
+    def embedded(self, net: nn.ModuleDict, clips: Clips, classes: Classes) -> Embeddings:
+        """The class token of the clips; without alignment its projection, beside that of the classes."""
+        tokens, _ = net["fusion"](clips.audio, clips.visual, clips.time)
+        vectors = net["classes"](classes)
+        if self.options.alignment:
+            return Embeddings({"fused": tokens[:, 0]}, {OPTIMISED: vectors})
+        common = net["project_label"](vectors)
+        return Embeddings({"fused": net["project_clip"](tokens[:, 0])}, {OPTIMISED: vectors, COMMON: common})
 
 
 @hookimpl

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 from pydantic import Field
 
 from avbench.harness.contract.data import Classes, Clips
+from avbench.harness.contract.embeddings import COMMON, Embeddings
 from avbench.harness.contract.method import Difference, Method, MethodInfo
 from avbench.harness.contract.options import EpochOptions, Preset
 from avbench.harness.plugins.hookspecs import hookimpl
@@ -237,15 +238,20 @@ class MDII(BatchMethod):
         """Soft masks of features (N, d) by branch; empty without masks."""
         return {x: net[f"mask_{x}"](f) for x, f in features.items()} if self.options.masks else {}
 
-    def posteriors(self, net: nn.ModuleDict, features: Mapping[str, Tensor], vectors: Tensor) -> Posteriors:
-        """Posteriors of clips over classes (C, Dt), from masked features (N, d) by branch."""
+    def tokens(self, net: nn.ModuleDict, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """What attention makes (N, 300) of masked features (N, d) by branch."""
         import torch
 
         entered = torch.stack([net[f"enter_{x}"](f) for x, f in features.items()])
         positions = net["positions"](torch.arange(2, device=entered.device))
         attended = net["attention"](entered + positions[:, None])
+        return dict(zip(features, attended.unbind(0), strict=True))
+
+    def posteriors(self, net: nn.ModuleDict, features: Mapping[str, Tensor], vectors: Tensor) -> Posteriors:
+        """Posteriors of clips over classes (C, Dt), from masked features (N, d) by branch."""
+        tokens = self.tokens(net, features)
         labels = net["embed_text"](vectors).T / self.options.temperature
-        branches = (net[f"embed_{x}"](token) @ labels for x, token in zip(features, attended.unbind(0), strict=True))
+        branches = (net[f"embed_{x}"](token) @ labels for x, token in tokens.items())
         return Posteriors(*(logits.log_softmax(1) for logits in branches))
 
     def loss(self, net: nn.ModuleDict, batch: Batch) -> Tensor:
@@ -279,6 +285,12 @@ class MDII(BatchMethod):
         posteriors = self.posteriors(net, apply(self.masks(net, raw), raw), classes.vectors)
         log_probability = posteriors.mixture(self.options.visual_share)
         return log_probability if self.options.score == "log-probability" else log_probability.exp()
+
+    def embedded(self, net: nn.ModuleDict, clips: Clips, classes: Classes) -> Embeddings:
+        raw = {"audio": clips.audio, "visual": clips.visual}
+        tokens = self.tokens(net, apply(self.masks(net, raw), raw))
+        found = {branch: net[f"embed_{branch}"](token) for branch, token in tokens.items()}
+        return Embeddings(found, {COMMON: net["embed_text"](classes.vectors)})
 
 
 @hookimpl

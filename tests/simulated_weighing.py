@@ -18,9 +18,9 @@ from avbench.harness.contract.method import Method, Progress
 
 
 def held(process: int | str) -> int:
-    """Bytes that a process holds of memory, its share of what several hold."""
+    """Bytes that a process holds of memory, its share of what several hold; libraries and other files left out."""
     lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("Pss:")) * 1024
+    return sum(int(line.split()[1]) for line in lines if line.startswith(("Pss_Anon:", "Pss_Shmem:"))) * 1024
 
 
 class Options(RidgeOptions):

@@ -17,8 +17,8 @@ from avbench.harness.contract.method import Method
 from avbench.harness.isolation import process
 from avbench.harness.isolation.choice import Isolation
 from avbench.harness.isolation.judge import stand_in
-from avbench.harness.isolation.messages import FROM_JUDGE
-from avbench.harness.isolation.service import MOST_BYTES, Service
+from avbench.harness.isolation.messages import FROM_JUDGE, FROM_JUDGE_BYTES
+from avbench.harness.isolation.service import Service
 from avbench.harness.isolation.start import Place, started
 from avbench.harness.isolation.wire import receive
 from avbench.harness.plugins.registry import Registered
@@ -45,7 +45,7 @@ class Forked:
             for fd in set(wires()) - {*pass_fds}:  # the judge's end
                 os.close(fd)
             judge = socket.socket(fileno=pass_fds[0])
-            Service(judge, FROM_JUDGE.validate_json(receive(judge, MOST_BYTES)[0])).serve()
+            Service(judge, FROM_JUDGE.validate_json(receive(judge, FROM_JUDGE_BYTES)[0])).serve()
         os.close(write)
         self.stdout = os.fdopen(read, "rb")
         self._status: int | None = None

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -36,7 +37,16 @@ def one_node(folder: Path) -> Iterator[Path]:
         yield folder / "slurm.conf"
     finally:
         environment = {**os.environ, "SLURM_CONF": str(folder / "slurm.conf")}
-        user = ["scancel", "--signal=KILL", "--full", "--user=root"]
-        subprocess.run(user, env=environment, check=False, timeout=30)
-        subprocess.run(["scancel", "--user=root"], env=environment, check=False, timeout=30)
+        for words in (["--signal=KILL", "--full"], []):
+            subprocess.run(["scancel", *words, "--user=root"], env=environment, check=False, timeout=30)
+        end = time.monotonic() + 20  # steps that cannot tell their end would go on trying
+        while time.monotonic() < end and _queue(environment):
+            time.sleep(0.2)
         subprocess.run([SCRIPT, "stop", folder], check=True, timeout=30)
+
+
+def _queue(environment: Mapping[str, str]) -> str:
+    """The jobs that have not ended."""
+    asked = ["squeue", "--noheader", "--states=all", "--format=%T"]
+    done = subprocess.run(asked, env=environment, capture_output=True, text=True, check=False, timeout=30)
+    return " ".join(state for state in done.stdout.split() if state in ("RUNNING", "COMPLETING", "PENDING"))

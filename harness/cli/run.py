@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
@@ -82,6 +83,7 @@ def complete_method(_ctx: click.Context, _param: click.Parameter, incomplete: st
 )
 @isolation_options("none")
 @click.option("--observe", multiple=True, metavar="NAME", help="Observer of the runs, such as tensorboard.")
+@click.option("--save-states", is_flag=True, help="Keep the fitted state of each run beside it, for 'avbench analyse'.")
 @click.option(
     "--stage",
     type=click.Choice(["1"]),
@@ -123,6 +125,7 @@ def run(
     results: Path,
     isolation: Isolation,
     observe: Sequence[str],
+    save_states: bool,
     stage: str | None,
     fresh: bool,
     dry_run: bool,
@@ -160,6 +163,8 @@ def run(
 
     if stage and (jobs > 1 or observe):
         raise UsageError("--stage 1 does one run after the other and has no observers: leave out --jobs and --observe")
+    if save_states and (stage or isolation):
+        raise UsageError("--save-states keeps the model of a whole run in this process: leave out --stage, --isolation")
     watching = tuple(dict.fromkeys(observe))
     for name in watching:
         plugins().observer(name)
@@ -179,7 +184,7 @@ def run(
         lenient="all" in method or not (features or track),
     )
     planned, left = kept(planned, ctx.meta.get(config.EXCLUDES, ()))
-    planned = [run.from_study(ctx.meta.get(config.TUNED)) for run in planned]
+    planned = [replace(run.from_study(ctx.meta.get(config.TUNED)), keeps_state=save_states) for run in planned]
     folder = ResultsFolder(results.absolute())  # wherever a method may go
     click.echo(planning.in_words(planned, given, str(place)), err=True)
     for note in (*notes, *more, *left):

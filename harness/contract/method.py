@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
 from avbench.harness.contract.data import Classes, Clips, TrainingSet
+from avbench.harness.contract.embeddings import Embeddings
 from avbench.harness.contract.options import Options as BaseOptions
 
 if TYPE_CHECKING:
@@ -119,6 +120,18 @@ class Method(ABC):
         Their names stand in :attr:`MethodInfo.branches`.
         Under ``as-published`` the offset is the mean of the grid optima of these and of the combined scores
         (guide: How a number is made, "Averaged offset").
+        """
+        return {}
+
+    def embeddings(self, clips: Clips, classes: Classes) -> Embeddings:
+        """What the fitted model makes of clips and classes, for ``avbench analyse``; nothing for most methods."""
+        return Embeddings()
+
+    def gradient_norms(self, train: TrainingSet, seed: int) -> Mapping[str, float]:
+        """Length of the training gradient of each term of the loss, and of all together under ``total``.
+
+        For ``avbench analyse``, on batches drawn with ``seed``; empty for methods that do not tell their terms apart.
+        The fitted model stays as it is.
         """
         return {}
 

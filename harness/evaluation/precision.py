@@ -28,9 +28,14 @@ def matrix_products(precision: Literal["float32", "tf32", "bfloat16"], device: t
 
 
 def make_deterministic() -> None:
-    """Same seed, same machine, same bits: deterministic kernels where torch has them."""
+    """Same seed, same machine, same bits: deterministic kernels where torch has them.
+
+    By the debug mode, because ``torch.use_deterministic_algorithms`` imports torch's compiler to tell it too, which
+    takes as long as importing torch; whoever compiles reads the variable.
+    """
     import torch
 
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    os.environ.setdefault("TORCHINDUCTOR_DETERMINISTIC", "1")
+    torch.set_deterministic_debug_mode("warn")
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]

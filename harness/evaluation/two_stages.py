@@ -112,11 +112,13 @@ def run_two_stages(
     seed: int,
     listener: EpochListener = lambda _: None,
     pause: Callable[[], None] = lambda: None,
+    fitted: Callable[[Method], None] = lambda _: None,
 ) -> Result:
     """Stage 1 chooses epoch and offset on validation; stage 2 trains afresh on train + validation and is tested once.
 
     ``make`` gives a fresh method. ``features`` are on the device of the run. ``pause`` is called at the end of each
-    epoch, before its validation is waited for: there another run may take its turn.
+    epoch, before its validation is waited for: there another run may take its turn. ``fitted`` is called with the
+    method of stage 2 after its test.
 
     Raises :class:`MethodError` when the method breaks its contract.
     """
@@ -131,6 +133,7 @@ def run_two_stages(
     method = make()
     _Fit(stage_2, chosen.stage, protocol, chosen.epochs, seed, listener, pause).run(method)
     test = stage_2.evidence(method)
+    fitted(method)
     return Result(
         metrics=evaluate(test, chosen.offset, allow_empty=features.incomplete),
         offset=chosen.offset,

@@ -7,32 +7,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from avbench.harness.atomic import write_bytes
-from avbench.harness.errors import UsageError
 from avbench.harness.features.describe import NEAR, Description
+from avbench.harness.picture import picture
 
 if TYPE_CHECKING:
     from avbench.harness.tracks import Track
 
-FORMATS = ("svg", "png", "pdf")
 BINS = 40
 
 
 def write_figure(path: Path, track: Track, found: Description, near: float = NEAR) -> None:
     """Write an SVG, PNG or PDF; the same description gives the same bytes. Raises :class:`UsageError` for others."""
-    kind = path.suffix[1:].lower()
-    if kind not in FORMATS:
-        raise UsageError(f"{path}: figures are {', '.join(f'.{f}' for f in FORMATS)}")
-    try:
-        import matplotlib as mpl
-    except ImportError:
-        raise UsageError("figures need 'pip install avbench[figures]'") from None
-    from io import BytesIO
-
-    from matplotlib.figure import Figure
-
-    with mpl.rc_context({"svg.hashsalt": "avbench", "svg.fonttype": "none", "pdf.compression": 6}):
-        figure = Figure(figsize=(9, 3.2), layout="constrained")
+    with picture(path, (9, 3.2)) as figure:
         histogram, bars = figure.subplots(1, 2, width_ratios=(3, 1))
         lowest = min(float(values["both"].min()) for values in found.similarity.values())
         edges = np.linspace(min(lowest, near), 1.0, BINS)
@@ -46,7 +32,3 @@ def write_figure(path: Path, track: Track, found: Description, near: float = NEA
         bars.bar(["audio", "visual"], [apart.audio or 0.0, apart.visual or 0.0], color="0.6")
         bars.axhline(apart.chance, color="0.2", linestyle=":")
         bars.set(ylabel="nearest class mean (%)", ylim=(0, 100))
-        stream = BytesIO()
-        date = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}[kind]
-        figure.savefig(stream, format=kind, metadata=date)
-    write_bytes(path, stream.getvalue())

@@ -11,13 +11,19 @@ from typing import Any, NoReturn
 from avbench.harness.contract.input_file import InputFile
 from avbench.harness.contract.method import Method
 from avbench.harness.contract.options import EpochOptions
-from avbench.harness.isolation.messages import FROM_JUDGE, Describe, Described, Effective, Facts, Values
+from avbench.harness.isolation.messages import (
+    FROM_JUDGE,
+    FROM_JUDGE_BYTES,
+    Describe,
+    Described,
+    Effective,
+    Facts,
+    Values,
+)
 from avbench.harness.isolation.wire import WireError, receive, send
 from avbench.harness.isolation.withheld import fail
 from avbench.harness.plugins.source_hash import start_of
 from avbench.harness.tracks import Track
-
-MOST_BYTES = 2**26
 
 
 def describe(judge: socket.socket, asked: Describe) -> NoReturn:
@@ -40,7 +46,7 @@ def describe(judge: socket.socket, asked: Describe) -> NoReturn:
 
 def _next(judge: socket.socket) -> Effective:
     try:
-        content, _ = receive(judge, MOST_BYTES)
+        content, _ = receive(judge, FROM_JUDGE_BYTES)
     except (WireError, OSError):
         os._exit(0)
     question = FROM_JUDGE.validate_json(content)

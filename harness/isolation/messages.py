@@ -16,8 +16,8 @@ from avbench.harness.contract.variants import Variant
 MOST_BRANCHES = 8
 MOST_MESSAGE, MOST_TRACEBACK = 20_000, 200_000
 """Characters of what a method raises."""
-FROM_WORKER_BYTES = 2**21
-"""Of a message of the worker."""
+FROM_WORKER_BYTES, FROM_JUDGE_BYTES = 2**21, 2**26
+"""Of a message at most."""
 DType = Literal["float32", "float16", "bfloat16", "int64", "bool"]
 
 

@@ -23,6 +23,7 @@ from avbench.harness.evaluation.stages import checked_scores, guarded
 from avbench.harness.isolation import shared
 from avbench.harness.isolation.messages import (
     FROM_JUDGE,
+    FROM_JUDGE_BYTES,
     MOST_BRANCHES,
     Begin,
     Candidates,
@@ -42,8 +43,6 @@ from avbench.harness.isolation.messages import (
 from avbench.harness.isolation.wire import WireError, receive, send
 from avbench.harness.isolation.withheld import fail
 
-MOST_BYTES = 2**26
-"""Of a message of the judge."""
 Asked = tuple[Message, list[int]]
 """What the judge asks, and the files that came with it."""
 
@@ -164,7 +163,7 @@ class Service:
 
     def _next(self) -> Asked:
         try:
-            content, files = receive(self._judge, MOST_BYTES)
+            content, files = receive(self._judge, FROM_JUDGE_BYTES)
         except (WireError, OSError):  # the judge has all it wants: nothing of the method is to run any more
             os._exit(0)
         return FROM_JUDGE.validate_json(content), files

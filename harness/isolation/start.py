@@ -89,6 +89,11 @@ def require_possible(registered: Registered, isolation: Isolation) -> None:
             f"method {registered.info.slug!r} comes from no installed package: another process lacks it; "
             "'avbench methods new' makes a package of it"
         )
+    require_sandbox(isolation)
+
+
+def require_sandbox(isolation: Isolation) -> None:
+    """Raise :class:`UsageError` where a sandbox is asked for and there can be none."""
     if isolation.kind == "sandbox" and (reason := sandbox.unavailable()):
         raise UsageError(f"--isolation sandbox: {reason}")
 

@@ -23,7 +23,7 @@ from avbench.harness.errors import AvbenchError, MethodError, UsageError, unknow
 from avbench.harness.isolation.choice import Isolation
 from avbench.harness.isolation.messages import Describe, Described, Effective, Facts, Values
 from avbench.harness.isolation.process import WorkerProcess, worker
-from avbench.harness.isolation.start import command_of, limits
+from avbench.harness.isolation.start import command_of, limits, require_sandbox
 from avbench.harness.plugins.door import canonical, keep_out
 from avbench.harness.plugins.registry import Plugins, Registered, entry_points, plugins
 from avbench.harness.tracks import Track
@@ -36,10 +36,11 @@ def describe_strangers(isolation: Isolation) -> None:
     """From now on this process knows the methods of packages by description, and imports none of them.
 
     A package that brings no methods is loaded as always. Where packages have been loaded before, that is said: what
-    they did then is done. Does nothing without isolation.
+    they did then is done. Does nothing without isolation. Raises :class:`UsageError` where there is no sandbox.
     """
     if not isolation:
         return
+    require_sandbox(isolation)
     strangers = [(d, e) for d, e in entry_points() if canonical(d.metadata["Name"]) != "avbench"]
     if strangers and plugins.cache_info().currsize:
         methods = [known for known in plugins().methods.values() if not (known.modules or known.loose)]

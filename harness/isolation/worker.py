@@ -11,11 +11,9 @@ import signal
 import socket
 import sys
 
-from avbench.harness.isolation.messages import FROM_JUDGE, Describe, First
+from avbench.harness.isolation.messages import FROM_JUDGE, FROM_JUDGE_BYTES, Describe, First
 from avbench.harness.isolation.wire import receive
 
-MOST_BYTES = 2**26
-"""Of a message of the judge."""
 PR_SET_PDEATHSIG = 1
 
 
@@ -28,7 +26,7 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGUSR2):  # what a scheduler sends to all processes: the judge answers it
         signal.signal(number, signal.SIG_IGN)
     judge = socket.socket(fileno=int(sys.argv[1]))
-    begin = FROM_JUDGE.validate_json(receive(judge, MOST_BYTES)[0])
+    begin = FROM_JUDGE.validate_json(receive(judge, FROM_JUDGE_BYTES)[0])
     _limit(begin)
     if isinstance(begin, Describe):
         from avbench.harness.isolation.description import describe

@@ -22,6 +22,8 @@ class PlannedRun:
     inputs: str = "averaged"
     """What kind of features they are: ``averaged`` or ``temporal``."""
     encoders_met: Seen = "not declared"
+    keeps_state: bool = False
+    """Whether the fitted state of stage 2 is stored beside the record."""
     tuned: Tuned | None = None
     """Where the options come from, when they come from ``avbench tune``."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -25,6 +26,7 @@ from avbench.harness.tracks import Track
 from avbench.harness.untrusted import read_limited
 
 SCHEMA_VERSION: Literal[1] = 1
+_INPUT_FILE = re.compile(r".#sha256=[0-9a-f]{64}$")
 MAX_RECORD_BYTES = 4 * 2**20
 MAX_EPOCHS = 20_000
 """Of a run: with more, its record could become too large to be read."""
@@ -304,6 +306,14 @@ class RunRecord(Part):
     @property
     def finished(self) -> bool:
         return self.outcome is not None
+
+    @property
+    def own_files(self) -> tuple[str, ...]:
+        """The files beside its package that the method read: those that it declares, and those that options name."""
+        declared = (part.removeprefix("file ") for part in self.code if part.startswith("file "))
+        values = (v for v in self.configuration.options.values() if isinstance(v, str))
+        given = (value.rpartition("#sha256=")[0] for value in values if _INPUT_FILE.search(value))
+        return tuple(Path(path).name for path in (*declared, *given))
 
     @property
     def digest(self) -> str:

@@ -32,7 +32,8 @@ MAX_EVIDENCE_BYTES = 64 * 2**20
 SPARE_DISK = 32 * 2**20
 """Free space without which no run starts."""
 
-_EVIDENCE = re.compile(r"[0-9a-f]{20}(\.[0-9a-f]{12})?\.safetensors")
+_EVIDENCE = re.compile(r"[0-9a-f]{20}(\.[0-9a-f]{12}(\.state)?)?\.safetensors")
+"""Evidence, and the fitted state that gave it."""
 _REPRODUCTION = re.compile(r"[0-9a-f]{20}\.[0-9a-f]{12}\.reproduction\.json")
 
 
@@ -93,7 +94,7 @@ class ResultsFolder:
         return path
 
     def remove(self, record: RunRecord) -> None:
-        """Delete a record, its evidence and its reproductions, and the folders that are empty then."""
+        """Delete a record with its evidence, fitted state and reproductions, and the folders that are empty then."""
         path = self.path(record.configuration)
         beside = self.beside(record)
         with begun(path):  # if we die, it tells the next command to delete the rest
@@ -232,6 +233,11 @@ class ResultsFolder:
             yield unreadable or path
 
 
+def state_beside(evidence: Path) -> Path:
+    """Where the fitted state lies that gave an evidence file: it goes when the evidence goes."""
+    return evidence.with_suffix(".state.safetensors")
+
+
 def _evidence_path(record_path: Path, sha256: str) -> Path:
     return record_path.with_suffix(f".{sha256[:12]}.safetensors")
 
@@ -271,8 +277,9 @@ def _sweep_beside(path: Path, own: Path | None = None) -> None:
     named = _evidence_path(path, outcome.evidence) if outcome else None
     if named is not None and not named.exists():  # of an earlier version, or damaged
         return
+    kept = () if named is None else (named, state_beside(named))
     for found in there:
-        if found != named:
+        if found not in kept:
             with suppress(OSError):
                 found.unlink()
 

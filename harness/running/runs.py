@@ -52,6 +52,7 @@ from avbench.harness.records.record import (
     canonical_json,
 )
 from avbench.harness.records.results import ResultsFolder, pack_evidence
+from avbench.harness.records.states import save_state
 from avbench.harness.running.environment import environment, forget_peak_memory, peak_memory
 from avbench.harness.running.numerics import products
 from avbench.harness.tracks import Track
@@ -59,6 +60,7 @@ from avbench.splits import load_split
 
 if TYPE_CHECKING:
     import torch
+    from torch import Tensor
 
     from avbench.harness.features.featureset import FeatureSet
     from avbench.harness.features.manifest import Manifest
@@ -222,10 +224,16 @@ def execute(
         listener(done)
         observers.epoch(done)
 
+    state: dict[str, Tensor] = {}
+
+    def fitted(method: Method) -> None:
+        if planned.keeps_state:
+            state.update(method.state())
+
     outcome, failure, evidence, seconds = None, None, None, (0.0, 0.0)
     beside = 0
     try:
-        result, beside = _run(registered, c, device, epoch_done, pause, isolation, results.root)
+        result, beside = _run(registered, c, device, epoch_done, pause, fitted, isolation, results.root)
         evidence = pack_evidence(result.evidence)
         outcome, seconds = _outcome(result, evidence), result.seconds
     except KeyboardInterrupt:
@@ -246,6 +254,8 @@ def execute(
         update={"environment": where, "measured": measured, "outcome": outcome, "failure": failure}
     )
     _keep(record, evidence, results)
+    if state and record.finished:
+        _keep_state(record, state, results)
     observers.finished(record)
     return record
 
@@ -325,12 +335,21 @@ def _keep(record: RunRecord, evidence: bytes | None, results: ResultsFolder) -> 
         logger.warning("%s; the run is kept as %s: once it can be, copy what is in %s there", refused, path, rescue)
 
 
+def _keep_state(record: RunRecord, state: Mapping[str, Tensor], results: ResultsFolder) -> None:
+    """Store a fitted state after its record; where that is impossible, say so: the run itself is kept."""
+    try:
+        save_state(results, record, state)
+    except OSError as error:
+        logger.warning("%s: the fitted state cannot be stored (%s)", results.root, error.strerror or error)
+
+
 def _run(
     registered: Registered,
     c: Configuration,
     device: torch.device,
     listener: EpochListener,
     pause: Callable[[], None],
+    fitted: Callable[[Method], None],
     isolation: Isolation,
     root: Path,
 ) -> tuple[Result, int]:
@@ -348,6 +367,7 @@ def _run(
             seed=c.seed,
             listener=listener,
             pause=pause,
+            fitted=fitted,
         )
 
     if not isolation:

@@ -13,6 +13,7 @@ from avbench.harness.printable import printable
 from avbench.harness.records.planned import PlannedRun
 from avbench.harness.records.record import RunRecord
 from avbench.harness.records.results import ResultsFolder
+from avbench.harness.records.states import state_path
 from avbench.harness.records.verification import check_tables
 from avbench.harness.running.jobs import execute_all
 from avbench.harness.running.runs import RunListener
@@ -31,18 +32,24 @@ class Known:
     record: RunRecord | None = None
     reasons: tuple[str, ...] = ()
     """Why a finished record cannot be believed: the run is repeated."""
+    lacks_state: bool = False
+    """Whether the fitted state is not there, although the run is to keep it."""
 
     @property
     def stands(self) -> bool:
         """Whether the run need not be done."""
-        return self.record is not None and self.record.finished and not self.reasons
+        return self.record is not None and self.record.finished and not (self.reasons or self.lacks_state)
 
 
 def known_of(planned: Sequence[PlannedRun], folder: ResultsFolder) -> Iterator[Known]:
     """What is there of each run, every number of a finished one recomputed from its evidence."""
     for run in planned:
         found = folder.find_with_evidence(run.configuration)
-        yield Known() if found is None else Known(found[0], tuple(check_tables(*found)))
+        if found is None:
+            yield Known()
+        else:
+            lacks_state = run.keeps_state and found[0].finished and not state_path(folder, found[0]).exists()
+            yield Known(found[0], tuple(check_tables(*found)), lacks_state)
 
 
 def complete(

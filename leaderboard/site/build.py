@@ -19,20 +19,24 @@ from avbench.leaderboard.site.model import Site, site_of
 from avbench.leaderboard.site.page import File, Page
 from avbench.leaderboard.site.pages import (
     averages,
+    badges,
     boards,
+    compare,
     datasets,
     defects,
     demo,
     downloads,
+    faq,
     home,
     methods,
     more,
     papers,
     rejected,
+    search,
     submit,
 )
 
-ASSETS = ("site.css", "site.js", "theme.js")
+ASSETS = ("site.css", "theme.js", "dom.js", "plot.js", "search.js", "compare.js", "site.js")
 
 
 def build_site(
@@ -46,9 +50,10 @@ def build_site(
 ) -> Site:
     """Build the site of a results folder into ``out``, which must be new, empty or an earlier build.
 
-    ``url``: where the site will be published, for the feed of changes. ``project``: where the project is, for its
-    links. ``require``: only rows that were reproduced so. A folder that does not exist counts as empty: then the site
-    shows what papers print. Raises :class:`UsageError` for a folder that holds something else.
+    ``url``: where the site will be published, for the feed of changes and what pages tell of themselves. ``project``:
+    where the project is, for its links. ``require``: only rows that were reproduced so. A folder that does not exist
+    counts as empty: then the site shows what papers print. Raises :class:`UsageError` for a folder that holds something
+    else.
     """
     recover(out)
     if out.is_symlink() or (out.exists() and not (out.is_dir() and _ours(out))):
@@ -56,10 +61,10 @@ def build_site(
     with begun_folder(out) as temporary:
         staging = temporary / "site"
         staging.mkdir()
-        gate = judge_for_site(folder, staging, processes)
+        gate = judge_for_site(folder, staging, processes, url)
         site = site_of(withhold(gate, require, folder, staging) if require else gate, require)
         for item in _everything(site, url, project):
-            write(staging, item)
+            write(staging, item, url)
         manifest = Manifest(
             avbench=version("avbench"),
             records=len(site.gate.sound),
@@ -77,8 +82,10 @@ def _everything(site: Site, url: str | None, project: str | None) -> Iterator[Pa
     for name in ASSETS:
         yield File(f"assets/{name}", (resources.files("avbench.leaderboard.site") / "assets" / name).read_text("utf-8"))
     yield File(".nojekyll", "")
-    for room in (home, boards, averages, demo, methods, datasets, papers, defects, rejected, downloads, more):
+    rooms = (home, boards, averages, compare, demo, methods, datasets, papers, defects, rejected, downloads, faq, more)
+    for room in (*rooms, search):
         yield from room.pages(site)
+    yield from badges.pages(site, url)
     yield from submit.pages(project)
     yield from exports.files(site)
     yield from feed.files(site, url)

@@ -7,6 +7,7 @@ from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from avbench.leaderboard.ranking import RankedRow
 from avbench.leaderboard.site import links
+from avbench.leaderboard.site.files import base_of
 from avbench.leaderboard.site.model import NEVER, RankedBoard, Site, date_of, started
 from avbench.leaderboard.site.page import File
 
@@ -17,7 +18,7 @@ TITLE = "avbench leaderboard"
 
 def files(site: Site, url: str | None) -> Iterator[File]:
     """``feed.xml``. ``url``: where the site will be published; links are relative without it."""
-    base = f"{url.rstrip('/')}/" if url else ""
+    base = base_of(url)
     rows = [(_updated(row, site), board, row) for board in site.real for group in board.groups for row in group.rows]
     rows.sort(key=lambda item: (item[0], item[2].row.group), reverse=True)
     feed = Element("feed", xmlns=ATOM)

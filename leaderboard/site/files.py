@@ -37,19 +37,28 @@ class Manifest(BaseModel):
     """Every file but this one, by path."""
 
 
-def write(out: Path, item: Page | File) -> None:
-    """Write one page or file below ``out``."""
-    content = render(item) if isinstance(item, Page) else item.content
+def write(out: Path, item: Page | File, url: str | None = None) -> None:
+    """Write one page or file below ``out``. ``url``: see :func:`render`."""
+    content = render(item, url) if isinstance(item, Page) else item.content
     data = content if isinstance(content, bytes) else content.encode()
     path = out / item.path
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)
 
 
-def render(page: Page) -> str:
-    """The HTML of a page."""
+def render(page: Page, url: str | None = None) -> str:
+    """The HTML of a page. ``url``: where the site will be published, for the address that a page tells of itself.
+
+    Pages tell a title and a sentence to those who show previews of links (Open Graph), but no image: a preview takes
+    none in SVG, and none by a relative address.
+    """
     template = environment().get_template(page.template)
-    return template.render(page=page, root="../" * page.path.count("/"), **page.context)
+    return template.render(page=page, root="../" * page.path.count("/"), url=base_of(url), **page.context)
+
+
+def base_of(url: str | None) -> str:
+    """The address of a site with one slash at its end; empty where it is not known."""
+    return f"{url.rstrip('/')}/" if url else ""
 
 
 def hashes(folder: Path) -> dict[str, str]:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from avbench.harness.errors import RecordError
 from avbench.harness.evaluation.calibration import curve
-from avbench.harness.evaluation.evidence import TEST
+from avbench.harness.evaluation.evidence import TEST, Evidence
 from avbench.harness.plugins.declared import said_by_methods
 from avbench.harness.records.gate import Finding, find, judge
 from avbench.harness.records.record import RunRecord
@@ -55,6 +55,8 @@ class Gate:
     rejected: tuple[Rejected, ...]
     recalls: Mapping[str, Recalls]
     """Of the sound records, by identity."""
+    classes: Mapping[str, tuple[tuple[int, ...], tuple[int, ...]]]
+    """Ids of the seen and of the unseen classes whose recalls those are, by identity."""
     test_gains: Mapping[str, float]
     """HM points that an offset chosen on the test clips themselves would add, by identity."""
     marks: Mapping[str, tuple[str, ...]]
@@ -69,11 +71,12 @@ class Gate:
 class _Examined:
     finding: Finding
     recalls: Recalls | None = None
+    classes: tuple[tuple[int, ...], tuple[int, ...]] = ((), ())
     test_gain: float = 0.0
 
 
-def judge_for_site(folder: ResultsFolder, out: Path, processes: int) -> Gate:
-    """Judge every record of a folder and write the page of every sound run below ``out``."""
+def judge_for_site(folder: ResultsFolder, out: Path, processes: int, url: str | None = None) -> Gate:
+    """Judge every record of a folder and write the page of every sound run below ``out``. ``url``: of the site."""
     records: list[RunRecord] = []
     rejected: list[Rejected] = []
     for item in folder.records():
@@ -84,7 +87,7 @@ def judge_for_site(folder: ResultsFolder, out: Path, processes: int) -> Gate:
             records.append(item)
     failed = tuple(r for r in records if not r.finished)
     finished = [r for r in records if r.finished]
-    examined = _examine_all(finished, folder, out, processes)
+    examined = _examine_all(finished, folder, out, processes, url)
     verdicts = judge(e.finding for e in examined)
     examined_of = {record.identity: record for record in finished}
     for record in finished:
@@ -96,7 +99,7 @@ def judge_for_site(folder: ResultsFolder, out: Path, processes: int) -> Gate:
             )
             rejected.append(Rejected(where, record.configuration.method, shown[:MAX_REASONS]))
         elif marks := verdicts.marks.get(record.identity):  # known only now: its page is written anew
-            _examine(record, folder.root, out, marks)
+            _examine(record, folder.root, out, url, marks)
     for identity, reasons in verdicts.refused.items():  # a record that stands can have them too
         where = _where(folder.path(examined_of[identity].configuration), folder)
         rejected.append(Rejected(where, examined_of[identity].configuration.method, reasons[:MAX_REASONS]))
@@ -106,6 +109,7 @@ def judge_for_site(folder: ResultsFolder, out: Path, processes: int) -> Gate:
         failed=failed,
         rejected=tuple(sorted(rejected, key=lambda r: r.where)),
         recalls={e.finding.record.identity: e.recalls for e in sound if e.recalls is not None},
+        classes={e.finding.record.identity: e.classes for e in sound},
         test_gains={e.finding.record.identity: e.test_gain for e in sound},
         marks=verdicts.marks,
         reproductions=verdicts.reproductions,
@@ -128,8 +132,10 @@ def withhold(gate: Gate, require: Required, folder: ResultsFolder, out: Path) ->
     return replace(gate, sound=tuple(sound), withheld=tuple(withheld))
 
 
-def _examine_all(records: Sequence[RunRecord], folder: ResultsFolder, out: Path, processes: int) -> list[_Examined]:
-    work = partial(_examine, root=folder.root, out=out)
+def _examine_all(
+    records: Sequence[RunRecord], folder: ResultsFolder, out: Path, processes: int, url: str | None
+) -> list[_Examined]:
+    work = partial(_examine, root=folder.root, out=out, url=url)
     if processes < 2 or len(records) <= FEW:
         return [work(record) for record in records]
     context = multiprocessing.get_context("spawn")  # threads of the caller make a fork unsafe
@@ -137,7 +143,7 @@ def _examine_all(records: Sequence[RunRecord], folder: ResultsFolder, out: Path,
         return list(pool.map(work, records, chunksize=16))
 
 
-def _examine(record: RunRecord, root: Path, out: Path, marks: Sequence[str] = ()) -> _Examined:
+def _examine(record: RunRecord, root: Path, out: Path, url: str | None, marks: Sequence[str] = ()) -> _Examined:
     folder = ResultsFolder(root)
     try:
         tables = folder.evidence(record)
@@ -147,16 +153,25 @@ def _examine(record: RunRecord, root: Path, out: Path, marks: Sequence[str] = ()
         assert record.outcome is not None
         whole = curve(tables[TEST], allow_empty=bool(record.warnings))
         for file in runs.files(record, tables[TEST], whole, marks, finding.reproductions):
-            write(out, file)
+            write(out, file, url)
         write(out, File(links.run_file(record, runs.EVIDENCE), folder.evidence_bytes(record)))
         gain = float(whole.hm.max()) - record.outcome.metrics.HM
-        return _Examined(finding, Recalls.of(tables[TEST], record.outcome.offset), gain)
+        recalls = Recalls.of(tables[TEST], record.outcome.offset)
+        return _Examined(finding, recalls, _tested_classes(tables[TEST]), gain)
     except RecordError as error:
         return _Examined(Finding(record, (str(error),)))
     except OSError:  # the site cannot be written: no fault of the record
         raise
     except Exception as error:  # a stranger's record must not stop the build; the reason is listed
         return _Examined(Finding(record, (f"cannot be checked: {type(error).__name__}",)))
+
+
+def _tested_classes(table: Evidence) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The classes with clips, in the order of :class:`Recalls`."""
+    counted = table.class_clips > 0
+    sides = (counted & table.class_is_seen, counted & ~table.class_is_seen)
+    seen, unseen = (tuple(table.classes[side].tolist()) for side in sides)
+    return seen, unseen
 
 
 def _where(path: Path, folder: ResultsFolder) -> str:

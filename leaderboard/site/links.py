@@ -30,7 +30,32 @@ def board_of_run(record: RunRecord) -> str:
 
 def row_anchor(row: RerunRow) -> str:
     """The id of a re-run row on its board."""
-    return f"row-{row.group[:16]}"
+    return f"row-{row_key(row)}"
+
+
+def claim_anchor(number: int) -> str:
+    """The id of a printed row on its board; the first has number 1."""
+    return f"claim-{number}"
+
+
+def printed_anchor(number: int) -> str:
+    """The id of a printed row on the page of its paper; the first has number 1."""
+    return f"printed-{number}"
+
+
+def compare(b: Board) -> str:
+    """The page that compares rows of a track."""
+    return f"{compare_root(b)}.html"
+
+
+def compare_root(b: Board) -> str:
+    """The folder of the numbers that it shows."""
+    return f"{'demo/' if b.simulated else ''}compare/{b.track.dataset}/{b.track.features}"
+
+
+def row_key(row: RerunRow) -> str:
+    """What names a row where rows are compared."""
+    return row.group[:16]
 
 
 def run(record: RunRecord) -> str:

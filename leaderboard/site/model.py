@@ -15,9 +15,10 @@ from avbench.harness.plugins.site_page import SitePage
 from avbench.harness.records.record import About, RunRecord
 from avbench.harness.records.reproduction import Required
 from avbench.leaderboard.averages import AverageBoard, average_boards
-from avbench.leaderboard.boards import Board, FeatureGroup, build_boards
+from avbench.leaderboard.boards import Board, FeatureGroup, build_boards, reruns_of
 from avbench.leaderboard.claims import (
     Anomaly,
+    ClaimKey,
     PublishedMethod,
     claims,
     method_key,
@@ -135,6 +136,14 @@ class Site:
     @property
     def simulated(self) -> tuple[RankedBoard, ...]:
         return tuple(b for b in self.boards if b.board.simulated)
+
+    @cached_property
+    def reruns(self) -> Mapping[ClaimKey, RankedRow]:
+        """The re-run row to show beside a printed one; printed rows without any are not in it."""
+        ranked = {row.row.group: row for board in self.real for group in board.groups for row in group.rows}
+        boards = [b.board for b in self.real]
+        found = ((claim.key, reruns_of(claim, boards)) for claim in claims())
+        return {key: ranked[rows[0].group] for key, rows in found if rows}
 
     @cached_property
     def updated(self) -> str:

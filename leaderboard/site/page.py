@@ -15,6 +15,8 @@ class Page:
     template: str
     title: str
     context: Mapping[str, Any] = field(default_factory=dict)
+    about: str = "The leaderboard of audio-visual generalised zero-shot learning: what is claimed, what was re-run."
+    """One sentence, for search engines and for previews of links to the page."""
 
 
 @dataclass(frozen=True)

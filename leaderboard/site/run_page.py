@@ -18,8 +18,9 @@ from avbench.harness.records.verification import find_split
 from avbench.leaderboard.claims import method_key, trusted_features
 from avbench.leaderboard.frame import MARKS, run_marks
 from avbench.leaderboard.ladder import LADDER
-from avbench.leaderboard.site import links, plots
+from avbench.leaderboard.site import links
 from avbench.leaderboard.site.page import File, Page
+from avbench.leaderboard.site.plots import run as plots
 from avbench.leaderboard.site.text import repeat_command
 from avbench.splits import SplitClass
 
@@ -99,6 +100,7 @@ def files(
             "clips": test.label.size,
             "empty": [split.classes[i].name for i in test.empty_classes.tolist()],
         },
+        about=f"HM {o.metrics.HM:.2f}{' on simulated features' if record.simulated else ''}: {what}.",
     )
 
 

@@ -40,7 +40,7 @@ def environment() -> Environment:
         "p": p_value,
         "percent": percent,
         "short": short,
-        "signed": lambda value: f"{value:+.2f}".replace("-", "\N{MINUS SIGN}"),
+        "signed": lambda value, digits=2: f"{value:+.{digits}f}".replace("-", "\N{MINUS SIGN}"),
     }
     return found
 

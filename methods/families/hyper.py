@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 from pydantic.config import JsonDict
 
+from avbench.harness.contract.data import Classes, Clips
+from avbench.harness.contract.embeddings import Embeddings
 from avbench.harness.contract.method import Difference, MethodInfo
 from avbench.harness.contract.options import Preset
 from avbench.methods.avca import AVCA, AVCAOptions, Embedded
@@ -141,9 +143,35 @@ class Alignment(AVCA):
         return [self.options.curvature] * self.options.curved
 
     def loss(self, net: nn.ModuleDict, batch: Batch) -> Tensor:
+        terms = self.terms(net, batch)
+        return terms["avca"] + terms["alignment"]
+
+    def terms(self, net: nn.ModuleDict, batch: Batch) -> Mapping[str, Tensor]:
         clips = self.embed(net, batch.audio, batch.visual)
         aligned = self.alignment_loss(net, clips)
-        return self.embedding_loss(net, batch, clips) + self.options.alignment_weight * aligned
+        plain = self.embedding_loss(net, batch, clips)
+        return {"avca": plain, "alignment": self.options.alignment_weight * aligned}
+
+    def embedded(self, net: nn.ModuleDict, clips: Clips, classes: Classes) -> Embeddings:
+        """With what is aligned, and the radius beyond which each hyperbolic space cuts it, R_k = 0.999 / sqrt(k)."""
+        import torch
+
+        from avbench.methods.learning.hyperbolic import EDGE
+
+        plain = super().embedded(net, clips, classes)
+        features: dict[str, Tensor] = getattr(self.embed(net, clips.audio, clips.visual), self.options.location)
+        visual, audio = features["visual"], features["audio"]
+        curvatures = self.curvatures(net, visual[None], audio[None])
+        curved = [space for space in self.options.spaces if space != "e"]
+        radii = [
+            EDGE / torch.as_tensor(k, device=visual.device).reshape(-1).expand(len(visual)).sqrt()
+            for space, k in zip(curved, curvatures, strict=True)
+            if space == "h"
+        ]
+        own = {"aligned-audio": audio, "aligned-visual": visual}
+        if radii:
+            own["radius"] = torch.stack(radii, dim=1)
+        return Embeddings({**plain.clips, **own}, plain.classes)
 
     def alignment_loss(self, net: nn.ModuleDict, clips: Embedded) -> Tensor:
         """Sum over the halves of the pairs of the mean over the spaces of eq. 4 (card section 3.2), a scalar."""

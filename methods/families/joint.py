@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from avbench.harness.contract.data import Classes, Clips
+from avbench.harness.contract.embeddings import COMMON, Embeddings
 from avbench.harness.contract.method import Difference
 from avbench.methods.learning.training import BatchMethod
 
@@ -25,6 +26,10 @@ class JointEmbedding(BatchMethod):
             "audio": -distances(net["embed_audio"](clips.audio), labels),
             "visual": -distances(net["embed_visual"](clips.visual), labels),
         }
+
+    def embedded(self, net: nn.ModuleDict, clips: Clips, classes: Classes) -> Embeddings:
+        found = {"audio": net["embed_audio"](clips.audio), "visual": net["embed_visual"](clips.visual)}
+        return Embeddings(found, {COMMON: net["embed_text"](classes.vectors)})
 
 
 def embedding_network(inputs: int, hidden: int, outputs: int, dropout: float) -> nn.Sequential:

@@ -12,6 +12,7 @@ from pydantic import Field
 from pydantic.config import JsonDict
 
 from avbench.harness.contract.data import Classes, Clips
+from avbench.harness.contract.embeddings import COMMON, Embeddings
 from avbench.harness.contract.method import Difference
 from avbench.harness.contract.options import EpochOptions, Preset
 from avbench.harness.tracks import DEMO
@@ -223,13 +224,21 @@ class OverTimeMethod(BatchMethod):
 
     def scores(self, net: nn.ModuleDict, clips: Clips, classes: Classes) -> Tensor:
         from avbench.methods.learning.fusion import tcaf_scores
+
+        return tcaf_scores(net, self._tested(net, clips), classes.vectors)
+
+    def embedded(self, net: nn.ModuleDict, clips: Clips, classes: Classes) -> Embeddings:
+        return Embeddings({"fused": self._tested(net, clips)}, {COMMON: net["project_label"](classes.vectors)})
+
+    def _tested(self, net: nn.ModuleDict, clips: Clips) -> Tensor:
+        """The projected clips (N, 64) of the test."""
         from avbench.methods.learning.windows import middle
 
         o = self.options
         if clips.time is not None and o.test_steps:
             clips = middle(clips, self._window(o.test_steps, clips.time.audio_step, clips.time.visual_step))
         fused, _ = self.fused(net, clips.audio, clips.visual, clips.time, by_index=o.test_times == "index")
-        return tcaf_scores(net, fused, classes.vectors)
+        return fused
 
     def window(self, clips: PackedClips) -> Window | None:
         if not self.options.train_steps:

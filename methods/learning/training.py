@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from avbench.harness.contract.data import Classes, Clips, TrainingSet
+from avbench.harness.contract.embeddings import Embeddings
 from avbench.harness.contract.method import Method, Progress
 from avbench.harness.contract.options import EpochOptions
 from avbench.harness.errors import MethodError
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
     from avbench.harness.contract.packed import PackedClips, Window
     from avbench.methods.learning.batches import EpochBatches
 
+TOTAL = "total"
+"""Name of the gradient of the whole loss."""
+GRADIENT_BATCHES = 10
+"""Over which lengths of gradients are averaged."""
 DIMS = "dims"
 """Name under which a saved state holds the sizes that rebuild the network."""
 
@@ -79,6 +84,14 @@ class BatchMethod(Method):
 
     def branch_scores(self, net: nn.ModuleDict, clips: Clips, classes: Classes) -> Mapping[str, Tensor]:
         """What :meth:`Method.predict_branches` returns, under the conditions of :meth:`scores`."""
+        return {}
+
+    def embedded(self, net: nn.ModuleDict, clips: Clips, classes: Classes) -> Embeddings:
+        """What :meth:`Method.embeddings` returns, under the conditions of :meth:`scores`."""
+        return Embeddings()
+
+    def terms(self, net: nn.ModuleDict, batch: Batch) -> Mapping[str, Tensor]:
+        """The weighted terms whose sum is :meth:`loss`, for a method that tells them apart."""
         return {}
 
     def window(self, clips: PackedClips) -> Window | None:
@@ -168,6 +181,37 @@ class BatchMethod(Method):
     def predict_branches(self, clips: Clips, classes: Classes) -> Mapping[str, Tensor]:
         with self._evaluating() as net:
             return self.branch_scores(net, clips, classes)
+
+    def embeddings(self, clips: Clips, classes: Classes) -> Embeddings:
+        with self._evaluating() as net:
+            return self.embedded(net, clips, classes)
+
+    def gradient_norms(self, train: TrainingSet, seed: int) -> Mapping[str, float]:
+        """Mean over ten batches. In training mode, so with dropout and the statistics of the batch."""
+        import torch
+
+        _, net = self._model()
+        trained = [p for p in net.parameters() if p.requires_grad]
+        state = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+        training = net.training
+        batches = self._batches(train, GRADIENT_BATCHES, seed)
+        batches.draw()
+        net.train()
+        lengths: dict[str, float] = {}
+        try:
+            for _ in range(GRADIENT_BATCHES):
+                batches.stage()
+                terms = self.terms(net, batches.next())
+                if not terms:
+                    return {}
+                for name, term in {**terms, TOTAL: torch.stack(list(terms.values())).sum()}.items():
+                    found = torch.autograd.grad(term, trained, retain_graph=True, allow_unused=True)
+                    norms = torch.stack([gradient.norm() for gradient in found if gradient is not None])
+                    lengths[name] = lengths.get(name, 0.0) + norms.norm().item() / GRADIENT_BATCHES
+        finally:
+            net.load_state_dict(state)  # batch norm has met the batches
+            net.train(training)
+        return lengths
 
     @contextmanager
     def _evaluating(self) -> Iterator[nn.ModuleDict]:

@@ -84,6 +84,13 @@ def page_types(out: Path) -> list[str]:
         "boards/ucf/main/as-published-v1.html",
         "boards/vggsound/main/as-published-v1.html",
         "averages.html",
+        "compare.html",
+        "compare/ucf/main.html",
+        "demo/compare/ucf/demo.html",
+        "search.html",
+        "faq.html",
+        "submit.html",
+        "badges.html",
         "demo.html",
         f"runs/{run}",
         "methods.html",
@@ -182,10 +189,10 @@ def test_keyboard_alone(reader: Reader) -> None:
     page = reader.open(AS_PUBLISHED)
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.className") == "skip"
-    page.keyboard.press("/")
+    page.keyboard.press("f")
     assert page.evaluate("document.activeElement.type") == "search"
-    page.keyboard.type("avca/")
-    assert page.get_by_label("Filter").input_value() == "avca/"
+    page.keyboard.type("avca/f")
+    assert page.get_by_label("Filter").input_value() == "avca/f"
     page.get_by_role("button", name="HM", exact=True).focus()
     page.keyboard.press("Enter")
     assert page.locator(f"#{BOARD} th[data-key=HM]").get_attribute("aria-sort") == "descending"
@@ -321,6 +328,14 @@ def test_print_leaves_the_tools_out(reader: Reader) -> None:
     assert page.locator(f"#{BOARD} tbody tr").first.is_visible()
 
 
+def test_a_printed_comparison_keeps_its_tables_and_what_was_chosen(reader: Reader) -> None:
+    page = reader.open("compare/ucf/main.html")
+    page.emulate_media(media="print")
+    assert page.get_by_label("First").is_visible()
+    assert not page.get_by_role("button", name="Swap").is_visible()
+    assert page.locator("#classes tbody tr").last.is_visible()
+
+
 def test_a_link_to_a_row_finds_it(reader: Reader) -> None:
     page = reader.open("index.html")
     page.locator("#leads tbody a[href*='#row-']").first.click()
@@ -328,3 +343,98 @@ def test_a_link_to_a_row_finds_it(reader: Reader) -> None:
     row = page.locator("tr:target")
     row.wait_for()
     assert row.bounding_box()["y"] < 900
+
+
+def test_search_by_keyboard_alone(reader: Reader) -> None:
+    page = reader.open("methods/avca.html")
+    page.keyboard.press("/")
+    dialog = page.get_by_role("dialog", name="Search")
+    dialog.wait_for()
+    page.keyboard.type("ucf/main as-pub ale seed 2")
+    option = dialog.get_by_role("option")
+    option.first.wait_for()
+    assert option.all_inner_texts()[0].startswith("ale on ucf/main, as-published, seed 2")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/runs/*.html")
+    assert page.locator("h1").inner_text().startswith("ale on ucf/main")
+    page.get_by_role("link", name="Search", exact=True).click()
+    page.keyboard.type("hyper")
+    page.locator(".found [aria-selected=true]").wait_for()
+    page.keyboard.press("ArrowDown")
+    places = [each.get_attribute("aria-selected") for each in page.locator(".found a").all()]
+    assert places.index("true") == 1
+    page.keyboard.type(" no such thing")
+    assert page.locator(".found a").count() == 0
+    assert dialog.locator("output").inner_text() == "0 found"
+    page.keyboard.press("Escape")
+    assert not dialog.is_visible()
+
+
+def test_any_two_rows_are_compared_and_the_pair_lives_in_the_url(reader: Reader) -> None:
+    page = reader.open("compare/ucf/main.html")
+    rows = page.locator("#rows tbody tr")
+    keys = [row.get_attribute("data-row") for row in rows.all()]
+    shown = "[...document.querySelectorAll('#differences tbody tr')].map((row) => row.innerText)"
+    built = page.evaluate(shown)
+    page.get_by_role("button", name="Swap").click()
+    page.wait_for_url("**#first=*")
+    swapped = page.evaluate(shown)
+    assert [line.split("\t")[1] for line in built] == [line.split("\t")[2] for line in swapped]
+    page.get_by_role("button", name="Swap").click()
+    page.wait_for_url(f"**first={keys[0]}*")
+    assert page.evaluate(shown) == built  # the script writes what the build wrote
+    classes = page.locator("#classes tbody").inner_text()
+    page.get_by_label("Second").select_option(keys[3])
+    page.wait_for_url(f"**second={keys[3]}")
+    assert page.locator("#classes tbody").inner_text() != classes
+    assert page.locator("#classes tbody tr").count() == 51
+    link = page.url.rpartition("/site/")[2]
+    numbers = page.evaluate(shown)
+    page = reader.open(link)
+    page.wait_for_function(f"{shown}.join() === {numbers!r}.join()")
+    assert page.get_by_label("Second").input_value() == keys[3]
+    page.get_by_role("button", name="Difference", exact=True).last.click()
+    values = [float(v.replace("−", "-")) for v in reader.column("classes", "difference")]
+    assert values == sorted(values, reverse=True)
+
+
+def test_rows_on_other_features_give_way(reader: Reader) -> None:
+    page = reader.open("compare/ucf/main.html")
+    rows = page.locator("#rows tbody tr").all()
+    other = next(r for r in rows if r.get_attribute("data-group") != rows[0].get_attribute("data-group"))
+    page.get_by_label("First").select_option(other.get_attribute("data-row"))
+    page.wait_for_url("**#first=*")
+    assert page.get_by_label("Second").input_value() == other.get_attribute("data-row")
+    assert page.locator("#options tbody").inner_text() == "Nothing but the seeds."
+
+
+def test_points_of_plots_tell_what_they_are(reader: Reader) -> None:
+    page = reader.open(AS_PUBLISHED)
+    area = page.locator("figure.plot .plot-area").first
+    area.focus()
+    page.keyboard.press("ArrowRight")
+    first = area.locator("output").inner_text()
+    assert ": S " in first
+    page.keyboard.press("ArrowRight")
+    assert area.locator("output").inner_text() != first
+    assert area.locator(".picked").count() == 1
+    page.keyboard.press("Enter")
+    assert page.locator("tr:target").count() == 1
+    point = area.locator(".point").nth(3)
+    point.hover(force=True)
+    assert area.locator(".picked").count() == 1
+    page.mouse.move(2, 2)
+    assert area.locator("output").inner_text() == ""
+
+
+def test_dialogs_and_chosen_rows_have_no_serious_fault(browser: Any, out: Path) -> None:
+    reader = Reader(browser, out, bypass_csp=True)
+    page = reader.open("compare/ucf/main.html")
+    page.get_by_role("button", name="Swap").click()
+    page.keyboard.press("/")
+    page.keyboard.type("avca")
+    page.locator(".found a").first.wait_for()
+    page.add_script_tag(content=AXE.read_text("utf-8"))
+    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]
+    assert [v["id"] for v in found if v["impact"] in ("serious", "critical")] == []
+    reader.context.close()

@@ -86,7 +86,7 @@ DAMAGES = {
 def test_what_is_broken_fails_the_build(damage: Damage, tmp_path: Path) -> None:
     checkout = tmp_path / "checkout"
     shutil.copytree(ROOT / "docs", checkout / "docs")
-    for name in (".ci", "pyproject.toml", "facade", "harness", "methods", "splits", "leaderboard"):
+    for name in (".ci", "pyproject.toml", "facade", "harness", "methods", "splits", "leaderboard", "analysis"):
         (checkout / name).symlink_to(ROOT / name)
     with (checkout / "docs" / damage.path).open("a", encoding="utf-8") as page:
         page.write(f"\n{damage.text}\n")

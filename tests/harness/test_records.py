@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from simulated_results import simulated_run
+from simulated_results import configuration_of, record_of, simulated_run
 
 from avbench.harness.errors import RecordError
 from avbench.harness.records.record import Configuration, canonical_json, parse_record, read_record
+from avbench.harness.tracks import Track
 
 scalars = (
     st.none()
@@ -118,3 +119,12 @@ def test_a_missing_or_huge_file_is_named(tmp_path: Path) -> None:
     huge.write_text(json.dumps("x" * 2**22))
     with pytest.raises(RecordError, match="larger than"):
         read_record(huge)
+
+
+def test_the_files_that_a_method_reads_beside_its_package_are_told() -> None:
+    plain = record_of(configuration_of("avca", Track("ucf", "main"), "aligned", 0))
+    assert plain.own_files == ()
+    options = {**plain.configuration.options, "teacher": f"/home/me/teacher.pt#sha256={'a' * 64}", "text": "a#sha256=b"}
+    changed = plain.configuration.model_copy(update={"options": options})
+    record = plain.model_copy(update={"configuration": changed, "code": {"file data/weights.pt": "0" * 64, "mod": "1"}})
+    assert record.own_files == ("weights.pt", "teacher.pt")

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # A real SLURM of one node with two processors, for tests. Needs Debian's slurm-wlm and munge, and root.
 #   one-node.sh start FOLDER     then: export SLURM_CONF=FOLDER/slurm.conf; ports are random, so several may run
-#   one-node.sh stop FOLDER
+#   one-node.sh stop FOLDER      munged stays: another SLURM may use it
 set -euo pipefail
 verb=$1 folder=$(realpath -m "$2") host=$(hostname -s)
 running() { [ -f "$1" ] && kill -0 "$(cat "$1")" 2>/dev/null; }
@@ -51,6 +51,12 @@ C
   tail -n 20 "$folder"/log/slurmctld.log "$folder"/log/slurmd.log >&2
   exit 1 ;;
 stop)
-  for name in slurmd slurmctld; do running "$folder/$name.pid" && kill "$(cat "$folder/$name.pid")"; done ;;
+  for name in slurmd slurmctld; do
+    running "$folder/$name.pid" || continue
+    pid=$(cat "$folder/$name.pid")
+    kill "$pid"
+    for _ in $(seq 8); do kill -0 "$pid" 2>/dev/null || continue 2; sleep 0.25; done
+    kill -KILL "$pid" 2>/dev/null || true  # slurmd may wait for ever for what its last jobs have to say
+  done ;;
 *) echo "start or stop" >&2; exit 2 ;;
 esac

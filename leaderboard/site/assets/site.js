@@ -4,13 +4,7 @@
 
 (function () {
   const root = document.documentElement;
-
-  function element(tag, attributes, ...children) {
-    const made = document.createElement(tag);
-    for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
-    made.append(...children);
-    return made;
-  }
+  const { element } = avbench;
 
   /* ---- theme ---- */
 
@@ -72,12 +66,7 @@
       this.cards = table.classList.contains("board"); /* their sources name papers of other methods */
       this.heads = Array.from(table.tHead.rows[0].cells);
       this.columns = this.heads.filter((head) => head.dataset.key);
-      /* Groups (re-run, claimed) are sorted each by itself: their rows never mix. */
-      this.groups = Array.from(table.tBodies, (body) => ({
-        body,
-        rows: Array.from(body.rows).filter((row) => !row.classList.contains("group")),
-      }));
-      this.original = this.groups.map((group) => group.rows.slice());
+      this.read();
       const tools = (table.dataset.tools || "").split(" ");
       for (const head of this.columns) this.addSortButton(head);
       const bar = element("div", { class: "tools" });
@@ -86,6 +75,16 @@
       if (bar.childElementCount) (table.closest(".scroll") || table).before(bar);
       this.restore();
       addEventListener("hashchange", () => this.restore());
+      table.addEventListener("rowschange", () => { this.read(); this.restore(); }); /* another script put other rows */
+    }
+
+    /* Groups (re-run, claimed) are sorted each by itself: their rows never mix. */
+    read() {
+      this.groups = Array.from(this.table.tBodies, (body) => ({
+        body,
+        rows: Array.from(body.rows).filter((row) => !row.classList.contains("group")),
+      }));
+      this.original = this.groups.map((group) => group.rows.slice());
     }
 
     addSortButton(head) {
@@ -191,10 +190,10 @@
     }
   }
 
-  /* ---- keyboard: "/" goes to the filter ---- */
+  /* ---- keyboard: "f" goes to the filter ("/" searches the site) ---- */
 
   function onKey(event) {
-    if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.key !== "f" || event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.target.closest("input, textarea, select")) return;
     const first = document.querySelector('.tools input[type="search"]');
     if (first) { event.preventDefault(); first.focus(); }

@@ -2,39 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from avbench.harness.evaluation.protocol import PROTOCOLS
 from avbench.leaderboard.claims import METRICS, Metric, papers, published_methods
 from avbench.leaderboard.frame import MARKS
 from avbench.leaderboard.ladder import LADDER
-from avbench.leaderboard.ranking import RankedRow
-from avbench.leaderboard.site import links, plots
+from avbench.leaderboard.site import links
+from avbench.leaderboard.site.board_plots import bar_plot, more_plots
 from avbench.leaderboard.site.exports import board_files
 from avbench.leaderboard.site.model import RankedBoard, Site
 from avbench.leaderboard.site.page import File, Page
 from avbench.leaderboard.statistics import FEWEST_SEEDS, LEVEL, TEST_IN_WORDS
 from avbench.splits import DATASETS
 
-MAX_BARS = 30
-"""Rows of a plot."""
-
 
 def pages(site: Site) -> Iterator[Page | File]:
     for ranked in site.real:
-        plot = bar_plot(ranked)
-        if plot:
-            yield plot
-        yield from board_files(ranked)
         board = ranked.board
+        table = table_context(ranked)
+        yield from plot_files(table)
+        yield from board_files(ranked)
         title = f"{board.track}, {board.protocol}"
         siblings = [b for b in site.real if b.board.track == board.track]
-        table = table_context(ranked)
-        yield Page(links.board(board), "board.html", title, {**table, "table": table, "siblings": siblings})
+        context = {**table, "table": table, "siblings": siblings}
+        yield Page(links.board(board), "board.html", title, context, about=_about(ranked))
 
 
-def table_context(ranked: RankedBoard) -> dict[str, object]:
-    """What the template of a board's table needs."""
+def _about(ranked: RankedBoard) -> str:
+    """The board in a sentence."""
+    best, rows = ranked.leader, len(ranked.board.rows)
+    lead = f"; the best re-run HM is {best.row.metrics['HM'].mean:.2f} by {best.row.label}" if best else ""
+    marks = f" ({'; '.join(best.row.marks)})" if best and best.row.marks else ""
+    place = f"{ranked.board.track} under {ranked.board.protocol}"
+    return f"{place}: {rows} re-run and {len(ranked.board.claimed)} printed rows{lead}{marks}."
+
+
+def plot_files(table: Mapping[str, Any]) -> Iterator[File]:
+    """The plots of a board as files."""
+    if table["plot"]:
+        yield table["plot"]
+    yield from (plot.file for plot in table["more_plots"])
+
+
+def table_context(ranked: RankedBoard) -> dict[str, Any]:
+    """What the templates of a board's table and plots need."""
     board = ranked.board
     metrics, columns = _columns(ranked)
     return {
@@ -53,6 +66,7 @@ def table_context(ranked: RankedBoard) -> dict[str, object]:
         "test_in_words": TEST_IN_WORDS,
         "protocol": PROTOCOLS.get(board.protocol),
         "plot": bar_plot(ranked),
+        "more_plots": list(more_plots(ranked)),
         "known_dataset": board.track.dataset in DATASETS,
     }
 
@@ -66,34 +80,8 @@ def _columns(ranked: RankedBoard) -> tuple[tuple[Metric, ...], frozenset[str]]:
         "rank": bool(rows),
         "interval": any(row.intervals.get("HM") for row in rows),
         "delta": any("HM" in row.row.deviations for row in rows),
-        "capabilities": any(c.uses_unseen_names or c.inputs == "temporal" or c.generative for c in declared),
+        "capabilities": any(c.uses_unseen_names or c.inputs == "temporal" or c.generative for c in declared)
+        or any(row.row.own_files for row in rows),
     }
     metrics = tuple(metric for metric in METRICS if rows or any(metric in row.values for row in claimed))
     return metrics, frozenset(name for name, is_there in there.items() if is_there)
-
-
-def bar_plot(ranked: RankedBoard) -> File | None:
-    """HM of the best rows with intervals, and of printed rows; None where there is no row.
-
-    On a board with printed rows, those on features that are not verified stand below all others.
-    """
-    shown = [_bar(row) for group in ranked.above[:1] for row in group.rows]
-    for claimed in ranked.board.claimed:
-        if "HM" in claimed.values:
-            marks = ", ".join(dict.fromkeys(a.id for a in claimed.anomalies.get("HM", ())))
-            label = f"{claimed.title}, claimed{f' [{marks}]' if marks else ''}"
-            shown.append(plots.Bar(label, claimed.values["HM"], claimed=True))
-    shown = sorted(shown, key=lambda bar: -bar.value)[:MAX_BARS]
-    if not ranked.above:
-        shown += [_bar(row) for group in ranked.below[:1] for row in group.rows][:MAX_BARS]
-    if not shown:
-        return None
-    board = ranked.board
-    place = f"HM on {board.track} under {board.protocol}"
-    label = f"{place}: dots with intervals were re-run, diamonds are printed numbers, * bears marks"
-    return File(f"{links.board_stem(board)}-hm.svg", plots.bars(shown, "HM (%)", label))
-
-
-def _bar(ranked: RankedRow) -> plots.Bar:
-    label = f"{ranked.row.label} *" if ranked.row.marks else ranked.row.label
-    return plots.Bar(label, ranked.row.metrics["HM"].mean, ranked.intervals.get("HM"))

@@ -10,15 +10,14 @@ from avbench.leaderboard.site import links
 from avbench.leaderboard.site.exports import board_files
 from avbench.leaderboard.site.model import Site
 from avbench.leaderboard.site.page import File, Page
-from avbench.leaderboard.site.pages.boards import table_context
+from avbench.leaderboard.site.pages.boards import plot_files, table_context
 from avbench.leaderboard.statistics import TEST_IN_WORDS
 
 
 def pages(site: Site) -> Iterator[Page | File]:
     tables = [table_context(ranked) for ranked in site.simulated]
     for ranked, table in zip(site.simulated, tables, strict=True):
-        if isinstance(plot := table["plot"], File):
-            yield plot
+        yield from plot_files(table)
         yield from board_files(ranked)
     averages = [board for board in site.averages if board.simulated]
     shared = {"links": links, "metrics": METRICS, "marks": MARKS, "test_in_words": TEST_IN_WORDS}

@@ -10,10 +10,12 @@ from avbench.leaderboard.boards import ClaimedRow
 from avbench.leaderboard.claims import anomalies, claims, papers
 from avbench.leaderboard.frame import MARKS
 from avbench.leaderboard.ladder import LADDER, REQUIRED
-from avbench.leaderboard.site import links
+from avbench.leaderboard.site import links, over_years
 from avbench.leaderboard.site.model import RankedBoard, Site
-from avbench.leaderboard.site.page import Page
+from avbench.leaderboard.site.obtained import agreement_plot, summaries
+from avbench.leaderboard.site.page import File, Page
 from avbench.leaderboard.statistics import FEWEST_SEEDS, LEVEL
+from avbench.splits import PARTITIONS
 
 
 @dataclass(frozen=True)
@@ -43,11 +45,19 @@ class Lead:
         return f"no: {leader.standing.worst - 1} more cannot be told apart from it{why}"
 
 
-def pages(site: Site) -> Iterator[Page]:
+def pages(site: Site) -> Iterator[Page | File]:
     leads = [
         Lead(b, links.board(b.board), next((row for row in b.board.claimed if "HM" in row.values), None))
         for b in site.real
     ]
+    obtained = summaries(site, claims())
+    agreement = agreement_plot("plots/printed-obtained.svg", [cell for paper in obtained for cell in paper.cells])
+    if agreement:
+        yield agreement
+    bests = over_years.bests(site)
+    years = list(over_years.plots(bests))
+    yield from (file for _, file in years)
+    shown = [(track, file) for track, file in years if track.features in PARTITIONS]
     yield Page(
         "index.html",
         "home.html",
@@ -55,6 +65,11 @@ def pages(site: Site) -> Iterator[Page]:
         {
             "leads": leads,
             "site": site,
+            "obtained": obtained,
+            "agreement": agreement,
+            "bests": bests,
+            "years": shown,
+            "more_years": [item for item in years if item not in shown],
             "runs": sum(not record.simulated for record in site.gate.sound),
             "simulated": sum(record.simulated for record in site.gate.sound),
             "links": links,

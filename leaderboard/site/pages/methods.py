@@ -50,6 +50,7 @@ def pages(site: Site) -> Iterator[Page]:
                 "papers": papers(),
                 "printed": PRINTED,
             },
+            about=entry.about.summary if entry.about else f"{entry.title}: printed and obtained numbers.",
         )
     rows = [
         (entry, len(standings[slug]), sum(claim.method == slug for claim in claims()))

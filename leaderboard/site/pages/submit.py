@@ -6,9 +6,15 @@ from collections.abc import Iterator
 
 from avbench.leaderboard.ladder import LADDER
 from avbench.leaderboard.site.page import Page
+from avbench.leaderboard.statistics import FEWEST_SEEDS
 
 
 def pages(project: str | None) -> Iterator[Page]:
     """``project``: address of the project, if it is known."""
-    context = {"project": project.rstrip("/") if project else None, "ladder": LADDER}
-    yield Page("submit.html", "submit.html", "Check and submit", context)
+    yield Page(
+        "submit.html",
+        "submit.html",
+        "Check and submit",
+        {"project": project.rstrip("/") if project else None, "fewest_seeds": FEWEST_SEEDS, "ladder": LADDER},
+        about="How to check a number of this board, and how to add a method to it, step by step.",
+    )

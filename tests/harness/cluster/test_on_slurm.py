@@ -118,8 +118,9 @@ def test_nothing_is_lost_whatever_happens_to_jobs(
 
     # slurmd is stopped and started again under the next job, whose time then runs out
     stopped(2)
-    os.kill(int((slurm / "slurmd.pid").read_text()), signal.SIGTERM)
-    until(lambda: subprocess.run(["pgrep", "-F", slurm / "slurmd.pid"], capture_output=True).returncode)
+    daemon = int((slurm / "slurmd.pid").read_text())
+    os.kill(daemon, signal.SIGTERM)
+    until(lambda: not Path(f"/proc/{daemon}").exists())  # its last deed is to delete the file with its number
     subprocess.run(["slurmd", "-f", slurm / "slurm.conf"], check=True)
     # SLURM tells it with SIGUSR2 and lets it go on, which is when it gives its run back
     until(lambda: "this job is timed-out" in logs[2].read_text() + logs[2].with_suffix(".err").read_text())

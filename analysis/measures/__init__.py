@@ -1,0 +1,1 @@
+"""One measure per file, on arrays, records or evidence."""

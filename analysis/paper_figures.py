@@ -1,0 +1,56 @@
+"""The t-SNE figures of papers: which track, which classes, which embeddings.
+
+Left out: Hyper's figure 4 and TCaF's figure, whose classes are not named.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from avbench.harness.errors import unknown
+
+RAW_AND_LEARNED = ("raw-audio", "raw-visual", "visual+common")
+"""Audio, visual, and the visual branch in the common space with the classes as crosses."""
+
+
+@dataclass(frozen=True)
+class PaperFigure:
+    """One figure. ``classes``: names, seen before unseen; ``panels``: names of embeddings, ``+`` adds the classes'."""
+
+    track: str
+    classes: tuple[str, ...]
+    panels: tuple[str, ...]
+
+
+FIGURES = {
+    "avca-2022/figure-3": PaperFigure(
+        "activitynet/main",
+        ("Scuba diving", "Playing congas", "Wakeboarding", "Camel ride", "Making a cake"),
+        RAW_AND_LEARNED,
+    ),
+    "avca-2022/supplement-figure-1": PaperFigure(
+        "vggsound/main",
+        ("striking bowling", "playing squash", "playing timpani", "elephant trumpeting", "wood thrush calling"),
+        RAW_AND_LEARNED,
+    ),
+    "avca-2022/supplement-figure-2": PaperFigure(
+        "ucf/main", ("BabyCrawling", "BasketballDunk", "Bowling", "BandMarching", "PlayingFlute"), RAW_AND_LEARNED
+    ),
+    "hyper-2023/figure-3": PaperFigure(
+        "ucf/cls",
+        ("Archery", "CricketShot", "FieldHockeyPenalty", "HandStandPushups", "HandstandWalking", "PlayingCello"),
+        ("visual",),
+    ),
+    "mdii-2023/figure-3": PaperFigure(
+        "ucf/main",
+        ("BandMarching", "CuttingInKitchen", "PlayingSitar", "ShavingBeard", "WritingOnBoard"),
+        ("raw-audio", "audio", "raw-visual", "visual"),
+    ),
+}
+
+
+def paper_figure(name: str) -> PaperFigure:
+    """Raises :class:`UsageError`, with a suggestion, for an unknown figure."""
+    if name not in FIGURES:
+        raise unknown("figure", name, FIGURES)
+    return FIGURES[name]

@@ -1,0 +1,50 @@
+"""Files with a picture in them, the same bytes for the same content. Imports matplotlib when used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from avbench.harness.atomic import write_bytes
+from avbench.harness.errors import UsageError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+FORMATS = ("svg", "png", "pdf")
+_STABLE = {"svg.hashsalt": "avbench", "svg.fonttype": "none", "pdf.compression": 6}
+_NO_DATE: dict[str, dict[str, Any]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}
+
+
+def require_drawable(path: Path) -> None:
+    """Raise :class:`UsageError` for a file of another format, or where matplotlib is not installed."""
+    if path.suffix[1:].lower() not in FORMATS:
+        raise UsageError(f"{path}: figures are {', '.join(f'.{f}' for f in FORMATS)}")
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError:
+        raise UsageError("figures need 'pip install avbench[figures]'") from None
+
+
+@contextmanager
+def picture(path: Path, size: tuple[float, float], style: Mapping[str, Any] | None = None) -> Iterator[Figure]:
+    """A figure of so many inches to draw on; it becomes the file when the block ends.
+
+    ``style``: settings of matplotlib beside its defaults. Raises as :func:`require_drawable` does.
+    """
+    require_drawable(path)
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    kind = path.suffix[1:].lower()
+    with mpl.rc_context():
+        mpl.rcdefaults()  # not what the user's own file says
+        mpl.rcParams.update({**_STABLE, **(style or {})})
+        figure = Figure(figsize=size, layout="constrained")
+        yield figure
+        stream = BytesIO()
+        figure.savefig(stream, format=kind, metadata=_NO_DATE[kind])
+    write_bytes(path, stream.getvalue())
