@@ -13,7 +13,9 @@ TINY = {"epochs": 1, "batches_per_epoch": 5, "batch_size": 32}
 def evidence(method: str, results: Path, **options: Any) -> str:
     """Hash of the decisions on every test clip."""
     options = TINY | options
-    (record,) = avbench.run(method, "ucf/demo", protocols="as-published", options=options, device="cpu", results=results)
+    (record,) = avbench.run(
+        method, "ucf/demo", protocols="as-published", options=options, device="cpu", results=results
+    )
     assert record.outcome, record.failure
     return record.outcome.evidence
 
