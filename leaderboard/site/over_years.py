@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from avbench.harness.tracks import Track
-from avbench.leaderboard.boards import COMPARABLE
+from avbench.leaderboard.claims import COMPARABLE
 from avbench.leaderboard.site.model import Site
 from avbench.leaderboard.site.page import File
 from avbench.leaderboard.site.plots.canvas import ACCENT, CLAIM, Point, Shape
