@@ -64,8 +64,8 @@ class AttentionFusion(OverTimeMethod):
             "projected at once.",
             "gate and unimodal_losses are open, and validation decides neither on simulated demo features (its preset, "
             "five seeds, three data sets, difference from the default in validation HM, paired by seed): one gate for "
-            "the clip +1.03 (-2.09 to +4.15), no unimodal losses +1.16 (-0.30 to +2.62). So the defaults stay; on other "
-            "features benchmarks/choices.py decides.",
+            "the clip +1.03 (-2.09 to +4.15), no unimodal losses +1.16 (-0.30 to +2.62). So the defaults stay; on "
+            "other features benchmarks/choices.py decides.",
             *NOTES,
         ),
     )
