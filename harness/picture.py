@@ -42,7 +42,8 @@ def picture(path: Path, size: tuple[float, float], style: Mapping[str, Any] | No
     kind = path.suffix[1:].lower()
     with mpl.rc_context():
         mpl.rcdefaults()  # not what the user's own file says
-        mpl.rcParams.update({**_STABLE, **(style or {})})
+        settings: Any = {**_STABLE, **(style or {})}
+        mpl.rcParams.update(settings)
         figure = Figure(figsize=size, layout="constrained")
         yield figure
         stream = BytesIO()

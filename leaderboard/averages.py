@@ -72,12 +72,16 @@ def average_boards(boards: Iterable[Board], run_recalls: RunRecalls) -> tuple[Av
 
 
 def _averages(boards: list[Board], run_recalls: RunRecalls) -> tuple[Average, ...]:
-    rows: dict[tuple[object, ...], dict[Track, RerunRow]] = defaultdict(dict)
+    """A series with two rows on one board has no average: which of them to take would be a choice by result."""
+    rows: dict[tuple[object, ...], dict[Track, list[RerunRow]]] = defaultdict(lambda: defaultdict(list))
     for board in boards:
         for row in board.groups[0].rows:
-            rows[row.series][board.track] = row
+            rows[row.series][board.track].append(row)
     found = []
-    for by_track in rows.values():
+    for members in rows.values():
+        if any(len(same) > 1 for same in members.values()):
+            continue
+        by_track = {track: only for track, (only,) in members.items()}
         first = next(iter(by_track.values()))
         whole = len(by_track) == len(boards)
         metrics = _mean(by_track.values()) if whole else None

@@ -205,9 +205,8 @@ class FeatureGroup:
 
     @property
     def encoders_met(self) -> Seen:
-        """What the encoders of these features had met before the track: what any record declares, the gravest."""
-        declared = {record.encoders_met for row in self.rows for record in row.records} - {"not declared"}
-        return gravest(declared)
+        """What the encoders of these features had met before the track: the gravest of what the records say."""
+        return gravest(record.encoders_met for row in self.rows for record in row.records)
 
 
 @dataclass(frozen=True)

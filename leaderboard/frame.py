@@ -54,7 +54,10 @@ INCOMPLETE = "incomplete features"
 NOT_VERIFIED = "features not verified"
 OFF_PRESET = "off preset"
 NO_PRESET = "presets not known"
+ENCODER_SAW_DATA = "encoder saw the data set"
+ENCODER_SAW_CLASSES = "encoder saw unseen classes"
 FEW_SEEDS = f"fewer than {FEWEST_SEEDS} seeds"
+CHOSEN_SEEDS = "seeds not from 0 on"
 MIXED_VERSIONS = "mixed versions"
 MIXED_DEVICES = "mixed devices"
 MARKS = {
@@ -63,7 +66,10 @@ MARKS = {
     NOT_VERIFIED: "the content of the features is not known to be the genuine one",
     OFF_PRESET: "options or numerics are not those that the method has on this track under this protocol",
     NO_PRESET: "what options the method has on this track is not known here: it is not installed, or another version",
+    ENCODER_SAW_DATA: "by declaration, an encoder of the features was trained on clips of this data set",
+    ENCODER_SAW_CLASSES: "by declaration, an encoder of the features was trained on examples of the unseen classes",
     FEW_SEEDS: "it cannot be told apart from any other row",
+    CHOSEN_SEEDS: "its seeds are not 0, 1, 2 and so on: others may have been run and left out",
     MIXED_VERSIONS: "its seeds were run with different versions of avbench or torch",
     MIXED_DEVICES: "its seeds were run on different devices",
 }
@@ -143,6 +149,8 @@ def run_marks(record: RunRecord, changes: str, trusted: Trusted) -> list[str]:
         NOT_VERIFIED: not simulated and (c.track, c.feature_hash) not in trusted,
         OFF_PRESET: "=" in changes or bool(c.numerics.changed),
         NO_PRESET: bool(changes) and "=" not in changes,
+        ENCODER_SAW_DATA: not simulated and record.encoders_met == "the data set",
+        ENCODER_SAW_CLASSES: not simulated and record.encoders_met == "unseen classes",
     }
     tuned = [f"tuned, {record.tuned.trials:,} trials"] if record.tuned else []
     return [mark for mark, held in holds.items() if held] + tuned
@@ -172,6 +180,7 @@ def rows_frame(runs: pd.DataFrame) -> pd.DataFrame:
     rows = rows.join(parts)
     for mark, holds in (
         (FEW_SEEDS, rows["seeds"] < FEWEST_SEEDS),
+        (CHOSEN_SEEDS, by_row["seed"].max() >= rows["seeds"]),
         (MIXED_VERSIONS, differing["torch"] | differing["avbench"]),
         (MIXED_DEVICES, differing["device"]),
     ):

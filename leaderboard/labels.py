@@ -16,7 +16,7 @@ ALIKE = 60
 """Characters in which names must differ, or they are told by what differs instead."""
 LABEL_LIMIT = 240
 """Characters of a label, at most. Only a stranger's are longer."""
-_NO_VALUE = "preset"
+NO_VALUE = "preset"
 """Stands for an option that a row leaves as it is and another one changes."""
 
 Line = Mapping[str, Any]
@@ -130,7 +130,7 @@ def _keep_differing(members: Sequence[_Named]) -> None:
     names = dict.fromkeys(name for row in members for name in row.changes)
     differing = [name for name in names if len({row.changes.get(name) for row in members}) > 1]
     for row in members:
-        row.changes = {name: row.changes.get(name, _NO_VALUE) for name in differing}
+        row.changes = {name: row.changes.get(name, NO_VALUE) for name in differing}
 
 
 def _digest(*parts: Any) -> str:

@@ -24,6 +24,7 @@ from avbench.leaderboard.frame import (
     csv_text,
     json_text,
 )
+from avbench.leaderboard.labels import NO_VALUE
 from avbench.leaderboard.ladder import VERIFIED
 from avbench.splits import DATASETS
 
@@ -116,7 +117,13 @@ def differences_text(rows: pd.DataFrame) -> str:
         "p": rows["p"].map("{:.4f}".format, na_action="ignore").where(tested, ""),
     }
     heads = ["track", "protocol", "first", "second", "", "first", "second", "difference", "95% interval", "p"]
-    return _grid(pd.DataFrame(shown), heads, "simple", left=5)
+    told = dict.fromkeys(
+        f"{label}: {marks}"
+        for side in ("first", "second")
+        for label, marks in zip(rows[side], rows[f"{side}_marks"], strict=True)
+        if marks
+    )
+    return "\n".join([_grid(pd.DataFrame(shown), heads, "simple", left=5), *(["", *told] if told else [])])
 
 
 @dataclass(frozen=True)
@@ -149,7 +156,8 @@ def sheets(lines: pd.DataFrame, metrics: Sequence[str] = PRINTED, *, every_mark:
         found = [*(d for d in DATASETS if d in set(part["dataset"])), *sorted(set(part["dataset"]) - set(DATASETS))]
         borne = [marks.split("; ") for marks in part.loc[part["source"] == RUN, "marks"]]
         notes = [mark for mark in (SIMULATED, NOT_VERIFIED) if borne and all(mark in marks for marks in borne)]
-        told = () if every_mark else (FEW_SEEDS, OFF_PRESET, NO_PRESET, *notes)
+        hidden = part["label"].str.contains(f"={NO_VALUE}", regex=False).any()  # it leaves out what all rows changed
+        told = () if every_mark else (FEW_SEEDS, NO_PRESET, *(() if hidden else (OFF_PRESET,)), *notes)
         yield Sheet(
             str(features), bool(simulated), tuple(found), _side_by_side(part, found, metrics, told), tuple(notes)
         )

@@ -22,7 +22,7 @@ from avbench.harness.extraction.finish import (
 from avbench.harness.extraction.labels import labels_of
 from avbench.harness.extraction.layouts import find_videos
 from avbench.harness.extraction.lists import read_lists
-from avbench.harness.extraction.messages import NO_SOUND, MissingAudio, Setup, ShardTask, SoundlessError
+from avbench.harness.extraction.messages import NO_SOUND, TOO_SLOW, MissingAudio, Setup, ShardTask, SoundlessError
 from avbench.harness.extraction.plan import MISSING, PlannedShard, decoder, planned_shards, sources_of
 from avbench.harness.extraction.pool import work_off
 from avbench.harness.extraction.shards import ClipNotes, shard_notes
@@ -179,11 +179,17 @@ def _setup(chosen: Sequence[Chosen], machine: Machine, wanted: Wanted) -> Setup:
     )
 
 
+def _still_right(notes: tuple[ClipNotes, ...] | None, seconds: float) -> tuple[ClipNotes, ...] | None:
+    """What a shard tells; None for one that has to be made anew, as a clip of it may take longer now."""
+    slow = [r.removeprefix(TOO_SLOW) for note in notes or () for r in note.reasons if r.startswith(TOO_SLOW)]
+    return None if any(float(had.removesuffix(" s")) < seconds for had in slow) else notes
+
+
 def _extracted(
     shards: Sequence[PlannedShard], setup: Setup, machine: Machine, report: Report, tell: Tell
 ) -> list[tuple[ClipNotes, ...]]:
     """What the shards tell of their clips, after those that are not there yet were made."""
-    notes = [shard_notes(shard.task.path, shard.task.key) for shard in shards]
+    notes = [_still_right(shard_notes(shard.task.path, shard.task.key), machine.seconds) for shard in shards]
     undone = [shard.task for shard, found in zip(shards, notes, strict=True) if found is None]
     total = sum(len(shard.clips.ids) for shard in shards)
     done = total - sum(len(task.clips) for task in undone)

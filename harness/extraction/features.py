@@ -62,7 +62,7 @@ class _Batches:
 
     def _flush(self) -> None:
         try:
-            found = np.asarray(self._encode(self._waiting), np.float32)
+            found = np.array(self._encode(self._waiting), np.float32)  # a copy: the encoder may use its own again
         except (AvbenchError, MemoryError):
             raise
         except Exception as error:  # kept apart from what a broken video can raise

@@ -21,6 +21,8 @@ from avbench.harness.features.draft import ListedClips, sample
 SUFFIXES = (".avi", ".mp4", ".mkv", ".webm", ".mov", ".m4v", ".mpg", ".mpeg", ".ts", ".flv", ".wmv", ".ogv")
 DEPTH = 3
 """Folders that videos may lie below the top."""
+COLUMNS = ("id", "path", "start", "end")
+"""Of a table. Others are refused: the spans in a column of another name would be whole films without a word."""
 MAX_ENTRIES = 2_000_000
 MAX_TABLE_BYTES = 64 * 2**20
 START = re.compile(r"(.+)_0*(\d+)")
@@ -134,8 +136,12 @@ def _table(table: Path, wanted: set[str]) -> dict[str, Place]:
         rows = csv.DictReader(io.StringIO(table.read_bytes().decode("utf-8-sig"), newline=""))
         if not {"id", "path"} <= set(rows.fieldnames or ()):
             raise ValueError("needs the columns id and path")
+        if strange := [name for name in rows.fieldnames or () if name not in COLUMNS]:
+            raise ValueError(f"has the column {sample(strange)}, but may have {', '.join(COLUMNS)} alone")
         for row in rows:
             where = f"{table}, line {rows.line_num}"
+            if None in row:
+                raise DataError(f"{where}: has more cells than the table has columns")
             video = (row["id"] or "").strip()
             if video not in wanted:
                 continue

@@ -12,6 +12,8 @@ from avbench.harness.errors import DataError
 
 MissingAudio = Literal["zeros", "drop", "fail"]
 NO_SOUND = "has no sound"
+TOO_SLOW = "takes longer than "
+"""Beginning of the reason for which a clip is given up; the seconds that it had follow."""
 
 
 class SoundlessError(DataError):

@@ -14,7 +14,7 @@ from contextlib import suppress
 from time import monotonic
 
 from avbench.harness.errors import AvbenchError, DataError, PluginError, UsageError
-from avbench.harness.extraction.messages import News, Setup, ShardTask, SoundlessError
+from avbench.harness.extraction.messages import TOO_SLOW, News, Setup, ShardTask, SoundlessError
 
 COMMAND = [sys.executable, "-m", "avbench.harness.extraction.worker"]
 ONE_THREAD = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL")}
@@ -121,7 +121,7 @@ class _Worker:
     def lost(self, seconds: float) -> str | None:
         """Why the worker is of no more use; None while it is. Raises :class:`PluginError` where no clip is to blame."""
         if self.deadline is not None and monotonic() >= self.deadline:
-            return f"takes longer than {seconds:g} s"
+            return f"{TOO_SLOW}{seconds:g} s"
         if not self._over:
             return None
         code = self._process.wait()

@@ -51,6 +51,8 @@ def nothing_declared(_record: RunRecord) -> Said:
 
 SAME_SEEDS = "the same for every seed"
 """Mark of a run whose method gives one result whatever the seed."""
+OTHER_PRESETS = "tells other presets than another run of its code"
+"""Mark of a run of which nobody can tell whether its options were chosen: of one code, the presets are the same."""
 CONFLICT = "in conflict"
 """Beginning of the mark of a run that contradicts another, where nobody can tell who is right."""
 
@@ -303,11 +305,25 @@ def _marks(findings: Sequence[Finding], conflicts: Mapping[str, str]) -> dict[st
             others = {_named(record, other) for other_row, other in equal if other_row != row}
             if others:
                 marks[record.identity].append(f"identical to {', '.join(sorted(others))}")
+    doubtful = _telling_other_presets(findings)
     for f in findings:
+        if f.record.identity in doubtful:
+            marks[f.record.identity].append(OTHER_PRESETS)
         if f.record.identity in conflicts:
             marks[f.record.identity].append(f"{CONFLICT}: {conflicts[f.record.identity]}")
         marks[f.record.identity] += f.marks
     return {identity: tuple(found) for identity, found in marks.items() if found}
+
+
+def _telling_other_presets(findings: Iterable[Finding]) -> set[str]:
+    """Runs of one code that do not tell the same presets, by which boards judge where the method is not installed."""
+    told: dict[tuple[object, ...], dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    for f in findings:
+        if f.record.about is not None and f.record.about.options:
+            c, about = f.record.configuration, f.record.about.model_dump(mode="json")
+            presets = canonical_json([[(o["name"], o["default"]) for o in about["options"]], about["presets"]])
+            told[c.method, c.plugin][presets].append(f.record.identity)
+    return {run for kinds in told.values() if len(kinds) > 1 for runs in kinds.values() for run in runs}
 
 
 def _named(record: RunRecord, other: RunRecord) -> str:

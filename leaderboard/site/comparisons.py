@@ -17,7 +17,7 @@ from avbench.harness.records.record import canonical_json
 from avbench.harness.records.verification import find_split
 from avbench.leaderboard.claims import PRINTED, Metric
 from avbench.leaderboard.pairs import Pairs, all_pairs
-from avbench.leaderboard.ranking import RankedRow, recalls_of
+from avbench.leaderboard.ranking import RankedRow, in_conflict, recalls_of
 from avbench.leaderboard.site.gate import Gate
 from avbench.leaderboard.site.links import row_key
 from avbench.leaderboard.site.model import RankedBoard, Site
@@ -135,11 +135,14 @@ class Comparable:
 
 
 def comparables(site: Site, boards: Iterable[RankedBoard]) -> tuple[Comparable, ...]:
-    """The rows of boards of one track, by what may be compared. Most rows first."""
+    """The rows of boards of one track, by what may be compared. Most rows first. Rows that nothing may be tested with,
+    for their runs may be on other clips, are left out."""
     found: dict[tuple[Any, ...], list[Candidate]] = defaultdict(list)
     for board in boards:
         for group in board.groups:
             for ranked in group.rows:
+                if in_conflict(ranked.row):
+                    continue
                 recalls = recalls_of(ranked.row, lambda record: site.gate.recalls[record.identity])
                 content = group.features.feature_hash, site.gate.classes[ranked.row.first.identity]
                 found[content].append(Candidate(board, ranked, recalls))

@@ -205,8 +205,9 @@ def test_compare_methods_and_runs(call: Call, runs: list[RunRecord], tmp_path: P
     assert hm["low"] < hm["difference"] < hm["high"] < 0
     code, out, _ = call("compare", runs[0].identity[:10], runs[1].identity[:10])
     assert code == 0
-    assert len(out.splitlines()) == 2 + 4
-    assert "too few seeds" in out
+    table, marks = out.split("\n\n")
+    assert len(table.splitlines()) == 2 + 4
+    assert "seed 1: features not verified; presets not known; fewer than 3 seeds" in marks
     assert out.count("too few seeds") == 4
     code, _, err = call("compare", "one", "three")
     assert code == 2

@@ -20,8 +20,16 @@ from avbench.harness.errors import RecordError
 from avbench.harness.evaluation.evidence import Evidence
 from avbench.harness.evaluation.metrics import evaluate
 from avbench.harness.plugins.declared import OTHER_CODE, OTHER_VERSION, said_by_methods
-from avbench.harness.records.gate import CONFLICT, SAME_SEEDS, judge_folder
-from avbench.harness.records.record import Metrics, Numerics, ProtocolVersion, RunRecord, parse_record
+from avbench.harness.records.gate import CONFLICT, OTHER_PRESETS, SAME_SEEDS, judge_folder
+from avbench.harness.records.record import (
+    About,
+    Metrics,
+    Numerics,
+    ProtocolVersion,
+    RunRecord,
+    ToldOption,
+    parse_record,
+)
 from avbench.harness.records.results import ResultsFolder, pack_evidence, unpack_evidence
 from avbench.harness.records.submission import accept_submission, write_submission
 from avbench.harness.tracks import Track
@@ -536,3 +544,19 @@ def submit(tmp_path: Path, record: RunRecord, evidence: bytes, board: ResultsFol
         patch.setattr("avbench.harness.records.submission._refuse", lambda record, reasons: None)
         write_submission(tmp_path / "s.zip", [record], theirs)
     accept_submission(tmp_path / "s.zip", board, said_by_methods)
+
+
+def test_runs_of_one_code_that_tell_other_presets_are_marked(tmp_path: Path) -> None:
+    """A method that is not installed: its record tells the presets by which a board calls its options off preset."""
+
+    def telling(rate: float, seed: int, default: float) -> Run:
+        option = ToldOption(name="rate", type="number", default=default)
+        about = About(title="Mine", summary="", citation="", options=[option])
+        return simulated_run("mine", OWN, seed=seed, options={"rate": rate}, about=about)
+
+    def marked(folder: Path, *runs: Run) -> list[bool]:
+        marks = judge_folder(store(folder, runs), [record for record, _ in runs], said_by_methods).marks
+        return [OTHER_PRESETS in marks.get(record.identity, ()) for record, _ in runs]
+
+    assert marked(tmp_path / "honest", telling(0.1, 0, 0.1), telling(0.2, 1, 0.1)) == [False, False]
+    assert marked(tmp_path / "tuned", telling(0.1, 0, 0.1), telling(0.2, 1, 0.2)) == [True, True]

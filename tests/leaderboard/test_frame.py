@@ -165,6 +165,14 @@ def test_marks_of_a_row() -> None:
     assert marks(*runs[:2], elsewhere(avbench="9")) == "mixed versions"
     assert marks(*runs[:2], elsewhere(device="cuda")) == "mixed devices"
     assert marks(*[r.model_copy(update={"simulated": True}) for r in runs]) == "simulated"
+    assert marks(*runs, run("avca", UCF, "aligned", 4)) == "seeds not from 0 on"
+    for met, told in {
+        "the data set": "encoder saw the data set",
+        "unseen classes": "encoder saw unseen classes",
+        "neither": "",
+        "not declared": "",
+    }.items():
+        assert marks(*[r.model_copy(update={"encoders_met": met}) for r in runs]) == told
     frame = results_frame(runs, lambda _: {"epochs": 2}, {runs[1].identity: ("identical to ale",)}, genuine)
     assert list(rows_frame(frame)["marks"]) == ["off preset; identical to ale"]
     assert list(rows_frame(results_frame(runs, no_changes))["marks"]) == ["features not verified"]

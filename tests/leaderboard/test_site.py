@@ -219,20 +219,22 @@ def test_other_contents_of_features_are_other_groups(documents: dict[str, Docume
 
 
 def test_a_board_tells_what_the_encoders_had_met(tmp_path: Path) -> None:
-    """By the gravest declaration of its records; nothing declared is told too."""
+    """By the gravest declaration of its records: that of one does not speak for a record that says nothing."""
+    silent = "encoders’ training not declared"
     expected = {
         "the data set": "encoders have seen this data set",
         "unseen classes": "encoders have seen the unseen classes",
-        "not declared": "encoders’ training not declared",
-        "neither": None,
+        "not declared": silent,
+        "neither": silent,
     }
     runs = [
         simulated_run("ale", Track("ucf", f"own-{n}"), seed=seed, encoders_met=met)
         for n, met in enumerate(expected)
         for seed, met in enumerate((met, "not declared"))
     ]
+    runs += [simulated_run("ale", Track("ucf", "own-4"), encoders_met="neither")]
     build_site(store(tmp_path / "results", runs), tmp_path / "out")
-    for number, text in enumerate(expected.values()):
+    for number, text in enumerate((*expected.values(), None)):
         page = Document((tmp_path / "out" / f"boards/ucf/own-{number}/aligned-v1.html").read_text("utf-8"))
         (header,) = (row for row in table_rows(page) if row.startswith("Re-run under aligned"))
         assert header.endswith(text) if text else "encoders" not in header

@@ -229,6 +229,8 @@ def test_other_clips_under_the_same_features_are_marked_and_not_tested(tmp_path:
         assert not ranked.standing.enough
         assert not ranked.intervals
     assert any(CONFLICT in text for name, text in pages.items() if not name.startswith("runs/"))
+    assert "demo/compare/ucf/mine.html" not in pages  # nothing there may be compared
+    assert "demo/compare/ucf/mine.html" not in pages["demo.html"]
 
 
 @pytest.mark.parametrize(

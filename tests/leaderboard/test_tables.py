@@ -52,6 +52,14 @@ def test_lines_per_method_protocol_and_printed_numbers(boards: tuple[Board, ...]
     assert list(demo.table["", "source"]) == ["run"]
 
 
+def test_a_label_that_hides_changes_does_not_hide_that_there_are_some() -> None:
+    """What all rows changed is left out of long labels; what is left read as if the row had its presets."""
+    many = {"alignment_weight": 0.25, "batches_per_epoch": 5, "batch_size": 32, "epochs": 2, "weight_decay": 0.1}
+    runs = [run("mine", MAIN[0], seed=s, options={**many, **more}) for more in ({}, {"z": 1}) for s in range(3)]
+    text = render(compared(build_boards(runs, (), lambda record: dict(record.configuration.options))), "text")
+    assert "mine (z=preset) [off preset]" in text
+
+
 def test_runs_on_features_not_verified_never_rank_among_printed_numbers() -> None:
     """The worst of three methods is on the genuine features; the best on others."""
     good = run("avca", MAIN[0], "as-published", skill=0.1, feature_hash="a" * 64)

@@ -9,6 +9,7 @@ from avbench.harness.evaluation.protocol import PROTOCOLS
 from avbench.leaderboard.claims import METRICS, Metric, papers, published_methods
 from avbench.leaderboard.frame import MARKS
 from avbench.leaderboard.ladder import LADDER
+from avbench.leaderboard.ranking import in_conflict
 from avbench.leaderboard.site import links
 from avbench.leaderboard.site.board_plots import bar_plot, more_plots
 from avbench.leaderboard.site.exports import board_files
@@ -67,6 +68,7 @@ def table_context(ranked: RankedBoard) -> dict[str, Any]:
         "protocol": PROTOCOLS.get(board.protocol),
         "plot": bar_plot(ranked),
         "more_plots": list(more_plots(ranked)),
+        "compared": any(not in_conflict(row.row) for group in ranked.groups for row in group.rows),
         "known_dataset": board.track.dataset in DATASETS,
     }
 

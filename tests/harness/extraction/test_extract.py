@@ -378,6 +378,31 @@ def test_only_what_changed_is_done_again(
     assert tasks[1] == [ARCHERY]
 
 
+def test_a_slow_clip_is_tried_again_with_more_time(
+    own: Path, home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On a busy machine a clip was given up; more ``--seconds`` changed nothing, until its file was replaced."""
+    from avbench.harness.extraction import extract
+
+    tasks: list[list[str]] = []
+
+    def busy(setup: Any, some: Sequence[ShardTask], jobs: int, seconds: float, *rest: Any) -> None:
+        tasks.append([clip.id for task in some for clip in task.clips])
+        slow = {ARCHERY: f"takes longer than {seconds:g} s"} if seconds < 600 else {}
+        own = [[c.model_copy(update={"spoilt": slow.get(c.id)}) for c in task.clips] for task in some]
+        spoilt = [t.model_copy(update={"clips": tuple(clips)}) for t, clips in zip(some, own, strict=True)]
+        genuine(setup, spoilt, jobs, seconds, *rest)
+
+    genuine = extract.work_off
+    monkeypatch.setattr(extract, "work_off", busy)
+    monkeypatch.setattr(extract, "forgiven", lambda *_, **__: ())
+    for _ in range(2):
+        assert f"{ARCHERY}: takes longer than 5 s" in fails(capsys, 3, *arguments(own, "--seconds", "5"))
+    assert CliRunner().invoke(cli, arguments(own)).exit_code == 0
+    assert [len(some) for some in tasks] == [5 * CLASSES, 1]
+    assert tasks[1] == [ARCHERY]
+
+
 def stored(home: Path) -> dict[str, bytes]:
     """The files of the track; what a killed store leaves behind is none of them, and swept by the store."""
     return {p.name: p.read_bytes() for p in (home / "features" / "ucf").glob("mine.*")}

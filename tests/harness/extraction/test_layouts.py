@@ -82,6 +82,10 @@ def test_a_table(tmp_path: Path) -> None:
         ("id,path,start\nx,a,soon\n", "no time in seconds"),
         ("id,path,start\nx,a,-1\n", "no time in seconds"),
         ("id,path,end\nx,a,nan\n", "no time in seconds"),
+        ("id,path,start_time,end_time\nx,a,5,15\n", "has the column start_time, end_time"),
+        ("id,path,Start,End\nx,a,5,15\n", "has the column Start, End"),
+        ("id,path, start, end\nx,a,5,15\n", "has the column"),
+        ("id,path,start\nx,a,5,15\n", "line 2: has more cells"),
         ("\0\xff", "columns id and path"),
     ],
 )
