@@ -26,10 +26,10 @@ def test_every_study_has_the_preset_among_readings_that_the_method_takes() -> No
 
     plan = choices.read_plan()
     for choice, dataset in itertools.product(plan.choices, DATASETS):
-        options = plugins().method(choice.method).Options
+        options = plugins().method(choice.method).method.Options
         preset = options.effective(Track(dataset, DEMO), "aligned")
         for option, readings in choice.space.items():
-            assert preset[option] in readings
+            assert getattr(preset, option) in readings
             for reading in readings:
                 assert options.model_validate({option: reading}).model_dump()[option] == reading
     assert len({choice.name for choice in plan.choices}) == len(plan.choices)
