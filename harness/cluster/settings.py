@@ -93,7 +93,8 @@ class SlurmSettings(BaseModel):
 def read_settings(texts: Iterable[str]) -> SlurmSettings:
     """From ``key=value,key=value``; a value with commas or blanks stands in quotes: ``setup="a, b"``.
 
-    Raises :class:`UsageError` for unknown keys, values of another kind, and where the partition is missing.
+    Raises :class:`UsageError` for unknown keys, values of another kind, where the partition is missing, and for jobs
+    that would be warned as soon as they start.
     """
     found: dict[str, Any] = {}
     for text in texts:
@@ -113,10 +114,16 @@ def read_settings(texts: Iterable[str]) -> SlurmSettings:
     if not found.get("partition"):
         raise UsageError("--executor slurm needs a partition: --slurm partition=NAME; 'sinfo' shows them")
     try:
-        return SlurmSettings.model_validate(found)
+        settings = SlurmSettings.model_validate(found)
     except ValidationError as error:
         first = error.errors()[0]
         raise UsageError(f"--slurm {first['loc'][0]}={found.get(str(first['loc'][0]))}: {first['msg']}") from None
+    if settings.warn >= 60 * settings.time:
+        raise UsageError(
+            f"--slurm warn={settings.warn}: a job of {settings.time} min would be told at its start, and queued again; "
+            "give a longer time= or fewer seconds of warn="
+        )
+    return settings
 
 
 def _parts(text: str) -> list[str]:

@@ -25,6 +25,8 @@ Said = TypeVar("Said", bound=Message)
 TAIL = 4_000
 """Bytes that are kept of what a worker prints."""
 END_SECONDS = 5.0
+ANSWERED_BY_JUDGE = (signal.SIGTERM, signal.SIGUSR2)
+"""What a scheduler sends to all processes of a job: neither a worker nor its sandbox ends by them."""
 _PIECE = 2**16
 
 
@@ -65,6 +67,7 @@ class WorkerProcess:
         self._socket, theirs = socket.socketpair()
         self._socket.settimeout(silence)
         with theirs:
+            kept = signal.pthread_sigmask(signal.SIG_BLOCK, ANSWERED_BY_JUDGE)  # what is started has them blocked, too
             try:
                 self._process = subprocess.Popen(
                     [*command.words, str(theirs.fileno())],
@@ -78,6 +81,8 @@ class WorkerProcess:
             except OSError as error:
                 self._socket.close()
                 raise WorkerError(f"the worker of {slug} cannot be started: {error}") from None
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, kept)
         assert self._process.stdout is not None
         self._output = self._process.stdout
         os.set_blocking(self._output.fileno(), False)

@@ -23,8 +23,6 @@ def main() -> None:
         import ctypes
 
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    for number in (signal.SIGTERM, signal.SIGUSR2):  # what a scheduler sends to all processes: the judge answers it
-        signal.signal(number, signal.SIG_IGN)
     judge = socket.socket(fileno=int(sys.argv[1]))
     begin = FROM_JUDGE.validate_json(receive(judge, FROM_JUDGE_BYTES)[0])
     _limit(begin)

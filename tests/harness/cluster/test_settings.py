@@ -52,6 +52,8 @@ def test_values_with_commas_stand_in_quotes() -> None:
         (["partition=a,setup=module load x, y"], "put a value that has commas in quotes"),
         (["partition=a,setup='x"], "No closing quotation"),
         (["partition=a,partition=b"], "given twice"),
+        (["partition=a,time=1"], "a job of 1 min would be told at its start"),
+        (["partition=a,time=2,warn=120"], "--slurm warn=120"),
     ],
 )
 def test_other_settings_are_refused(texts: list[str], message: str) -> None:
