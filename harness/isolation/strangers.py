@@ -82,7 +82,7 @@ def _admit(
                 Registered(kind, name, distribution.version, entry_point.module, tuple(facts.modules))
             )
         known.variants += what.variants
-    except AvbenchError as error:
+    except Exception as error:  # names of options that no class can have, as well
         known.leave_out(name, entry_point.name, error)
 
 

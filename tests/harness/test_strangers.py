@@ -5,12 +5,17 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from importlib.metadata import EntryPoint, distribution
 from pathlib import Path
 from typing import Any
 
 import pytest
+from simulated_features import Ridge
 
-from avbench.harness.isolation import sandbox
+from avbench.harness.isolation import sandbox, strangers
+from avbench.harness.isolation.choice import Isolation
+from avbench.harness.isolation.messages import Described, Facts
+from avbench.harness.plugins.registry import Plugins
 
 PLUGIN = """
 import numpy as np
@@ -130,3 +135,18 @@ def test_no_package_gets_into_the_judge(avbench: Any, tmp_path: Path) -> None:
     assert "gone" in said
     assert "\x1b" not in said
     assert not (tmp_path / "imported_by_the_judge").exists()
+
+
+def test_options_of_impossible_names_leave_out_their_package() -> None:
+    facts = Facts(
+        info=Ridge.info,
+        module="m",
+        modules=(),
+        options={"__base__": "value"},
+        in_epochs=False,
+        takes_few_bits=False,
+    )
+    known, entry_point = Plugins(), EntryPoint("odd", "odd", "avbench")
+    told = Described(methods=(facts,), variants=())
+    strangers._admit(known, Isolation("process"), distribution("avbench"), entry_point, told)
+    assert [broken.entry_point for broken in known.broken] == ["odd"]
