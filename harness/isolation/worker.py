@@ -22,11 +22,12 @@ def main() -> None:
     """Serve the judge until it hangs up."""
     if sys.platform == "linux":  # end with the judge, however that is
         _signal_at_end_of_parent(signal.SIGKILL)
-        guard_group()
     for number in (signal.SIGTERM, signal.SIGUSR2):  # what a scheduler sends to all processes: the judge answers it
         signal.signal(number, signal.SIG_IGN)
     judge = socket.socket(fileno=int(sys.argv[1]))
     begin = FROM_JUDGE.validate_json(receive(judge, FROM_JUDGE_BYTES)[0])
+    if sys.platform == "linux" and not begin.sandboxed:  # a sandbox ends as a whole
+        guard_group()
     _limit(begin)
     if isinstance(begin, Describe):
         from avbench.harness.isolation.description import describe
