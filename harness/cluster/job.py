@@ -80,8 +80,10 @@ def work(submission: Submission, number: int) -> str:
     os.environ.setdefault(*SHORT_SPIN)
     request, runs, results = submission.shared.request, submission.runs, submission.results
     print(f"{socket.gethostname()}: {submission.name}, share {number}", flush=True)
+    from avbench.harness.isolation.strangers import describe_strangers
     from avbench.harness.plugins.registry import plugins
 
+    describe_strangers(request.isolation)
     for method in {run.configuration.method for run in runs}:
         plugins().method(method)  # says what is not installed on this node
     if request.stage_store is not None:

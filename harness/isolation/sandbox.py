@@ -16,13 +16,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from avbench.harness.plugins.registry import Registered
 from avbench.harness.plugins.source_hash import modules_of, named_files
-
-if TYPE_CHECKING:
-    pass
 
 HOME = "/home/method"
 ENVIRONMENT: Mapping[str, str] = {
@@ -98,6 +94,12 @@ def command(
     paths = (*_python(), *code, *files)
     shown = {place for path in paths for place in (path.absolute(), path.resolve())}
     left_out = {path.resolve() for path in (*_demo(), *hidden) if path.exists()}
+    left_out |= {  # where they lie for who comes by a link
+        path.absolute() / place.relative_to(path.resolve())
+        for path in paths
+        for place in left_out
+        if place.is_relative_to(path.resolve())
+    }
     for path in sorted(shown | left_out):  # a folder before what is in it
         if path in shown:
             found += ["--ro-bind", str(path), str(path)]
@@ -161,7 +163,9 @@ def _places(top: str) -> Iterator[Path]:
 
 def _demo() -> Iterator[Path]:
     for place in importlib.import_module("avbench.harness.features").__path__:
-        yield from (Path(place) / name for name in _ANSWERS)
+        for name in _ANSWERS:
+            yield Path(place) / name
+            yield from Path(place, "__pycache__").glob(f"{Path(name).stem}.*.pyc")
 
 
 def _cuda() -> list[str]:

@@ -26,17 +26,22 @@ from avbench.harness.isolation.process import WorkerProcess, worker
 from avbench.harness.isolation.start import command_of, limits, require_sandbox
 from avbench.harness.plugins.door import canonical, keep_out
 from avbench.harness.plugins.registry import Plugins, Registered, entry_points, plugins
+from avbench.harness.printable import printable
 from avbench.harness.tracks import Track
 
 logger = logging.getLogger("avbench")
+
+MOST_SHOWN = 2_000
+"""Characters that a terminal is shown of what a package says."""
 
 
 @cache
 def describe_strangers(isolation: Isolation) -> None:
     """From now on this process knows the methods of packages by description, and imports none of them.
 
-    A package that brings no methods is loaded as always. Where packages have been loaded before, that is said: what
-    they did then is done. Does nothing without isolation. Raises :class:`UsageError` where there is no sandbox.
+    Nor those that say they bring no methods: they may say so to this question alone. Where packages have been loaded
+    before, that is said: what they did then is done. Does nothing without isolation. Raises :class:`UsageError` where
+    there is no sandbox.
     """
     if not isolation:
         return
@@ -53,13 +58,11 @@ def describe_strangers(isolation: Isolation) -> None:
             with _describing(isolation, distribution, entry_point) as (_, described):
                 found.append((distribution, entry_point, described))
         except AvbenchError as error:
-            found.append((distribution, entry_point, error))
-    apart = {d.metadata["Name"] for d, _, what in found if isinstance(what, AvbenchError) or what.methods}
-    keep_out(apart)
+            found.append((distribution, entry_point, type(error)(printable(str(error), MOST_SHOWN))))
+    keep_out(d.metadata["Name"] for d, _ in strangers)
     known = plugins()
     for distribution, entry_point, what in found:
-        if distribution.metadata["Name"] in apart:
-            _admit(known, isolation, distribution, entry_point, what)
+        _admit(known, isolation, distribution, entry_point, what)
 
 
 def _admit(
@@ -79,7 +82,7 @@ def _admit(
                 Registered(kind, name, distribution.version, entry_point.module, tuple(facts.modules))
             )
         known.variants += what.variants
-    except AvbenchError as error:
+    except Exception as error:  # names of options that no class can have, as well
         known.leave_out(name, entry_point.name, error)
 
 
@@ -148,7 +151,7 @@ def _stand_in(facts: Facts, isolation: Isolation, distribution: Distribution, en
             try:
                 return json.dumps(process.hear(Values).options)
             except MethodError as error:
-                raise UsageError(str(error)) from None
+                raise UsageError(printable(str(error), MOST_SHOWN)) from None
 
     base = EpochOptions if facts.in_epochs else Options
     kinds: dict[str, Any] = {"file": InputFile | None, "value": Any}

@@ -6,6 +6,7 @@ more than the method needs: its start is part of the time of every run.
 
 from __future__ import annotations
 
+import os
 import resource
 import signal
 import socket
@@ -20,11 +21,11 @@ PR_SET_PDEATHSIG = 1
 def main() -> None:
     """Serve the judge until it hangs up."""
     if sys.platform == "linux":  # end with the judge, however that is
-        import ctypes
-
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        _signal_at_end_of_parent(signal.SIGKILL)
     judge = socket.socket(fileno=int(sys.argv[1]))
     begin = FROM_JUDGE.validate_json(receive(judge, FROM_JUDGE_BYTES)[0])
+    if sys.platform == "linux" and not begin.sandboxed:  # a sandbox ends as a whole
+        guard_group()
     _limit(begin)
     if isinstance(begin, Describe):
         from avbench.harness.isolation.description import describe
@@ -33,6 +34,25 @@ def main() -> None:
     from avbench.harness.isolation.service import Service
 
     Service(judge, begin).serve()
+
+
+def guard_group() -> None:
+    """Leave a process behind that ends this one's group when this one ends: with a judge that is killed, too."""
+    worker = os.getpid()
+    if os.fork():
+        return
+    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    _signal_at_end_of_parent(signal.SIGTERM)
+    os.closerange(0, 1024)  # the judge's socket and the pipe are the worker's alone
+    while os.getppid() == worker:
+        signal.sigwait({signal.SIGTERM})
+    os.killpg(0, signal.SIGKILL)
+
+
+def _signal_at_end_of_parent(number: int) -> None:
+    import ctypes
+
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, number)
 
 
 def _limit(begin: First) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from importlib.machinery import EXTENSION_SUFFIXES, ModuleSpec
@@ -13,6 +14,8 @@ from avbench.harness.errors import MethodError
 
 DYNAMIC = {"__import__", "exec", "eval", "import_module", "spec_from_file_location", "run_path", "run_module"}
 """Calls by which a module can load what no import statement names; then all modules of its package count."""
+_PACKAGE_MAKER = re.compile(rb"(?<![.\w])__path__|__path__\s*=(?!=)")
+"""What makes a package of a module; to read another's ``__path__`` does not."""
 
 
 def reachable(start: Iterable[str], own: Callable[[str], bool]) -> tuple[dict[str, Path], set[str]]:
@@ -62,15 +65,21 @@ def file_of(name: str) -> Path:
 def _spec(name: str) -> ModuleSpec | None:
     """None for a name that is imported from a module but is no module."""
     above = name.rpartition(".")[0]
-    parent = _spec(above) if above and above not in sys.modules else None
-    if parent is not None and _is_plain(parent):
-        return None  # found out without running the module, which may import torch
+    parent = None
+    if above and above not in sys.modules:  # found out without running any of it
+        parent = _spec(above)
+        if parent is None or _is_plain(parent):
+            return None
     try:
-        if parent is not None and parent.submodule_search_locations is not None:  # the package is not run either
+        if parent is not None:
+            if parent.submodule_search_locations is None:
+                raise MethodError(f"module {above!r} makes itself a package: its code cannot be identified")
             places = list(parent.submodule_search_locations)
             found = (finder.find_spec(name, places) for finder in sys.meta_path)
             return next((spec for spec in found if spec is not None), None)
         return importlib.util.find_spec(name)
+    except MethodError:
+        raise
     except ModuleNotFoundError:
         return None
     except ValueError:
@@ -82,7 +91,10 @@ def _spec(name: str) -> ModuleSpec | None:
 def _is_plain(spec: ModuleSpec) -> bool:
     """Whether a module is no package, and does not make itself one."""
     file = Path(spec.origin or "")
-    return spec.submodule_search_locations is None and file.suffix == ".py" and b"__path__" not in file.read_bytes()
+    if spec.submodule_search_locations is not None:
+        return False
+    extension = file.name.endswith(tuple(EXTENSION_SUFFIXES))
+    return extension or (file.suffix == ".py" and not _PACKAGE_MAKER.search(file.read_bytes()))
 
 
 def _file(spec: ModuleSpec) -> Path | None:

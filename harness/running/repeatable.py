@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from avbench.harness.contract.options import Options
@@ -13,6 +14,7 @@ from avbench.harness.printable import printable
 from avbench.harness.records.planned import PlannedRun
 from avbench.harness.records.record import RunRecord
 
+_NO_VERSION = re.compile(r"[^A-Za-z0-9.+!_-]")
 FEW = 5
 """Parts of the code that are named."""
 
@@ -56,7 +58,7 @@ def how_to_install(record: RunRecord) -> str:
     plugin, commit = record.configuration.plugin, record.environment.git_commit
     if plugin.distribution == LOOSE:
         return "its class came from a notebook or a script: ask its author for a package (avbench methods new)"
-    version = printable(plugin.version, 60)
+    version = _NO_VERSION.sub("?", plugin.version[:60])  # a command that is copied does nothing else
     words = f"pip install '{plugin.distribution}=={version}'"
     if plugin.distribution == "avbench" and commit is not None:
         words += f", or the checkout of commit {printable(commit, 40)}"

@@ -159,6 +159,8 @@ def test_other_code_is_refused_with_the_way_to_install_it(call: Call, folder: Re
     code, _, err = call(stranger.identity)
     assert code == 5
     assert "pip install 'mystery-box==0.0.9'" in err
+    evil = plugin.model_copy(update={"distribution": "mystery-box", "version": "1'; rm -rf $HOME #"})
+    assert "'mystery-box==1???rm?-rf??HOME??'" in how_to_install(reconfigured(first, plugin=evil))
     loose = reconfigured(first, plugin=plugin.model_copy(update={"distribution": "loose"}))
     assert "ask its author for a package" in how_to_install(loose)
 

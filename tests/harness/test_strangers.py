@@ -5,12 +5,17 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from importlib.metadata import EntryPoint, distribution
 from pathlib import Path
 from typing import Any
 
 import pytest
+from simulated_features import Ridge
 
-from avbench.harness.isolation import sandbox
+from avbench.harness.isolation import sandbox, strangers
+from avbench.harness.isolation.choice import Isolation
+from avbench.harness.isolation.messages import Described, Facts
+from avbench.harness.plugins.registry import Plugins
 
 PLUGIN = """
 import numpy as np
@@ -49,17 +54,37 @@ def avbench_methods(): return [Cheat]
 def avbench_variants(): return [Variant("importer", "triple", {"factor": 3.0}, "none", "none")]
 """
 
+TELLS = """
+import sys
+from pathlib import Path
+if "avbench.harness.isolation.worker" not in sys.orig_argv:
+    (Path(__file__).parent / "imported_by_the_judge").touch()
+"""
+LIAR = """
+def avbench_methods():
+    describing = "avbench.harness.isolation.description" in sys.modules
+    return [] if describing else __import__("importer_mod").avbench_methods()
+"""
+WAYS_IN = """
+def never():
+    from importer_mod.neither import nor
+"""
+
+
+def install(place: Path, name: str, code: str) -> None:
+    (place / f"{name}_mod.py").write_text(code)
+    info = place / f"{name}-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[avbench]\n{name} = {name}_mod\n")
+    (info / "RECORD").write_text(f"{name}_mod.py,,\n")
+    (info / "top_level.txt").write_text(f"{name}_mod\n")
+
 
 @pytest.fixture
 def avbench(tmp_path: Path) -> Any:
     """The command, where a package is installed that patches the harness when it is imported."""
-    (tmp_path / "importer_mod.py").write_text(PLUGIN)
-    info = tmp_path / "importer-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: importer\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[avbench]\nimporter = importer_mod\n")
-    (info / "RECORD").write_text("importer_mod.py,,\n")
-    (info / "top_level.txt").write_text("importer_mod\n")
+    install(tmp_path, "importer", PLUGIN)
 
     def call(*arguments: str) -> Any:
         command = ["run", "--method", "importer", "--dataset", "ucf", "--features", "demo", "--json", *arguments]
@@ -92,3 +117,36 @@ def test_importing_a_package_does_nothing_to_the_judge(avbench: Any) -> None:
     assert variant["state"] == "new"
     assert "factor" in avbench("--isolation", kind, "-p", "factor=10")  # a bound of the package's own
     assert "Did you mean 'factor'" in avbench("--isolation", kind, "-p", "facto=1")
+
+
+def test_no_package_gets_into_the_judge(avbench: Any, tmp_path: Path) -> None:
+    """Not one that denies its methods, none that brings no methods, none whose imports lead through itself."""
+    install(tmp_path, "liar", TELLS + LIAR)
+    install(tmp_path, "tools", TELLS)
+    install(tmp_path, "raises", "raise RuntimeError('\\x1b[2Jgone')")
+    (tmp_path / "importer_mod.py").write_text(PLUGIN + TELLS + WAYS_IN)
+    call = ("--dry-run", "--results", "none", "--isolation", "process")
+    (planned,) = avbench(*call)
+    assert planned["state"] == "new"
+    assert not (tmp_path / "imported_by_the_judge").exists()
+    (tmp_path / "importer_mod.py").write_text(PLUGIN + TELLS + WAYS_IN + "__path__ = []")
+    said = avbench(*call)
+    assert "makes itself a package" in said
+    assert "gone" in said
+    assert "\x1b" not in said
+    assert not (tmp_path / "imported_by_the_judge").exists()
+
+
+def test_options_of_impossible_names_leave_out_their_package() -> None:
+    facts = Facts(
+        info=Ridge.info,
+        module="m",
+        modules=(),
+        options={"__base__": "value"},
+        in_epochs=False,
+        takes_few_bits=False,
+    )
+    known, entry_point = Plugins(), EntryPoint("odd", "odd", "avbench")
+    told = Described(methods=(facts,), variants=())
+    strangers._admit(known, Isolation("process"), distribution("avbench"), entry_point, told)
+    assert [broken.entry_point for broken in known.broken] == ["odd"]

@@ -13,13 +13,15 @@ import pytest
 from simulated_archive import made_up
 from simulated_results import configuration_of, record_of
 
-from avbench.harness.cluster.job import interrupting
+from avbench.harness.cluster.job import interrupting, work
 from avbench.harness.cluster.packing import order_of, pack
 from avbench.harness.cluster.staging import stage
 from avbench.harness.cluster.submission import Request, Submission, digest
 from avbench.harness.errors import DataError, RecordError
 from avbench.harness.features.archive import find_sets, read_set
 from avbench.harness.features.store import Store, home
+from avbench.harness.isolation import strangers
+from avbench.harness.isolation.choice import Isolation
 from avbench.harness.owner import me
 from avbench.harness.records.planned import PlannedRun
 from avbench.harness.records.results import ResultsFolder
@@ -140,6 +142,15 @@ def test_a_submission_knows_what_is_new(tmp_path: Path) -> None:
     (submission.folder / "plan.json").write_text('{"runs": 1}')
     with pytest.raises(RecordError, match=r"plan\.json"):
         _ = Submission(submission.folder).shared
+
+
+def test_a_job_keeps_strangers_apart_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Isolation] = []
+    monkeypatch.setattr(strangers, "describe_strangers", asked.append)
+    submission = Submission.new(ResultsFolder(tmp_path))
+    submission.write([], [], [[]], Request(device="cpu", isolation=Isolation("process")))
+    work(Submission(submission.folder), 0)
+    assert asked == [Isolation("process")]
 
 
 def test_features_are_read_from_the_copy_on_a_nodes_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
