@@ -28,8 +28,10 @@ class PlannedRun:
     """Where the options come from, when they come from ``avbench tune``."""
 
     def from_study(self, tuned: Tuned | None) -> PlannedRun:
-        """The same, of options that come from a study. One of another method says nothing about this run."""
-        return replace(self, tuned=tuned if tuned and tuned.method == self.configuration.method else None)
+        """The same, of options that come from a study: not for another method, and not with other values."""
+        c = self.configuration
+        comes = tuned and tuned.method == c.method and tuned.options.items() <= c.options.items()
+        return replace(self, tuned=tuned if comes else None)
 
     def __str__(self) -> str:
         c = self.configuration

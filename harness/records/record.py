@@ -175,6 +175,8 @@ class Tuned(Part):
     study_hash: Sha256
     """Over what was searched: method, code, features, protocol, spaces, fixed options and number of seeds."""
     tracks: Annotated[list[Text], Field(min_length=1, max_length=1_000)]
+    options: Annotated[dict[Name, JsonValue], Field(max_length=500)]
+    """The best values of what was searched, but for those that are null. A run with others does not come from here."""
     trials: int = Field(ge=1, le=10**9)
     """Tried by then: done, pruned and failed ones."""
     objective: Text

@@ -80,6 +80,7 @@ class Tuning:
             study=self.study,
             study_hash=self.subject.hash,
             tracks=list(self.subject.tracks),
+            options={name: value for name, value in self.best.values.items() if value is not None},
             trials=len(self.trials),
             objective=self.subject.objective,
             value=self.best.value,
@@ -260,7 +261,13 @@ def _unpacked(kept: Mapping[str, Any]) -> Confirmation:
 
 def _assignments(table: Mapping[str, Any]) -> str:
     """Lines of TOML: numbers, texts, truth values and lists of texts are written there as in JSON."""
-    return "".join(f"{name} = {json.dumps(value)}\n" for name, value in table.items())
+    return "".join(f"{name} = {_in_toml(value)}\n" for name, value in table.items())
+
+
+def _in_toml(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{name} = {_in_toml(each)}" for name, each in value.items()) + "}"
+    return json.dumps(value)
 
 
 def _as_json(interval: Interval | None) -> dict[str, float | None] | None:

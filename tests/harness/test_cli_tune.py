@@ -70,6 +70,10 @@ def test_from_a_search_to_a_run_that_says_where_its_options_come_from(capsys: py
     assert "tuned, 4 trials" in results_frame([record])["marks"][0]
     assert "[tuned, 4 trials]" in summary_table([record], [], lambda _: {})
 
+    code, out, _ = said(capsys, "run", "--config", config, "-p", "learning_rate=0.5", "-p", "epochs=1", "--json")
+    assert code == 0
+    assert json.loads(out)[0]["tuned"] is None, "no trial had this rate"
+
     code, out, _ = said(capsys, "run", "--config", config, "--method", "ale", "--dry-run")
     assert code == 2, "options of another method"
 
@@ -82,6 +86,7 @@ def test_a_record_of_before_says_nothing_of_a_study_and_one_of_another_method_is
         "study": "s",
         "study_hash": "0" * 64,
         "tracks": ["ucf/demo"],
+        "options": {},
         "trials": 3,
         "objective": "validation HM",
         "value": 12.5,

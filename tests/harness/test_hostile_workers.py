@@ -18,6 +18,7 @@ from simulated_worker import Forked, alive, forked
 from avbench.harness.errors import UsageError
 from avbench.harness.isolation import process
 from avbench.harness.isolation.choice import Isolation
+from avbench.harness.plugins.observers import Observers
 from avbench.harness.plugins.registry import Plugins, Registered
 from avbench.harness.records.record import RunRecord
 from avbench.harness.records.results import ResultsFolder
@@ -108,7 +109,7 @@ def test_ctrl_c_leaves_no_worker_behind(tmp_path: Path, monkeypatch: pytest.Monk
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(runs.Observers, "epoch", interrupt)
+    monkeypatch.setattr(Observers, "epoch", interrupt)
     start = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         run("honest", tmp_path)

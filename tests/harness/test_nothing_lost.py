@@ -27,7 +27,7 @@ from avbench.harness.plugins.registry import LOOSE, Plugins, Registered
 from avbench.harness.records.planned import PlannedRun
 from avbench.harness.records.record import MAX_EPOCHS, MAX_RECORD_BYTES, RunRecord, ValidationEpoch, read_record
 from avbench.harness.records.results import ResultsFolder, Unreadable
-from avbench.harness.running import environment, jobs, runs, workers
+from avbench.harness.running import attempt, environment, jobs, runs, workers
 from avbench.harness.running.jobs import execute_all
 from avbench.harness.running.runs import execute, plan
 from avbench.harness.tracks import Track
@@ -93,7 +93,7 @@ def simulated_world(monkeypatch: pytest.MonkeyPatch) -> None:
     features = simulated_features()
     methods = {m.info.slug: Registered(m, LOOSE, "1.0") for m in (Ridge, Trained, *map(ending, ENDS))}
     world = Plugins(methods=methods, observers={"leaves": Leaves, "never-there": NeverThere})
-    for module in (runs, jobs):
+    for module in (runs, jobs, attempt):
         monkeypatch.setattr(module, "plugins", lambda: world)
     monkeypatch.setattr(runs, "planned_features", lambda *_: features)
     monkeypatch.setattr(runs, "feature_manifest", lambda _: features.manifest)
