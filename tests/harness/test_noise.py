@@ -71,9 +71,15 @@ def test_equal_decisions_are_noise_and_far_better_ones_are_not() -> None:
     assert not over_classes(decisions(0, 0.7), decisions(1, 0.2)).is_noise
 
 
-def test_seeds_decide_where_three_differ_and_classes_elsewhere() -> None:
+def test_seeds_that_lie_far_apart_allow_no_more_than_the_classes_do() -> None:
+    old, new = decisions(0, 0.7), decisions(1, 0.2)
+    assert among_seeds([10.0, 50.0, 90.0], 20.0).is_noise
+    assert not deviation([10.0, 50.0, 90.0], old, new).is_noise
+
+
+def test_seeds_count_where_three_differ_and_classes_always() -> None:
     old, new = decisions(0), decisions(1)
-    assert deviation([30.0, 31.0, 32.0], old, new).test == "seeds"
+    assert deviation([0.0, 0.1, 0.2], old, new).test == "seeds"
     assert deviation([30.0, 31.0], old, new).test == "classes"
     assert deviation([30.0, 30.0, 30.0], old, new).test == "classes"  # a method that seeds do not change
     assert deviation([], old, new).test == "classes"

@@ -128,15 +128,16 @@ def test_scores_that_nobody_obtained_are_not_reproduced(call: Call, folder: Resu
     assert "0 of 1 runs reproduced" in out
 
 
-def test_another_seed_is_noise_by_the_seeds_of_the_row(folder: ResultsFolder, tmp_path: Path) -> None:
+def test_the_seeds_of_the_row_say_what_is_noise(folder: ResultsFolder, tmp_path: Path) -> None:
     records = sorted((r for r in folder.records() if isinstance(r, RunRecord)), key=lambda r: r.configuration.seed)
     one, two = records[:2]
     rows = hm_of_rows(records)
     assert sorted(rows[row_of(one)]) == sorted(r.outcome.metrics.HM for r in records if r.outcome)
     repeater = Repeater(folder, folder, "me", NONE)
-    told = repeater.verdict(one, two, rows)
+    assert repeater.verdict(one, two, rows).verdict == "within noise"
+    told = repeater.verdict(one, two, {row_of(one): [0.0, 0.1, 0.2]})
     assert told.noise is not None
-    assert (told.verdict, told.noise.test, told.noise.n) == ("within noise", "seeds", 3)
+    assert (told.verdict, told.noise.test, told.noise.n) == ("not reproduced", "seeds", 3)
     assert "3 seeds" in told.in_words()
     assert repeater.verdict(one, two).noise is not None
     assert repeater.verdict(one, two).noise.test == "classes"  # type: ignore[union-attr]
