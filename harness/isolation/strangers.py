@@ -40,8 +40,8 @@ def describe_strangers(isolation: Isolation) -> None:
     """From now on this process knows the methods of packages by description, and imports none of them.
 
     Nor those that say they bring no methods: they may say so to this question alone. Where packages have been loaded
-    before, that is said: what they did then is done. Does nothing without isolation. Raises :class:`UsageError` where
-    there is no sandbox.
+    before, that is said, and a sandbox refused: what they did then is done. Does nothing without isolation. Raises
+    :class:`UsageError` where there is no sandbox, or it is too late for one.
     """
     if not isolation:
         return
@@ -50,7 +50,10 @@ def describe_strangers(isolation: Isolation) -> None:
     if strangers and plugins.cache_info().currsize:
         methods = [known for known in plugins().methods.values() if not (known.modules or known.loose)]
         if loaded := {known.distribution for known in methods} - {"avbench"}:
-            logger.warning("imported before methods were kept apart: %s", ", ".join(sorted(loaded)))
+            names = ", ".join(sorted(loaded))
+            if isolation.kind == "sandbox":
+                raise UsageError(f"{names}: imported beside the answers before; start anew, without --strict-plugins")
+            logger.warning("imported before methods were kept apart: %s", names)
         return
     found: list[tuple[Distribution, EntryPoint, Described | AvbenchError]] = []
     for distribution, entry_point in strangers:

@@ -86,8 +86,19 @@ def avbench(tmp_path: Path) -> Any:
     """The command, where a package is installed that patches the harness when it is imported."""
     install(tmp_path, "importer", PLUGIN)
 
-    def call(*arguments: str) -> Any:
-        command = ["run", "--method", "importer", "--dataset", "ucf", "--features", "demo", "--json", *arguments]
+    def call(*arguments: str, strict: bool = False) -> Any:
+        command = [
+            *(["--strict-plugins"] if strict else []),
+            "run",
+            "--method",
+            "importer",
+            "--dataset",
+            "ucf",
+            "--features",
+            "demo",
+            "--json",
+            *arguments,
+        ]
         code = "import sys; from avbench.harness.cli import main; sys.argv[0] = 'avbench'; main()"
         done = subprocess.run(
             [sys.executable, "-c", code, *command, "--device", "cpu"],
@@ -117,6 +128,12 @@ def test_importing_a_package_does_nothing_to_the_judge(avbench: Any) -> None:
     assert variant["state"] == "new"
     assert "factor" in avbench("--isolation", kind, "-p", "factor=10")  # a bound of the package's own
     assert "Did you mean 'factor'" in avbench("--isolation", kind, "-p", "facto=1")
+
+
+@pytest.mark.skipif(bool(sandbox.unavailable()), reason="no sandbox")
+def test_a_sandbox_is_refused_once_packages_were_imported(avbench: Any) -> None:
+    said = avbench("--results", "late", "--isolation", "sandbox", strict=True)
+    assert "importer: imported beside the answers before" in said
 
 
 def test_no_package_gets_into_the_judge(avbench: Any, tmp_path: Path) -> None:
