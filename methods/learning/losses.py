@@ -23,7 +23,8 @@ def triplet(anchor: Tensor, positive: Tensor, negative: Tensor, margin: float) -
     The bits of ``torch.nn.functional.triplet_margin_loss``, for which ``torch.func.vmap`` has no rule; like it in full
     precision where products are in less (autocast).
     """
-    if torch.is_autocast_enabled(anchor.device.type):
+    device = anchor.device.type
+    if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
         anchor, positive, negative = anchor.float(), positive.float(), negative.float()
     near, far = (torch.linalg.vector_norm(anchor - other + 1e-6, dim=-1) for other in (positive, negative))
     loss: Tensor = (margin + near - far).clamp_min(0)

@@ -418,6 +418,7 @@ def test_a_table_runs_once_goes_on_and_is_marked(call: Call, tmp_path: Path) -> 
     assert "33.89" in out
     folder = ResultsFolder(tmp_path / "results")
     records = [r for r in folder.records() if isinstance(r, RunRecord)]
+    records.sort(key=lambda r: r.configuration.seed)
     assert [(str(r.configuration.track), r.configuration.seed) for r in records] == [("ucf/demo", s) for s in range(3)]
     assert {r.configuration.protocol.name for r in records} == {COMPARABLE}
     assert set(results_frame(records)["marks"]) == {f"simulated; {OFF_PRESET}"}
