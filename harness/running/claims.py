@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import re
 import threading
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,6 +62,13 @@ class Claims:
         """
         path = self.folder / identity
         return Claim(path) if self._take(path) else None
+
+    def drop(self, identities: Iterable[str]) -> None:
+        """Give up what this process claims of these runs: an interrupt may come between a claim and its holder."""
+        for identity in identities:
+            for path in (self.folder / f"{identity}~", self.folder / identity):
+                if _read(path) == Holder.here():
+                    _leave(path)
 
     def owner(self, identity: str) -> Owner | None:
         """Who does a run now, as far as can be known."""

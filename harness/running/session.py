@@ -15,6 +15,7 @@ from avbench.harness.records.record import RunRecord
 from avbench.harness.records.results import ResultsFolder
 from avbench.harness.records.states import state_path
 from avbench.harness.records.verification import check_tables
+from avbench.harness.running.claims import Claims
 from avbench.harness.running.jobs import execute_all
 from avbench.harness.running.runs import RunListener
 from avbench.harness.running.tidy import tidy_up
@@ -97,5 +98,6 @@ def complete(
         ):
             yield todo[position], record, True
     except BaseException:
+        Claims(folder.root).drop(run.configuration.identity for run in runs)
         tidy_up(folder)  # workers may have been ended in the middle of a file
         raise

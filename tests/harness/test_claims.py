@@ -108,3 +108,13 @@ def test_of_many_that_want_it_one_gets_it(tmp_path: Path) -> None:
             thread.join()
         assert Counter(got) == {True: 1, False: 7}
         (tmp_path / ".claims" / "run").unlink()
+
+
+def test_a_claim_that_nobody_holds_any_more_is_dropped(tmp_path: Path) -> None:
+    claims = Claims(tmp_path)
+    assert claims.claim("a" * 64)
+    claims.sweep()
+    assert claims.owner("a" * 64), "its process lives"
+    claims.drop(["a" * 64, "b" * 64])
+    assert claims.owner("a" * 64) is None
+    assert not list(tmp_path.iterdir())
