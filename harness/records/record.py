@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -24,6 +24,8 @@ from avbench.harness.contract.encoder import Seen
 from avbench.harness.errors import RecordError
 from avbench.harness.tracks import Track
 from avbench.harness.untrusted import read_limited
+
+_Model = TypeVar("_Model", bound=BaseModel)
 
 SCHEMA_VERSION: Literal[1] = 1
 _INPUT_FILE = re.compile(r".#sha256=[0-9a-f]{64}$")
@@ -366,14 +368,19 @@ def parse_record(data: Any, where: str) -> RunRecord:
     """Validate decoded JSON as a record, after migration from older schema versions."""
     if not isinstance(data, dict):
         raise RecordError(f"{where}: a record is a JSON object, this is {type(data).__name__}")
-    version = data.get("schema_version")
-    if isinstance(version, int) and version > SCHEMA_VERSION:
-        raise RecordError(f"{where}: schema version {version} is newer than {SCHEMA_VERSION}; upgrade avbench")
+    return of_schema(RunRecord, data, SCHEMA_VERSION, where, "record")
+
+
+def of_schema(model: type[_Model], data: Any, newest: int, where: str, what: str) -> _Model:
+    """Validate decoded JSON. Raises :class:`RecordError` with ``where`` and the first fault, or for a newer version."""
+    version = data.get("schema_version") if isinstance(data, dict) else None
+    if isinstance(version, int) and version > newest:
+        raise RecordError(f"{where}: schema version {version} is newer than {newest}; upgrade avbench")
     try:
-        return RunRecord.model_validate(data)
+        return model.model_validate(data)
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(map(str, first["loc"])) or "record"
+        place = ".".join(map(str, first["loc"])) or what
         raise RecordError(f"{where}: {place}: {first['msg']} ({error.error_count()} problems in all)") from None
 
 

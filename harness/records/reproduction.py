@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from avbench.harness.errors import RecordError
 from avbench.harness.records.record import (
@@ -26,6 +26,7 @@ from avbench.harness.records.record import (
     Seconds,
     Sha256,
     Text,
+    of_schema,
 )
 from avbench.harness.untrusted import read_limited
 
@@ -204,15 +205,7 @@ def decode_reproduction(content: bytes, where: str) -> Reproduction:
         data = json.loads(content.decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise RecordError(f"{where}: not readable as JSON ({error})") from None
-    version = data.get("schema_version") if isinstance(data, dict) else None
-    if isinstance(version, int) and version > SCHEMA_VERSION:
-        raise RecordError(f"{where}: schema version {version} is newer than {SCHEMA_VERSION}; upgrade avbench")
-    try:
-        return Reproduction.model_validate(data)
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"])) or "reproduction"
-        raise RecordError(f"{where}: {place}: {first['msg']} ({error.error_count()} problems in all)") from None
+    return of_schema(Reproduction, data, SCHEMA_VERSION, where, "reproduction")
 
 
 def _moment(text: str) -> datetime:
