@@ -36,16 +36,29 @@ def picture(path: Path, size: tuple[float, float], style: Mapping[str, Any] | No
     ``style``: settings of matplotlib beside its defaults. Raises as :func:`require_drawable` does.
     """
     require_drawable(path)
-    import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    kind = path.suffix[1:].lower()
+    with stable(style):
+        figure = Figure(figsize=size, layout="constrained")
+        yield figure
+        save(figure, path)
+
+
+@contextmanager
+def stable(style: Mapping[str, Any] | None = None) -> Iterator[None]:
+    """matplotlib's own settings, with those that make the same bytes of the same content, and ``style``."""
+    import matplotlib as mpl
+
     with mpl.rc_context():
         mpl.rcdefaults()  # not what the user's own file says
         settings: Any = {**_STABLE, **(style or {})}
         mpl.rcParams.update(settings)
-        figure = Figure(figsize=size, layout="constrained")
-        yield figure
-        stream = BytesIO()
-        figure.savefig(stream, format=kind, metadata=_NO_DATE[kind])
+        yield
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure that was drawn with :func:`stable` settings, in the format that its name says."""
+    kind = path.suffix[1:].lower()
+    stream = BytesIO()
+    figure.savefig(stream, format=kind, metadata=_NO_DATE[kind])
     write_bytes(path, stream.getvalue())
