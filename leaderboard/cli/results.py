@@ -43,12 +43,9 @@ if TYPE_CHECKING:
 @click.option("--validation", is_flag=True, help="Show the HM on validation too, of the epoch that stage 1 chose.")
 def table(
     folder: ResultsFolder,
-    method: Sequence[str],
-    dataset: Sequence[str],
-    features: Sequence[str],
-    protocol: Sequence[str],
     form: str,
     validation: bool,
+    **wanted: Sequence[str],
 ) -> None:
     """One row per method and protocol: mean and deviation over seeds, printed numbers where they compare.
 
@@ -59,7 +56,7 @@ def table(
     from avbench.leaderboard.claims import claims
     from avbench.leaderboard.tables import FORMATS, compared, render
 
-    chosen = sound(folder, method=method, dataset=dataset, features=features, protocol=protocol)
+    chosen = sound(folder, **wanted)
     boards = build_boards(
         chosen.records, claims(), options_beyond_variant, marks=chosen.marks, reproductions=chosen.reproductions
     )
@@ -104,17 +101,14 @@ def compare(first: str, second: str, folder: ResultsFolder, as_json: bool) -> No
 def export(
     out: Path,
     folder: ResultsFolder,
-    method: Sequence[str],
-    dataset: Sequence[str],
-    features: Sequence[str],
-    protocol: Sequence[str],
+    **wanted: Sequence[str],
 ) -> None:
     """Write one flat row per finished run to OUT, a .csv or .json file. Runs that do not verify are left out."""
     from avbench.leaderboard.frame import csv_text, json_text, results_frame
 
     if out.suffix not in (".csv", ".json"):
         raise UsageError(f"{out}: name a .csv or a .json file")
-    chosen = sound(folder, method=method, dataset=dataset, features=features, protocol=protocol)
+    chosen = sound(folder, **wanted)
     frame = results_frame(chosen.records, gate_marks=chosen.marks, reproductions=chosen.reproductions)
     write_bytes(out, (csv_text(frame) if out.suffix == ".csv" else json_text(frame) + "\n").encode())
     click.echo(f"{out}: {len(frame)} runs")
