@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from avbench.harness.atomic import write_bytes
 from avbench.harness.errors import UsageError
+from avbench.harness.extras import require
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -23,10 +24,7 @@ def require_drawable(path: Path) -> None:
     """Raise :class:`UsageError` for a file of another format, or where matplotlib is not installed."""
     if path.suffix[1:].lower() not in FORMATS:
         raise UsageError(f"{path}: figures are {', '.join(f'.{f}' for f in FORMATS)}")
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError:
-        raise UsageError("figures need 'pip install avbench[figures]'") from None
+    require("matplotlib", "figures", "figures are drawn by matplotlib")
 
 
 @contextmanager

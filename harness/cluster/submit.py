@@ -14,6 +14,7 @@ from avbench.harness.cluster.settings import SlurmSettings
 from avbench.harness.cluster.slurm import never_given, require_slurm, seen_by_a_node
 from avbench.harness.cluster.submission import PLACE, Request, Submission, Submitted, submissions
 from avbench.harness.errors import AvbenchError, UsageError
+from avbench.harness.extras import require
 from avbench.harness.records.planned import PlannedRun
 from avbench.harness.records.record import RunRecord
 from avbench.harness.records.results import ResultsFolder
@@ -30,10 +31,7 @@ def require_cluster(results: ResultsFolder, settings: SlurmSettings, told: Told)
     enough for, and for a results folder that the nodes do not see; :class:`AvbenchError` for one that cannot be written
     to. ``told``: where no node was free to be asked.
     """
-    try:
-        import submitit  # noqa: F401
-    except ImportError:
-        raise UsageError("submitit is not installed: pip install 'avbench[cluster]'") from None
+    require("submitit", "cluster", "jobs are submitted by submitit")
     if "%" in str(results.root):
         raise UsageError(f"{results.root}: SLURM takes % in a path for a variable; name another folder with --results")
     require_slurm(settings)
