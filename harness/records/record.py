@@ -92,15 +92,9 @@ class Configuration(Part):
     split_fingerprint: Sha256
     protocol: ProtocolVersion
     seed: int = Field(ge=0, lt=2**32)
-    numerics: Numerics = Numerics()
-
-    @model_serializer(mode="wrap")
-    def _without_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Default numerics are left out: a run with them has the identity that it had before there was a choice."""
-        content: dict[str, Any] = handler(self)
-        if not self.numerics.changed:
-            content.pop("numerics", None)
-        return content
+    numerics: Numerics = Field(Numerics(), exclude_if=lambda numerics: not numerics.changed)
+    """The default ones are left out: a run with them has the identity that it had before there was a choice. (Not by
+    a serializer function: pydantic makes an error of its own of the Ctrl-C that falls into one.)"""
 
     @property
     def track(self) -> Track:
@@ -160,6 +154,8 @@ class About(Part):
     bibtex: Annotated[str, Field(max_length=20_000)] = ""
     where: Text = ""
     """Where its package can be had: an address."""
+    texts: Annotated[list[Text], Field(max_length=100)] = []
+    """The text vectors that it reads by name, where a track has several kinds per class."""
     differences: Annotated[list[ToldDifference], Field(max_length=200)] = []
     notes: Annotated[list[Text], Field(max_length=200)] = []
     options: Annotated[list[ToldOption], Field(max_length=500)] = []
