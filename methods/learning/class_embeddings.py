@@ -134,11 +134,11 @@ class ClassOptimisation:
             )
         text = functional.normalize(vectors.double(), dim=1)
         triples = self._triples(len(text), torch.Generator(text.device).manual_seed(seed))
-        free = text.clone().requires_grad_()
+        free = nn.Parameter(text.clone())
         # Of the vectors as the first step meets them, so that a growth of 1 takes no step, whatever was rounded.
         target = self.growth * nearest_distance(functional.normalize(free.detach(), dim=1))
         adam = Adam([free], self.rate, fused=False)
-        step = adam.step if self.optimiser == "adam" else partial(descend, free, self.rate)
+        step: Callable[[], None] = adam.step if self.optimiser == "adam" else partial(descend, free, self.rate)
         for _ in range(self.steps):
             w = functional.normalize(free, dim=1)
             if nearest_distance(w.detach()) >= target:
