@@ -1,0 +1,267 @@
+"""Compiled steps: the mechanism, what a record says of it, the way back, and how a run is repeated. On a CPU, mostly
+with a backend that traces and writes no kernels."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from simulated_features import simulated_features
+from torch import Tensor, nn
+
+from avbench.harness.evaluation import compiler as compiling
+from avbench.harness.evaluation.compiler import Compiler
+from avbench.harness.isolation.choice import Isolation
+from avbench.harness.records.planned import PlannedRun
+from avbench.harness.records.record import Compile, RunRecord
+from avbench.harness.records.results import ResultsFolder
+from avbench.harness.running import compiling as choice
+from avbench.harness.running import runs
+from avbench.harness.running.compiling import compiler_of
+from avbench.harness.running.jobs import execute_all
+from avbench.harness.running.repeatable import repetition_of
+from avbench.harness.running.runs import execute, plan
+from avbench.harness.tuning.bench import Bench
+from avbench.methods.learning.batch import Batch
+from avbench.methods.sje import SJE
+
+CPU, CUDA = torch.device("cpu"), torch.device("cuda")
+SMALL = {"epochs": 2, "batches_per_epoch": 3, "batch_size": 8}
+
+
+@pytest.fixture(autouse=True)
+def told_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiling, "_told", set())
+
+
+@pytest.fixture
+def planned(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[PlannedRun]]:
+    features = simulated_features()
+    monkeypatch.setattr(runs, "planned_features", lambda _track, _hash: features)
+    monkeypatch.setattr("avbench.harness.tuning.bench.planned_features", lambda _track, _hash: features)
+    monkeypatch.setattr(runs, "feature_manifest", lambda _track: features.manifest)
+
+    def make(compile: Compile, seeds: int = 1, slug: str = "sje", **given: Any) -> list[PlannedRun]:
+        found = plan([slug], [features.track], ["aligned"], range(seeds), SMALL | given)
+        return [replace(run, compile=compile) for run in found]
+
+    return make
+
+
+@pytest.fixture
+def traced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No kernels are written, which takes long; all else is as it is."""
+    monkeypatch.setattr(choice, "Compiler", functools.partial(Compiler, "aot_eager"))
+
+
+@pytest.fixture
+def no_compiler(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """A machine where torch.compile finds nothing to write kernels with; which backends were asked for."""
+    asked: list[str] = []
+
+    def refuse(_function: Any, **given: Any) -> Callable[..., Tensor]:
+        def call(*_: Any) -> Tensor:
+            asked.append(given["backend"])
+            raise RuntimeError("Cannot find a working triton installation\nmore\nlines")
+
+        return call
+
+    monkeypatch.setattr(torch, "compile", refuse)
+    yield asked
+    assert asked, "nobody tried to compile"
+
+
+def test_more_functions_than_torch_keeps_of_one_code_are_compiled() -> None:
+    """torch gives up on a code from the ninth form on, and each stack of seeds is such a form."""
+    limit = torch._dynamo.config.recompile_limit
+    for number in range(limit + 2):
+        compiler = Compiler("eager")
+        double = compiler(torch.func.vmap(lambda x, number=number: x * number))
+        assert double(torch.ones(2)).tolist() == [number, number]
+        assert not compiler.failure
+
+
+def test_a_compiled_run_is_the_same_run_up_to_rounding(
+    planned: Callable[..., list[PlannedRun]], traced: None, tmp_path: Path
+) -> None:
+    (run,), (plain,) = planned("on"), planned("off")
+    record = execute(run, ResultsFolder(tmp_path / "on"), CPU)
+    other = execute(plain, ResultsFolder(tmp_path / "off"), CPU)
+    assert record.finished
+    assert record.measured.compiled
+    assert record.identity == other.identity
+    assert "compiled" not in other.to_json()
+    assert record.outcome is not None
+    assert other.outcome is not None
+    assert pytest.approx(other.outcome.metrics.HM, abs=1e-6) == record.outcome.metrics.HM
+    assert [e.HM for e in record.outcome.validation] == pytest.approx([e.HM for e in other.outcome.validation])
+    assert Bench(CPU).stage_1(run).best.HM == pytest.approx(record.outcome.validation[record.outcome.epochs - 1].HM)
+
+
+def test_seeds_in_one_step_are_compiled_too(
+    planned: Callable[..., list[PlannedRun]], traced: None, tmp_path: Path
+) -> None:
+    runs_of = {way: planned(way, seeds=3) for way in ("on", "off")}
+    records: dict[str, dict[int, RunRecord]] = {
+        way: dict(execute_all(found, ResultsFolder(tmp_path / way), [CPU], 1, lambda *_: None, in_step=True))
+        for way, found in runs_of.items()
+    }
+    for index, record in records["on"].items():
+        assert (record.measured.compiled, record.measured.seeds_at_once) == (True, 3)
+        assert not records["off"][index].measured.compiled
+        assert record.outcome is not None
+        other = records["off"][index].outcome
+        assert other is not None
+        assert pytest.approx(other.metrics.HM, abs=1e-6) == record.outcome.metrics.HM
+
+
+@pytest.mark.slow
+def test_kernels_are_written_on_a_cpu(planned: Callable[..., list[PlannedRun]], tmp_path: Path) -> None:
+    """Where there is a C++ compiler; without one, the run says so and is not compiled."""
+    (run,) = planned("on")
+    record = execute(run, ResultsFolder(tmp_path), CPU)
+    plain = execute(planned("off")[0], ResultsFolder(tmp_path / "off"), CPU)
+    assert record.outcome is not None
+    assert plain.outcome is not None
+    assert record.measured.compiled
+    assert pytest.approx(plain.outcome.metrics.HM, abs=1e-6) == record.outcome.metrics.HM
+
+
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_without_a_compiler_runs_have_the_bits_of_plain_ones_and_it_is_told_once(
+    planned: Callable[..., list[PlannedRun]],
+    no_compiler: list[str],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    seeds: int,
+) -> None:
+    folders = ResultsFolder(tmp_path / "on"), ResultsFolder(tmp_path / "off")
+    wished, plain = (
+        dict(execute_all(planned(way, seeds), folder, [CPU], 1, lambda *_: None, in_step=True))
+        for way, folder in zip(("on", "off"), folders, strict=True)
+    )
+    for index, record in wished.items():
+        assert not record.measured.compiled
+        assert record.outcome is not None
+        assert record.outcome == plain[index].outcome, "the evidence is the same, so the scores are, to the bit"
+    Bench(CPU).stage_1(planned("on")[0])
+    assert no_compiler == ["inductor"] * 2
+    assert caplog.messages == [
+        "not compiled, steps are taken as they are: RuntimeError: Cannot find a working triton installation"
+    ]
+
+
+def test_what_cannot_be_mapped_is_not_compiled_and_says_why(
+    planned: Callable[..., list[PlannedRun]], caplog: pytest.LogCaptureFixture
+) -> None:
+    (mdii,), (sje,) = planned("on", slug="mdii"), planned("on")
+    assert compiler_of([mdii], CPU) is None
+    assert "mdii" in caplog.messages[0]
+    assert "gradients" in caplog.messages[0]
+    assert compiler_of([sje], CPU, Isolation("process")) is None
+    assert "process of its own" in caplog.messages[1]
+    assert compiler_of([sje], CPU) is not None
+
+
+def test_by_default_only_long_trainings_on_cuda_are_compiled(planned: Callable[..., list[PlannedRun]]) -> None:
+    (short,) = planned("auto")
+    long = planned("auto", seeds=10, epochs=50, batches_per_epoch=500)
+    assert compiler_of([short], CUDA) is None
+    assert compiler_of(long, CUDA) is not None
+    assert compiler_of(long[:5], CUDA) is None, "half of the seeds save less than compiling takes"
+    assert compiler_of(long, CPU) is None
+    assert compiler_of([replace(run, compile="off") for run in long], CUDA) is None
+
+
+def test_a_compiled_run_is_repeated_compiled(
+    planned: Callable[..., list[PlannedRun]], traced: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("avbench.harness.running.repeatable.feature_manifest", runs.feature_manifest)
+    for way, seed in (("on", 0), ("off", 1)):
+        record = execute(planned(way, seeds=2)[seed], ResultsFolder(tmp_path), CPU)
+        again = repetition_of(record)
+        assert again.compile == way
+        repeated = execute(again, ResultsFolder(tmp_path / "again"), CPU)
+        assert record.outcome is not None
+        assert repeated.outcome == record.outcome, "same bits"
+
+
+def test_a_step_that_fails_uncompiled_too_fails_with_its_own_words(
+    planned: Callable[..., list[PlannedRun]], traced: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def looks(_method: SJE, net: nn.ModuleDict, batch: Batch) -> Tensor:
+        raise ValueError("no loss today")
+
+    (run,) = planned("on")
+    monkeypatch.setattr(SJE, "loss", looks)
+    record = execute(run, ResultsFolder(tmp_path), CPU)
+    assert record.failure is not None
+    assert "no loss today" in record.failure.message
+
+
+class Small:
+    """A device whose memory is too small for more than so many seeds, as seen by a step's first call."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, seeds: int, wrapped: bool) -> None:
+        self.tried: list[int] = []
+        real = runs.run_together
+
+        def run_together(*arguments: Any, **given: Any) -> Any:
+            many = len(given["seeds"])
+            self.tried.append(many)
+            outcomes = real(*arguments, **given)
+            if many <= seeds:
+                return outcomes
+            error: Exception = torch.cuda.OutOfMemoryError("CUDA out of memory")
+            if wrapped:
+                error, cause = RuntimeError("operation failed due to a previous error during capture"), error
+                error.__context__ = cause
+            return [error] * many
+
+        monkeypatch.setattr(runs, "run_together", run_together)
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_seeds_that_do_not_fit_together_are_done_in_halves(
+    planned: Callable[..., list[PlannedRun]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    wrapped: bool,
+) -> None:
+    found = planned("auto", seeds=5)
+    alone = [execute(run, ResultsFolder(tmp_path / "alone"), CPU) for run in found]
+    small = Small(monkeypatch, 2, wrapped)
+    folder = ResultsFolder(tmp_path / "small")
+    records = dict(execute_all(found, folder, [CPU], 1, lambda *_: None, in_step=True))
+    assert small.tried == [5, 2, 3, 2]
+    assert [records[i].measured.seeds_at_once for i in range(5)] == [2, 2, 1, 2, 2]
+    for index, record in records.items():
+        assert record.configuration.seed == index
+        assert record.outcome is not None
+        assert alone[index].outcome is not None
+        assert folder.find(found[index].configuration) == record
+        assert pytest.approx(alone[index].outcome.metrics.HM, abs=1e-6) == record.outcome.metrics.HM  # type: ignore[union-attr]
+    assert records[2].outcome == alone[2].outcome, "who is left alone has the bits of a run alone"
+    lines = [line for line in caplog.messages if "no memory" in line]
+    assert [line.split(" seeds")[0][-1] for line in lines] == ["5", "3"]
+
+
+def test_a_run_alone_that_does_not_fit_fails(
+    planned: Callable[..., list[PlannedRun]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any, **__: Any) -> Tensor:
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(SJE, "loss", full)
+    records = dict(
+        execute_all(planned("auto", 2), ResultsFolder(tmp_path), [CPU], 1, lambda *_: None, in_step=True)
+    )
+    assert ["out of memory" in record.failure.message for record in records.values() if record.failure] == [True, True]
+
+
