@@ -8,6 +8,7 @@ from collections.abc import Callable
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
+from avbench.harness.evaluation.causes import causes
 from avbench.harness.printable import printable
 
 if TYPE_CHECKING:
@@ -47,13 +48,24 @@ class Compiler:
                 raise
             except Exception as error:
                 if not called:
-                    first = next(iter(str(error).splitlines()), "")
-                    self.failure = printable(f"{type(error).__name__}: {first}", 300)
+                    self._failed(error)
                 raise
             called = True
             return result
 
         return call
+
+    def note(self, outcome: object) -> None:
+        """Look at what came of the run: the backward pass is compiled when it is first taken, outside of the call."""
+        import torch
+
+        for error in causes(outcome):
+            if isinstance(error, torch._dynamo.exc.TorchDynamoException):
+                self._failed(error)
+
+    def _failed(self, error: Exception) -> None:
+        first = next(iter(str(error).splitlines()), "")
+        self.failure = self.failure or printable(f"{type(error).__name__}: {first}", 300)
 
 
 def tell_uncompiled(why: str) -> None:

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     import torch
 
 PAYS = 150_000
-"""Steps of single seeds in stage 1 from which ``auto`` compiles. On an H100 a prototype with AVCA saved 0.28 ms of each,
-ten seeds in one step, and compiling took up to 40 s (guide: Performance)."""
+"""Steps of single seeds in stage 1 from which ``auto`` compiles. On an H100 a prototype with AVCA saved 0.28 ms of
+each, ten seeds in one step, and compiling took up to 40 s (guide: Performance)."""
 
 
 def compiler_of(runs: Sequence[PlannedRun], device: torch.device, isolation: Isolation = NONE) -> Compiler | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 from typing import TYPE_CHECKING
 
+from avbench.harness.evaluation.causes import causes
+
 if TYPE_CHECKING:
     import torch
 
@@ -13,13 +15,7 @@ def out_of_memory(outcome: object) -> bool:
     """Whether an exception says so, or came of one that does: the end of a capture that failed raises its own."""
     import torch
 
-    seen: set[int] = set()
-    while isinstance(outcome, BaseException) and id(outcome) not in seen:
-        if isinstance(outcome, torch.cuda.OutOfMemoryError):
-            return True
-        seen.add(id(outcome))
-        outcome = outcome.__cause__ or outcome.__context__
-    return False
+    return any(isinstance(error, torch.cuda.OutOfMemoryError) for error in causes(outcome))
 
 
 def free_memory(device: torch.device) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -272,6 +271,8 @@ def _outcomes(attempts: Sequence[Attempt], registered: Registered) -> tuple[Sequ
         compiler = compiler_of(planned, device)
         if compiler is not None:
             outcomes = trained(compiler)
+            for outcome in outcomes:
+                compiler.note(outcome)
             if not compiler.failure:
                 return outcomes, True
             tell_uncompiled(compiler.failure)

@@ -56,7 +56,8 @@ class Bench:
             return chosen(None)
         try:
             return chosen(compiler)
-        except Exception:
+        except Exception as error:
+            compiler.note(error)
             if not compiler.failure:
                 raise
         tell_uncompiled(compiler.failure)

@@ -13,7 +13,9 @@ import pytest
 import torch
 from simulated_features import simulated_features
 from torch import Tensor, nn
+from torch._dynamo.testing import CompileCounter
 
+from avbench.harness.errors import MethodError
 from avbench.harness.evaluation import compiler as compiling
 from avbench.harness.evaluation.compiler import Compiler
 from avbench.harness.isolation.choice import Isolation
@@ -25,6 +27,7 @@ from avbench.harness.running import runs
 from avbench.harness.running.compiling import compiler_of
 from avbench.harness.running.jobs import execute_all
 from avbench.harness.running.repeatable import repetition_of
+from avbench.harness.running.room import out_of_memory
 from avbench.harness.running.runs import execute, plan
 from avbench.harness.tuning.bench import Bench
 from avbench.methods.learning.batch import Batch
@@ -55,8 +58,8 @@ def planned(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[PlannedRun]]:
 
 @pytest.fixture
 def traced(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No kernels are written, which takes long; all else is as it is."""
-    monkeypatch.setattr(choice, "Compiler", functools.partial(Compiler, "aot_eager"))
+    """Functions are traced as for a compiler, and no kernels are written, which takes long."""
+    monkeypatch.setattr(choice, "Compiler", functools.partial(Compiler, "eager"))
 
 
 @pytest.fixture
@@ -78,17 +81,18 @@ def no_compiler(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 
 def test_more_functions_than_torch_keeps_of_one_code_are_compiled() -> None:
     """torch gives up on a code from the ninth form on, and each stack of seeds is such a form."""
-    limit = torch._dynamo.config.recompile_limit
-    for number in range(limit + 2):
-        compiler = Compiler("eager")
-        double = compiler(torch.func.vmap(lambda x, number=number: x * number))
-        assert double(torch.ones(2)).tolist() == [number, number]
-        assert not compiler.failure
+    with torch._dynamo.config.patch(recompile_limit=2):
+        for number in range(4):
+            compiler = Compiler("eager")
+            times = compiler(torch.func.vmap(lambda x, number=number: x * number))
+            assert times(torch.ones(2)).tolist() == [number, number]
+            assert not compiler.failure
 
 
-def test_a_compiled_run_is_the_same_run_up_to_rounding(
-    planned: Callable[..., list[PlannedRun]], traced: None, tmp_path: Path
+def test_a_compiled_run_is_the_same_run_up_to_rounding_and_is_repeated_compiled(
+    planned: Callable[..., list[PlannedRun]], traced: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("avbench.harness.running.repeatable.feature_manifest", runs.feature_manifest)
     (run,), (plain,) = planned("on"), planned("off")
     record = execute(run, ResultsFolder(tmp_path / "on"), CPU)
     other = execute(plain, ResultsFolder(tmp_path / "off"), CPU)
@@ -100,17 +104,24 @@ def test_a_compiled_run_is_the_same_run_up_to_rounding(
     assert other.outcome is not None
     assert pytest.approx(other.outcome.metrics.HM, abs=1e-6) == record.outcome.metrics.HM
     assert [e.HM for e in record.outcome.validation] == pytest.approx([e.HM for e in other.outcome.validation])
-    assert Bench(CPU).stage_1(run).best.HM == pytest.approx(record.outcome.validation[record.outcome.epochs - 1].HM)
+    assert repetition_of(other).compile == "off"
+    again = execute(repetition_of(record), ResultsFolder(tmp_path / "again"), CPU)
+    assert again.measured.compiled
+    assert again.outcome == record.outcome, "the same bits"
 
 
-def test_seeds_in_one_step_are_compiled_too(
-    planned: Callable[..., list[PlannedRun]], traced: None, tmp_path: Path
+def test_seeds_in_one_step_are_compiled_once_in_each_stage(
+    planned: Callable[..., list[PlannedRun]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    """Loss and what follows a step, each once: not again for a later step, of which a capture could not hold it."""
+    counter = CompileCounter()
+    monkeypatch.setattr(choice, "Compiler", functools.partial(Compiler, counter))
     runs_of = {way: planned(way, seeds=3) for way in ("on", "off")}
     records: dict[str, dict[int, RunRecord]] = {
         way: dict(execute_all(found, ResultsFolder(tmp_path / way), [CPU], 1, lambda *_: None, in_step=True))
         for way, found in runs_of.items()
     }
+    assert counter.frame_count == 2 * 2
     for index, record in records["on"].items():
         assert (record.measured.compiled, record.measured.seeds_at_once) == (True, 3)
         assert not records["off"][index].measured.compiled
@@ -118,6 +129,11 @@ def test_seeds_in_one_step_are_compiled_too(
         other = records["off"][index].outcome
         assert other is not None
         assert pytest.approx(other.metrics.HM, abs=1e-6) == record.outcome.metrics.HM
+    (one, *_), folder = runs_of["on"], ResultsFolder(tmp_path / "alone")
+    alone = execute(one, folder, CPU)
+    chosen = Bench(CPU).stage_1(one)
+    assert alone.outcome is not None
+    assert [epoch.HM for epoch in chosen.validation] == [epoch.HM for epoch in alone.outcome.validation]
 
 
 @pytest.mark.slow
@@ -178,19 +194,6 @@ def test_by_default_only_long_trainings_on_cuda_are_compiled(planned: Callable[.
     assert compiler_of([replace(run, compile="off") for run in long], CUDA) is None
 
 
-def test_a_compiled_run_is_repeated_compiled(
-    planned: Callable[..., list[PlannedRun]], traced: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("avbench.harness.running.repeatable.feature_manifest", runs.feature_manifest)
-    for way, seed in (("on", 0), ("off", 1)):
-        record = execute(planned(way, seeds=2)[seed], ResultsFolder(tmp_path), CPU)
-        again = repetition_of(record)
-        assert again.compile == way
-        repeated = execute(again, ResultsFolder(tmp_path / "again"), CPU)
-        assert record.outcome is not None
-        assert repeated.outcome == record.outcome, "same bits"
-
-
 def test_a_step_that_fails_uncompiled_too_fails_with_its_own_words(
     planned: Callable[..., list[PlannedRun]], traced: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -207,36 +210,29 @@ def test_a_step_that_fails_uncompiled_too_fails_with_its_own_words(
 class Small:
     """A device whose memory is too small for more than so many seeds, as seen by a step's first call."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, seeds: int, wrapped: bool) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, seeds: int) -> None:
         self.tried: list[int] = []
         real = runs.run_together
 
         def run_together(*arguments: Any, **given: Any) -> Any:
             many = len(given["seeds"])
             self.tried.append(many)
-            outcomes = real(*arguments, **given)
             if many <= seeds:
-                return outcomes
-            error: Exception = torch.cuda.OutOfMemoryError("CUDA out of memory")
-            if wrapped:
-                error, cause = RuntimeError("operation failed due to a previous error during capture"), error
-                error.__context__ = cause
-            return [error] * many
+                return real(*arguments, **given)
+            return [torch.cuda.OutOfMemoryError("CUDA out of memory")] * many
 
         monkeypatch.setattr(runs, "run_together", run_together)
 
 
-@pytest.mark.parametrize("wrapped", [False, True])
 def test_seeds_that_do_not_fit_together_are_done_in_halves(
     planned: Callable[..., list[PlannedRun]],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
-    wrapped: bool,
 ) -> None:
     found = planned("auto", seeds=5)
     alone = [execute(run, ResultsFolder(tmp_path / "alone"), CPU) for run in found]
-    small = Small(monkeypatch, 2, wrapped)
+    small = Small(monkeypatch, 2)
     folder = ResultsFolder(tmp_path / "small")
     records = dict(execute_all(found, folder, [CPU], 1, lambda *_: None, in_step=True))
     assert small.tried == [5, 2, 3, 2]
@@ -252,6 +248,21 @@ def test_seeds_that_do_not_fit_together_are_done_in_halves(
     assert [line.split(" seeds")[0][-1] for line in lines] == ["5", "3"]
 
 
+def test_memory_that_ends_in_a_capture_is_told_as_such() -> None:
+    """The end of a capture that has failed raises an error of its own, and a method's error is wrapped again."""
+    try:
+        try:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+        except RuntimeError:
+            raise RuntimeError("operation failed due to a previous error during capture")  # noqa: B904
+    except RuntimeError as failed:
+        error = MethodError("avca.fit_together raised RuntimeError")
+        error.__cause__ = failed
+    assert out_of_memory(error)
+    assert not out_of_memory(MethodError("another"))
+    assert not out_of_memory(None)
+
+
 def test_a_run_alone_that_does_not_fit_fails(
     planned: Callable[..., list[PlannedRun]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -259,9 +270,5 @@ def test_a_run_alone_that_does_not_fit_fails(
         raise torch.cuda.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(SJE, "loss", full)
-    records = dict(
-        execute_all(planned("auto", 2), ResultsFolder(tmp_path), [CPU], 1, lambda *_: None, in_step=True)
-    )
+    records = dict(execute_all(planned("auto", 2), ResultsFolder(tmp_path), [CPU], 1, lambda *_: None, in_step=True))
     assert ["out of memory" in record.failure.message for record in records.values() if record.failure] == [True, True]
-
-
