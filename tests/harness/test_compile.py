@@ -4,6 +4,7 @@ with a backend that traces and writes no kernels."""
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,11 +12,14 @@ from typing import Any
 
 import pytest
 import torch
+from click.testing import CliRunner
 from simulated_features import simulated_features
 from torch import Tensor, nn
 from torch._dynamo.testing import CompileCounter
 
-from avbench.harness.errors import MethodError
+import avbench
+from avbench.harness.cli import cli
+from avbench.harness.errors import MethodError, UsageError
 from avbench.harness.evaluation import compiler as compiling
 from avbench.harness.evaluation.compiler import Compiler
 from avbench.harness.isolation.choice import Isolation
@@ -29,7 +33,9 @@ from avbench.harness.running.jobs import execute_all
 from avbench.harness.running.repeatable import repetition_of
 from avbench.harness.running.room import out_of_memory
 from avbench.harness.running.runs import execute, plan
+from avbench.harness.tracks import Track
 from avbench.harness.tuning.bench import Bench
+from avbench.harness.tuning.search import prepare
 from avbench.methods.learning.batch import Batch
 from avbench.methods.sje import SJE
 
@@ -272,3 +278,25 @@ def test_a_run_alone_that_does_not_fit_fails(
     monkeypatch.setattr(SJE, "loss", full)
     records = dict(execute_all(planned("auto", 2), ResultsFolder(tmp_path), [CPU], 1, lambda *_: None, in_step=True))
     assert ["out of memory" in record.failure.message for record in records.values() if record.failure] == [True, True]
+
+
+def test_a_plan_file_asks_for_compiled_steps(traced: None, tmp_path: Path) -> None:
+    file = tmp_path / "plan.toml"
+    file.write_text(
+        'method = "sje"\ntrack = "ucf/demo"\ncompile = "on"\ndevice = "cpu"\n'
+        "[options]\nepochs = 1\nbatches_per_epoch = 1\nbatch_size = 4\n"
+    )
+    done = CliRunner().invoke(cli, ["run", "--plan", str(file), "--results", str(tmp_path / "results"), "--json"])
+    assert done.exit_code == 0, done.output
+    (record,) = json.loads(done.stdout)
+    assert record["measured"]["compiled"]
+    assert "compile" not in record["configuration"]
+
+
+def test_python_and_tune_take_the_same_choice() -> None:
+    with pytest.raises(UsageError, match=r"'onn'.*Did you mean 'on'"):
+        avbench.run("sje", "ucf/demo", compile="onn")  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="'onn'"):
+        avbench.tune("sje", "ucf/demo", compile="onn")  # type: ignore[arg-type]
+    search = prepare("sje", [Track("ucf", "demo")], "aligned", 1, [], {}, compile="on")
+    assert {run.compile for run in search.runs_with({"margin": 0.5})} == {"on"}

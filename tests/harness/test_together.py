@@ -104,7 +104,7 @@ def test_on_a_gpu_compiled_steps_are_those_of_a_run_alone(seeds: int) -> None:
 SEEDS_ON_A_GPU = {
     "ale": "",
     "apn": "",
-    "attention-fusion": "lengths of their own",
+    "attention-fusion": "does not say",
     "avca": "",
     "avgzslnet": "",
     "cjme": "",
@@ -116,9 +116,9 @@ SEEDS_ON_A_GPU = {
     "hyper-multiple": "",
     "hyper-single": "",
     "mdii": "gradients of its own",
-    "perceiver": "lengths of their own",
+    "perceiver": "does not say",
     "sje": "",
-    "tcaf": "lengths of their own",
+    "tcaf": "does not say",
 }
 """Of each method why its seeds train one after the other, in part; nothing where they train in one step."""
 
