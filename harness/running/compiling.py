@@ -38,10 +38,11 @@ def compiler_of(runs: Sequence[PlannedRun], device: torch.device, isolation: Iso
 
 
 def _pays(runs: Sequence[PlannedRun], device: torch.device) -> bool:
-    options = _options(runs[0])
-    if device.type != "cuda" or not isinstance(options, EpochOptions):
+    if device.type != "cuda":
         return False
-    return len(runs) * options.epochs * options.batches_per_epoch >= PAYS
+    options = _options(runs[0])
+    steps = options.epochs * options.batches_per_epoch if isinstance(options, EpochOptions) else 0
+    return len(runs) * steps >= PAYS
 
 
 def why_alone(run: PlannedRun) -> str:
