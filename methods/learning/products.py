@@ -43,7 +43,7 @@ def _suits(x: Tensor, weight: Tensor) -> bool:
 class _OneDNNLinear(torch.autograd.Function):
     """x (..., inputs), weight (outputs, inputs), bias (outputs,) or None, to (..., outputs).
 
-    Its gradients are maps of the same kind, so they can be differentiated in turn.
+    Where its gradients are to be differentiated in turn, they are maps of the same kind.
     """
 
     @staticmethod
@@ -57,8 +57,9 @@ class _OneDNNLinear(torch.autograd.Function):
         x, weight = ctx.saved_tensors
         wants_x, wants_weight, _ = ctx.needs_input_grad
         rows, grad = x.reshape(-1, x.shape[-1]), grad.reshape(-1, len(weight)).contiguous()
-        grad_x = _map(grad, weight.t(), None).view(x.shape) if wants_x else None
-        grad_weight = _map(grad.t(), rows.t(), None) if wants_weight else None
+        times = _map if torch.is_grad_enabled() else product  # which, as a function with gradients, costs more to call
+        grad_x = times(grad, weight.t(), None).view(x.shape) if wants_x else None
+        grad_weight = times(grad.t(), rows.t(), None) if wants_weight else None
         return grad_x, grad_weight, grad.sum(0) if ctx.biased else None
 
 
