@@ -14,6 +14,7 @@ from avbench.analysis.cli.options import (
     runs_argument,
     seed_option,
     subjects,
+    subjects_of,
     track_option,
 )
 from avbench.harness.cli.selection import results_option
@@ -135,6 +136,6 @@ def norms(runs: Sequence[str], seed: int, folder: ResultsFolder) -> Analysis:
     from avbench.analysis.gradients import gradient_norms
     from avbench.analysis.measures import norms as measure
 
-    found = subjects(folder, runs, None, "aligned")
+    found = subjects_of(folder, runs)
     of_runs = {s.name: measure.lengths(s.clips, gradient_norms(s, seed), s.name) for s in found}
     return measure.analyse(of_runs, any(subject.simulated for subject in found))

@@ -92,15 +92,9 @@ class Configuration(Part):
     split_fingerprint: Sha256
     protocol: ProtocolVersion
     seed: int = Field(ge=0, lt=2**32)
-    numerics: Numerics = Numerics()
-
-    @model_serializer(mode="wrap")
-    def _without_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Default numerics are left out: a run with them has the identity that it had before there was a choice."""
-        content: dict[str, Any] = handler(self)
-        if not self.numerics.changed:
-            content.pop("numerics", None)
-        return content
+    numerics: Numerics = Field(Numerics(), exclude_if=lambda numerics: not numerics.changed)
+    """The default ones are left out: a run with them has the identity that it had before there was a choice. (Not by
+    a serializer function: pydantic makes an error of its own of the Ctrl-C that falls into one.)"""
 
     @property
     def track(self) -> Track:

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.skipif(bool(sandbox.unavailable()), reason="no bubblewr
 def seen(file: Path, code: list[Path], hidden: list[Path]) -> str:
     """What a shell in a sandbox reads in a file."""
     command = sandbox.command(code, [], hidden, "cpu", 2**30, ["/bin/cat", str(file)])
-    return subprocess.run(command, capture_output=True, check=False, timeout=60).stdout.decode("utf-8", "replace")
+    return subprocess.run(command, capture_output=True, check=False, timeout=300).stdout.decode("utf-8", "replace")
 
 
 def test_answers_beside_code_that_a_link_leads_to(tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ def by_ffmpeg(path: Path, *, sound: bool = True) -> tuple[int, int]:
         command += ["-s", "2x2", "-f", "rawvideo", "-pix_fmt", "gray", str(pictures)]
         if sound:
             command += ["-map", "0:a:0", "-ac", "1", "-f", "u8", str(sounds)]
-        subprocess.run(command, capture_output=True, check=False, timeout=60)
+        subprocess.run(command, capture_output=True, check=False, timeout=300)
         found = [place.stat().st_size if place.exists() else 0 for place in (pictures, sounds)]
     return found[0] // 4, found[1]
 
@@ -255,7 +255,7 @@ def test_sound_is_placed_by_its_times_as_ffmpeg_does(
         placed = f"aresample=async=1:first_pts=0,atrim={start}:{end}"
         command += ["-af", placed, "-ac", "1", "-f", "f32le", "pipe:"]
         expected = np.frombuffer(
-            subprocess.run(command, capture_output=True, check=True, timeout=60).stdout, np.float32
+            subprocess.run(command, capture_output=True, check=True, timeout=300).stdout, np.float32
         )
         found, told = heard_of(path, start, end)
         assert abs(len(found) - len(expected)) <= 96
@@ -335,7 +335,7 @@ def test_a_cover_is_no_video(tmp_path: Path) -> None:
         f"-i {cover} -i {whole} -map 0 -map 1 -c copy -disposition:v:0 attached_pic {tmp_path / 'both.mp4'}",
         f"-i {cover} -i {whole} -map 0 -map 1:a -c copy -disposition:v:0 attached_pic {tmp_path / 'cover.mp4'}",
     ):
-        subprocess.run(["ffmpeg", "-v", "error", *words.split()], check=True, timeout=60)
+        subprocess.run(["ffmpeg", "-v", "error", *words.split()], check=True, timeout=300)
     assert account(tmp_path / "both.mp4").frames == 10
     with pytest.raises(BadVideoError, match="has no video track, only a cover"):
         account(tmp_path / "cover.mp4")
