@@ -177,7 +177,7 @@ def test_the_statistics_of_a_board_are_measured_by_seeds_and_classes() -> None:
     figures = list(board_growth(Sizes(classes=(20, 40), seeds=(1, 3, 5), repetitions=1)))
     cases = {(f.table.split(" ")[0], f.case) for f in figures}
     assert {("A", "1 seeds"), ("Ranks", "3 seeds"), ("Ranks", "40 classes"), ("Ranks", "growth")} <= cases
-    assert ("Ranks", "1 seeds") not in cases, "a single seed is not tested"
+    assert ("Ranks", "1 seeds") not in cases, "too few seeds are not tested"
 
 
 def test_seeds_and_jobs_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
