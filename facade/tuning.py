@@ -50,7 +50,7 @@ def tune(
     """
     os.environ.setdefault(*SHORT_SPIN)
     from avbench.harness.cli.tune_progress import TuneProgress
-    from avbench.harness.running.jobs import choose_device
+    from avbench.harness.running.jobs import choose_devices
     from avbench.harness.tuning.search import SAMPLERS, prepare
     from avbench.harness.tuning.study import Course, Study
     from avbench.harness.tuning.tune import conclude, search_through
@@ -62,18 +62,20 @@ def tune(
     one("spaces", {} if spaces is None else spaces, Mapping, "a dict from names of options to spaces")
     if sampler not in SAMPLERS:
         raise unknown("sampler", str(sampler), SAMPLERS)
-    if plugins().method(slug).loose and jobs > 1:
-        raise UsageError(f"method {slug!r} comes from no installed package: other processes lack it; use jobs=1")
+    devices = choose_devices(device)
+    if plugins().method(slug).loose and jobs * len(devices) > 1:
+        raise UsageError(
+            f"method {slug!r} comes from no installed package: other processes lack it; use jobs=1 and one device"
+        )
     places = [parse_track(each) for each in several("tracks", tracks, (Track, str), A_TRACK)]
     require_known([place.features for place in places])
     texts = [_as_text(name, space) for name, space in (spaces or {}).items()]
     fixed = {name: value for name, value in own.items() if name not in (spaces or {})} | dict(options or {})
     search = prepare(slug, places, protocol, seeds, texts, fixed, variant=variant, sampler=sampler)
     opened = Study(Path(results).absolute(), study, search, Course(trials, sampler_seed, prune))
-    chosen = choose_device(device)
     with TuneProgress(opened.total, len(opened.trials())) as progress:
-        search_through(opened, chosen, jobs, progress.news)
-    return conclude(opened, chosen, confirm)[0]
+        search_through(opened, devices, jobs, progress.news)
+    return conclude(opened, devices[0], confirm)[0]
 
 
 def _as_text(name: str, space: str | Sequence[Any] | None) -> str:

@@ -135,6 +135,11 @@ class RerunRow:
         return self.first.own_files
 
     @property
+    def texts(self) -> Sequence[str]:
+        """The text vectors that the method reads by name, where a track has several kinds per class."""
+        return self.first.about.texts if self.first.about else ()
+
+    @property
     def seeds(self) -> tuple[int, ...]:
         return tuple(record.configuration.seed for record in self.records)
 

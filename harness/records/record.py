@@ -154,6 +154,8 @@ class About(Part):
     bibtex: Annotated[str, Field(max_length=20_000)] = ""
     where: Text = ""
     """Where its package can be had: an address."""
+    texts: Annotated[list[Text], Field(max_length=100)] = []
+    """The text vectors that it reads by name, where a track has several kinds per class."""
     differences: Annotated[list[ToldDifference], Field(max_length=200)] = []
     notes: Annotated[list[Text], Field(max_length=200)] = []
     options: Annotated[list[ToldOption], Field(max_length=500)] = []
