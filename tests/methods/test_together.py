@@ -13,6 +13,7 @@ from torch import Tensor
 
 from avbench.harness.contract.data import TrainingSet
 from avbench.harness.contract.method import Method
+from avbench.harness.evaluation.compiler import Compiler
 from avbench.harness.evaluation.random_state import seed_generators
 from avbench.harness.plugins.registry import plugins
 from avbench.harness.testing.simulated import simulated_classes, simulated_training
@@ -44,6 +45,7 @@ class Told:
     together: bool = False
     done: int = 0
     device: torch.device = CPU
+    compiler: Compiler | None = None
 
     def epoch_done(self, method: Method) -> Any:
         self.done += 1
