@@ -69,17 +69,7 @@ def complete_method(_ctx: click.Context, _param: click.Parameter, incomplete: st
     help="How features are held in memory; recorded.",
 )
 @compile_option
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:0,1,2 or all.")
-@click.option("--jobs", default=1, show_default=True, type=click.IntRange(1, 256), help="Runs at once, on each device.")
-@click.option("--executor", default="local", show_default=True, type=click.Choice(("local", "slurm")), help="Who runs.")
-@click.option(
-    "--slurm",
-    "slurm",
-    multiple=True,
-    metavar="KEY=VALUE,...",
-    help="What jobs ask for: partition=P,time=4:00:00,cpus=8,gpus=1,mem=16G,setup=... (guide: On a cluster).",
-)
-@click.option("--stage-store", metavar="FOLDER", help="Jobs copy features to this folder of their node first.")
+@places.options
 @click.option(
     "--results", default="results", show_default=True, type=click.Path(path_type=Path), help="Results folder."
 )
