@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from pathlib import Path
 
 import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def pytest_collection_finish() -> None:
+    """What the imports brought stays to the end: no search for garbage goes through it again (0.2 to 0.5 s each)."""
+    gc.freeze()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

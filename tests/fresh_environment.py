@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import shutil
 import subprocess
@@ -18,7 +19,7 @@ FOREIGN = ("AVBENCH_", "PYTHON", "PYTEST_")
 
 
 def checked(
-    *command: str, cwd: Path | None = None, env: Mapping[str, str] | None = None, timeout: float = 300
+    *command: str, cwd: Path | None = None, env: Mapping[str, str] | None = None, timeout: float = 600
 ) -> subprocess.CompletedProcess[str]:
     """Run a command to its end; raises ``AssertionError`` with all its output when it fails."""
     done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, check=False, timeout=timeout)
@@ -66,6 +67,12 @@ class FreshEnvironment:
         packages = self.bin.parent / "lib" / version / "site-packages"
         parents = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
         (packages / "parents.pth").write_text("".join(f"{path}\n" for path in sorted(parents)))
+
+    def at(self, root: Path) -> FreshEnvironment:
+        """The same packages for somebody who works in another folder and has other data."""
+        found = copy.copy(self)
+        found.root, found.home = root, root / "home"
+        return found
 
     def install(self, *packages: Path, editable: bool = False) -> None:
         """Install wheels or source folders, without their dependencies and without a network."""

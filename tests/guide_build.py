@@ -17,5 +17,5 @@ def build_guide(checkout: Path, folder: Path) -> subprocess.CompletedProcess[str
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=600,
     )

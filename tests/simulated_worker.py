@@ -23,7 +23,7 @@ from avbench.harness.isolation.start import Place, started
 from avbench.harness.isolation.wire import receive
 from avbench.harness.plugins.registry import Registered
 
-PROCESS = Isolation("process", silence=60.0)
+PROCESS = Isolation("process", silence=300.0)
 
 
 def wires() -> list[int]:

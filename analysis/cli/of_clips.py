@@ -14,10 +14,12 @@ from avbench.analysis.cli.options import (
     runs_argument,
     seed_option,
     subjects,
+    subjects_of,
     track_option,
 )
 from avbench.harness.cli.selection import results_option
 from avbench.harness.errors import UsageError
+from avbench.harness.extras import require
 
 if TYPE_CHECKING:
     from avbench.harness.records.results import ResultsFolder
@@ -62,7 +64,7 @@ def tsne(
     from avbench.analysis.paper_figures import paper_figure
 
     chosen = paper_figure(figure) if figure else None
-    measure.require_sklearn()
+    require("sklearn", "analysis", "t-SNE is laid out by scikit-learn")
     found = subjects(folder, runs, track, protocol)
     first = found[0]
     if any(s.track != first.track or not (s.labels == first.labels).all() for s in found):
@@ -135,6 +137,6 @@ def norms(runs: Sequence[str], seed: int, folder: ResultsFolder) -> Analysis:
     from avbench.analysis.gradients import gradient_norms
     from avbench.analysis.measures import norms as measure
 
-    found = subjects(folder, runs, None, "aligned")
+    found = subjects_of(folder, runs)
     of_runs = {s.name: measure.lengths(s.clips, gradient_norms(s, seed), s.name) for s in found}
     return measure.analyse(of_runs, any(subject.simulated for subject in found))

@@ -65,11 +65,18 @@ def named_runs(folder: ResultsFolder, names: Sequence[str]) -> list[RunRecord]:
 
 def subjects(folder: ResultsFolder, runs: Sequence[str], track: str | None, protocol: str) -> list[Subject]:
     """A track by itself, or runs with their fitted models. Raises :class:`UsageError` for both or neither."""
-    from avbench.analysis.subject import of_run, of_track
+    from avbench.analysis.subject import of_track
     from avbench.harness.tracks import parse_track
 
     if bool(runs) == bool(track):
         raise UsageError("name runs by the start of their identities, or a track with --track DATASET/FEATURES")
     if track:
         return [of_track(parse_track(track), protocol)]
+    return subjects_of(folder, runs)
+
+
+def subjects_of(folder: ResultsFolder, runs: Sequence[str]) -> list[Subject]:
+    """Runs with their fitted models. Raises as :func:`named_runs` does."""
+    from avbench.analysis.subject import of_run
+
     return [of_run(record, folder) for record in named_runs(folder, runs)]

@@ -92,10 +92,14 @@ def analyse(drawn: Mapping[str, list[Draw]], simulated: bool) -> Analysis:
 
     def line(name: str, draws: list[Draw]) -> str:
         values = np.array([draw.definition for draw in draws])
-        spread = f" ± {values.std(ddof=1):.4f} over {len(draws)} draws" if len(draws) > 1 else ", all clips once"
+        often = f"{len(draws)} draws" if len(draws) > 1 else "all clips once"
+
+        def told(values: np.ndarray) -> str:
+            return f"{values.mean():.4f}" + (f" ± {values.std(ddof=1):.4f}" if len(draws) > 1 else "")
+
         return (
-            f"{name}: delta_rel {values.mean():.4f} by its definition, {values.mean() / 2:.4f} as the public code "
-            f"has it{spread}, {draws[0].points} clips"
+            f"{name}: delta_rel {told(values)} by its definition, {told(values / 2)} as the public code has it, "
+            f"{often}, {draws[0].points} clips"
         )
 
     def draw(figure: Figure) -> None:

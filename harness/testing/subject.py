@@ -25,7 +25,7 @@ from avbench.harness.tracks import DEMO, Track
 T = TypeVar("T")
 
 CPU = torch.device("cpu")
-BUDGET: Mapping[str, int] = {"epochs": 2, "batches_per_epoch": 3, "batch_size": 16}
+BUDGET: Mapping[str, int] = {"epochs": 2, "batches_per_epoch": 3, "batch_size": 16, "optimisation_steps": 20}
 """Values of shared options that end a fit at once; a method that has no such option, or refuses a value, goes without.
 They hold beside the method's own presets for demo features."""
 

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from avbench.harness.records.planned import PlannedRun
     from avbench.harness.records.record import RunRecord
     from avbench.harness.records.results import ResultsFolder
+    from avbench.leaderboard.reproduction.conditions import Conditions
     from avbench.leaderboard.reproduction.plan import Prospect, Trial
     from avbench.leaderboard.reproduction.printed import PrintedTable
-    from avbench.leaderboard.reproduction.text import Conditions
 
     Plans = Sequence[tuple[PrintedTable, Sequence[Trial]]]
 
@@ -102,19 +102,19 @@ def reproduce(
 
     describe_strangers(isolation)
     from avbench.harness.records.results import ResultsFolder
-    from avbench.leaderboard.reproduction.text import Conditions
+    from avbench.leaderboard.reproduction.conditions import Conditions
 
     made = trials(every, tuple(range(seeds)), budget)
     runs = runs_of(made)
     in_order = iter(made)
     plans = [(t, [next(in_order) for _ in part]) for t, part in zip(tables, parts, strict=True)]
     folder, place = ResultsFolder(results.absolute()), places.choose(executor, device, jobs, slurm, stage_store)
+    conditions = Conditions(COMPARABLE, seeds, features, features in SIMULATED, budget)
     if dry_run:
-        click.echo(_dry(plans, runs, folder, as_json))
+        click.echo(_dry(plans, runs, folder, conditions, as_json))
         return
     names, again = [str(run) for run in runs], [False] * len(runs)
     records = place.carry_out(runs, names, folder, observe=(), again=again, isolation=isolation)
-    conditions = Conditions(COMPARABLE, seeds, features, features in SIMULATED, budget)
     click.echo(_shown(plans, records, folder, conditions, as_json))
     if failed := sum(not record.finished for record in records):
         click.echo(
@@ -133,7 +133,7 @@ def _listed(found: Sequence[tuple[PrintedTable, Sequence[Prospect]]], *, by_row:
     return "\n\n".join(places_text(table, part) for table, part in found)
 
 
-def _dry(plans: Plans, runs: Sequence[PlannedRun], folder: ResultsFolder, as_json: bool) -> str:
+def _dry(plans: Plans, runs: Sequence[PlannedRun], folder: ResultsFolder, conditions: Conditions, as_json: bool) -> str:
     from avbench.leaderboard.reproduction.listing import trials_json, trials_text
 
     there = ((run.configuration.identity, folder.find(run.configuration)) for run in runs)
@@ -141,7 +141,7 @@ def _dry(plans: Plans, runs: Sequence[PlannedRun], folder: ResultsFolder, as_jso
     if as_json:
         return json.dumps([row for plan in plans for row in trials_json(*plan, finished)], indent=1, ensure_ascii=False)
     total = f"{len(runs)} runs, {len(finished)} finished already"
-    return "\n\n".join([*(trials_text(*plan, finished) for plan in plans), total])
+    return "\n\n".join([*(trials_text(*plan, finished, conditions) for plan in plans), total])
 
 
 def _shown(

@@ -27,3 +27,11 @@ def scaled(options: Options, budget: float) -> dict[str, Any]:
     if batches >= 1:
         return {"batches_per_epoch": round(batches)}
     return {"batches_per_epoch": 1, "epochs": max(1, round(options.epochs * batches))}
+
+
+def share(options: Options, given: dict[str, Any]) -> float:
+    """The share of the training steps of ``options`` that is left with the ``given`` ones; 1 without epochs."""
+    if not isinstance(options, EpochOptions):
+        return 1.0
+    left = options.model_copy(update=given)
+    return left.epochs * left.batches_per_epoch / (options.epochs * options.batches_per_epoch)

@@ -9,6 +9,7 @@ from typing import Any
 from tabulate import tabulate
 
 from avbench.harness.printable import printable
+from avbench.leaderboard.reproduction.conditions import Conditions
 from avbench.leaderboard.reproduction.plan import Prospect, Trial
 from avbench.leaderboard.reproduction.printed import PrintedTable
 
@@ -41,7 +42,7 @@ def places_text(table: PrintedTable, prospects: Sequence[Prospect]) -> str:
     return f"{table.name}: {table.entry.title}\n\n{grid}"
 
 
-def trials_text(table: PrintedTable, made: Sequence[Trial], finished: set[str]) -> str:
+def trials_text(table: PrintedTable, made: Sequence[Trial], finished: set[str], conditions: Conditions) -> str:
     """One line per printed row and track: its runs, and how many of them are finished (``finished``: identities)."""
     lines = []
     for trial in made:
@@ -49,8 +50,9 @@ def trials_text(table: PrintedTable, made: Sequence[Trial], finished: set[str]) 
         there = sum(run.configuration.identity in finished for run in trial.runs)
         state = f"{_counted(trial.runs)}, {there} finished already" if trial.runs else printable(prospect.reason, 200)
         lines.append([trial.claim.row, str(prospect.track or trial.claim.track), _run(prospect), state])
+    head = [f"{table.name}: {table.entry.title}", *conditions.in_words(made)]
     grid = tabulate(lines, headers=["row", "track", "run as", ""], tablefmt="simple", disable_numparse=True)
-    return f"{table.name}: {table.entry.title}\n\n{grid}"
+    return "\n".join([*head, "", grid])
 
 
 def places_json(found: Found) -> list[dict[str, Any]]:
@@ -88,6 +90,7 @@ def trials_json(table: PrintedTable, made: Sequence[Trial], finished: set[str]) 
             "run": str(run),
             "identity": run.configuration.identity,
             "options": run.configuration.options,
+            "share_of_steps": trial.share,
             "finished": run.configuration.identity in finished,
         }
         for trial in made

@@ -11,7 +11,7 @@ from avbench.harness.plugins.registry import plugins
 from avbench.harness.plugins.sources import foreign_tracks, installed_tracks, require_known
 from avbench.harness.tracks import DEMO, Track
 from avbench.leaderboard.claims import COMPARABLE, Claim
-from avbench.leaderboard.reproduction.budget import scaled
+from avbench.leaderboard.reproduction.budget import scaled, share
 from avbench.leaderboard.reproduction.printed import PrintedTable, quoted_from
 from avbench.leaderboard.reproduction.recipes import Recipe, recipe
 
@@ -54,6 +54,8 @@ class Trial:
 
     prospect: Prospect
     runs: tuple[PlannedRun, ...] = ()
+    share: float = 1.0
+    """Of the training steps of the preset. A budget allows whole batches and epochs only."""
 
     @property
     def claim(self) -> Claim:
@@ -126,11 +128,12 @@ def _trial(prospect: Prospect, seeds: Sequence[int], budget: float) -> Trial:
     method = plugins().method(r.method).method
     of_variant = plugins().variant(r.method, r.variant).options_on(track, COMPARABLE) if r.variant else {}
     try:
-        less = scaled(method.Options.effective(track, COMPARABLE, of_variant), budget)
+        options = method.Options.effective(track, COMPARABLE, of_variant)
+        less = scaled(options, budget)
         planned = plan([r.method], [track], [COMPARABLE], seeds, less, [r.variant] if r.variant else ())
     except UsageError as error:  # such as a method that does not read the features given
         return Trial(Prospect(prospect.claim, r, None, str(error)))
-    return Trial(prospect, tuple(planned))
+    return Trial(prospect, tuple(planned), share(options, less))
 
 
 def runs_of(made: Sequence[Trial]) -> list[PlannedRun]:

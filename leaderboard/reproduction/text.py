@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 from tabulate import tabulate
@@ -12,36 +12,13 @@ from tabulate import tabulate
 from avbench.harness.printable import printable
 from avbench.leaderboard.claims import Anomaly, Metric
 from avbench.leaderboard.frame import SIMULATED
+from avbench.leaderboard.reproduction.conditions import Conditions
 from avbench.leaderboard.reproduction.outcome import Cell, Reproduced, ReproducedTable
-from avbench.leaderboard.statistics import FEWEST_SEEDS, Interval
+from avbench.leaderboard.statistics import Interval
 
 LINES = ("printed", "re-run", "difference", "interval")
 """Of each row. The interval is that of the difference, at 95 %, over classes and seeds."""
 NOTHING = "\N{EN DASH}"
-
-
-@dataclass(frozen=True)
-class Conditions:
-    """Under which tables were run; it stands in the head of each."""
-
-    protocol: str
-    seeds: int
-    features: str | None
-    """That all rows were run on; None for the printed ones."""
-    simulated: bool
-    budget: float
-
-    def in_words(self, found: ReproducedTable) -> list[str]:
-        """Lines for the head of a table."""
-        few = "" if self.seeds >= FEWEST_SEEDS else f", too few for an interval ({FEWEST_SEEDS} are needed)"
-        lines = [f"Protocol {self.protocol}, {self.seeds} {'seed' if self.seeds == 1 else 'seeds'}{few}"]
-        if self.simulated:
-            lines.append(f"SIMULATED: run on {self.features} features and small presets, says nothing about real data")
-        elif any(row.trial.prospect.track not in (None, row.claim.track) for row in found.rows):
-            lines.append(f"Run on {self.features} features, not on those of the paper")
-        if self.budget != 1:
-            lines.append(f"BUDGET {self.budget:g}: trained for only that share of the steps of the presets")
-        return lines
 
 
 class _Notes:
@@ -59,7 +36,7 @@ class _Notes:
 def table_text(found: ReproducedTable, conditions: Conditions) -> str:
     """All columns side by side where the terminal is wide enough, else one block per data set below the other."""
     notes = _Notes()
-    head = [f"{found.table.name}: {found.table.entry.title}", *conditions.in_words(found)]
+    head = [f"{found.table.name}: {found.table.entry.title}", *conditions.in_words([row.trial for row in found.rows])]
     grid = _Grid(found, conditions, notes)
     columns = found.table.columns
     body = grid.text(columns)
@@ -164,6 +141,7 @@ def _row_json(row: Reproduced) -> dict[str, Any]:
         "remarks": list(row.remarks),
         "runs": [record.identity for record in row.finished],
         "lacking": row.lacking,
+        "share_of_steps": row.trial.share,
         "cells": [_cell_json(cell) for cell in row.cells.values()],
     }
 

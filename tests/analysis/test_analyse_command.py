@@ -218,6 +218,7 @@ def test_a_track_by_itself(place: ResultsFolder, call: Call) -> None:
         (["tsne", "avca", "--class", "Bowling", "--panel", "visul"], "Did you mean 'visual'"),
         (["tsne", "--track", "ucf/demo"], "name classes with --class"),
         (["tsne"], "name runs by the start of their identities, or a track"),
+        (["norms"], "start of their identities; 'avbench results list' shows them"),
         (["norms", "mdii"], "shows no encodings"),
         (["epochs", "0000000000"], "no run has an identity that starts with '0000000000'"),
         (["epochs", "avca", "--svg", "x.exe"], "name a .svg file"),

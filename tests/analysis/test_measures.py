@@ -68,6 +68,12 @@ def test_delta_of_known_clouds(width: int, rectified: bool, expected: float) -> 
         assert draw.definition == 2 * draw.code
 
 
+def test_each_form_has_its_own_deviation() -> None:
+    draws = [hyperbolicity.Draw(4, delta=x, diameter=2.0) for x in (0.1, 0.3)]
+    line = hyperbolicity.analyse({"x": draws}, simulated=False).line
+    assert "0.2000 ± 0.1414 by its definition, 0.1000 ± 0.0707 as the public code has it, 2 draws" in line
+
+
 def test_too_few_points_have_no_delta() -> None:
     with pytest.raises(UsageError, match="4 points or more, here are 3"):
         hyperbolicity.measure(np.eye(3), clips=10, draws=1, seed=0)

@@ -213,6 +213,7 @@ def test_arrays_that_are_not_plain_numbers_are_refused(text: str) -> None:
         (lambda: avbench.evaluate(scores(), "ucf/demo", classes=3), avbench.UsageError, "^classes=3"),  # type: ignore[arg-type]
         (lambda: avbench.calibrate(scores(), "ucf/demo", labels=3), avbench.UsageError, "^labels=3"),  # type: ignore[arg-type]
         (lambda: avbench.results(3), avbench.UsageError, "^source=3"),  # type: ignore[arg-type]
+        (lambda: avbench.results([], verify=True), avbench.UsageError, "^verify=True needs the evidence"),
         (lambda: avbench.results(["x"]), avbench.UsageError, r"^source\[0\]='x'"),  # type: ignore[list-item]
         (lambda: avbench.run("avac", "ucf/demo"), avbench.UsageError, "Did you mean 'avca'"),
         (lambda: avbench.run("ale", "ufc/demo"), avbench.UsageError, "Did you mean 'ucf'"),

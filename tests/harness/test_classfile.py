@@ -125,7 +125,7 @@ def test_an_external_link_is_not_even_followed(tmp_path: Path) -> None:
         [sys.executable, "-c", code, str(tmp_path / "hostile.h5")],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=300,
         check=True,
     )
     assert done.stdout.strip() == "DataError"

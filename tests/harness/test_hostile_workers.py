@@ -61,7 +61,7 @@ def simulated_world(forked: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[N
 
 def run(slug: str, folder: Path, **limits: Any) -> RunRecord:
     (planned,) = plan([slug], [TRACK], ["aligned"], [0])
-    isolation = Isolation("process", **{"silence": 30.0, **limits})
+    isolation = Isolation("process", **{"silence": 300.0, **limits})
     return execute(planned, ResultsFolder(folder), CPU, isolation=isolation)
 
 
@@ -72,7 +72,7 @@ def run(slug: str, folder: Path, **limits: Any) -> RunRecord:
         ("nan", {}, "MethodError", "scores are NaN"),
         ("exits", {}, "WorkerError", "exit code 3 in the middle of its run; it printed last: so long"),
         ("quits", {}, "MethodError", "SystemExit: enough"),
-        ("chatty", {"silence": 1.0}, "WorkerError", "was silent for 1 s; it printed last: .*blah"),
+        ("chatty", {"silence": 3.0}, "WorkerError", "was silent for 3 s; it printed last: .*blah"),
         ("silent", {"silence": 0.5}, "WorkerError", "was silent for 0.5 s"),
         ("slow", {"seconds": 2.0}, "WorkerError", "has not done its run in 2 s"),
         ("forks", {"silence": 1.0}, "WorkerError", "was silent for 1 s"),
@@ -113,7 +113,7 @@ def test_ctrl_c_leaves_no_worker_behind(tmp_path: Path, monkeypatch: pytest.Monk
     start = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         run("honest", tmp_path)
-    assert time.monotonic() - start < 20
+    assert time.monotonic() - start < 150, "it waited for the worker to speak"
     assert not list(ResultsFolder(tmp_path).records())
 
 

@@ -48,7 +48,6 @@ TRACK = Track("ucf", "simulated")
 UCF = Track("ucf", "main")
 STORED = Track("ucf", "tiny")
 CPU = torch.device("cpu")
-AT_LEAST = 300
 
 
 class Shaky(Ridge):
@@ -71,6 +70,8 @@ class Case:
     work: Callable[[Path, Say], None]
     judge: Callable[[Path, list[str]], None]
     """Gets the folder and what the work had said before it was killed."""
+    at_least: int
+    """Kills that it takes to have met every kind of operation."""
     at_most: int = 1000
     """Kills; spread evenly where there are more operations."""
 
@@ -132,7 +133,7 @@ def other_bits(place: Path, say: Say) -> None:
 
 
 def submission(place: Path) -> None:
-    new = [simulated_run("avca", UCF, seed=seed, clips=2, simulated=True) for seed in range(3)]
+    new = [simulated_run("avca", UCF, seed=seed, clips=2, simulated=True) for seed in range(2)]
     theirs = store(place.parent / "theirs", new)
     records = [r for r in theirs.records() if isinstance(r, RunRecord)]
     write_submission(place / "s.zip", records, theirs)
@@ -145,7 +146,7 @@ def accept(place: Path, say: Say) -> None:
 
 def all_or_none(place: Path, said: list[str]) -> None:
     folder = sound_results(place, said)
-    assert len(list(folder.records())) in (1, 4)
+    assert len(list(folder.records())) in (1, 3)
 
 
 # ---- store
@@ -245,16 +246,16 @@ def whole_branch(place: Path, said: list[str]) -> None:
 
 
 CASES = (
-    Case("run", one_run, lambda p, say: do("shaky", 5, p, say), after_run),
-    Case("run --fresh", one_run, other_bits, after_run),
-    Case("run --jobs 2", one_run, lambda p, say: do("shaky", 5, p, say, at_once=2), after_run, at_most=40),
-    Case("accept", submission, accept, all_or_none),
-    Case("add or import", lambda _: None, add, sound_store),
-    Case("add --force", installed, add, sound_store),
-    Case("remove", installed, remove, sound_store),
-    Case("build", old_site, rebuild, whole_site),
-    Case("build by two renames", old_site, rebuild_by_two_renames, whole_site),
-    Case("publish", published, publish, whole_branch, at_most=15),
+    Case("run", one_run, lambda p, say: do("shaky", 3, p, say), after_run, at_least=60),
+    Case("run --fresh", one_run, other_bits, after_run, at_least=20),
+    Case("run --jobs 2", one_run, lambda p, say: do("shaky", 3, p, say, at_once=2), after_run, at_least=20, at_most=20),
+    Case("accept", submission, accept, all_or_none, at_least=60),
+    Case("add or import", lambda _: None, add, sound_store, at_least=12),
+    Case("add --force", installed, add, sound_store, at_least=12),
+    Case("remove", installed, remove, sound_store, at_least=5),
+    Case("build", old_site, rebuild, whole_site, at_least=8),
+    Case("build by two renames", old_site, rebuild_by_two_renames, whole_site, at_least=8),
+    Case("publish", published, publish, whole_branch, at_least=10, at_most=15),
 )
 
 
@@ -272,30 +273,27 @@ def simulated_world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(workers.multiprocessing, "get_context", lambda _: context)
 
 
-def test_killed_at_every_file_operation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    counts = {}
-    for case in CASES:
-        ready = tmp_path / case.name / "ready"
-        (ready / "tmp").mkdir(parents=True)
-        case.prepare(ready)
-        place = tmp_path / case.name / "place"
-        monkeypatch.setattr(tempfile, "tempdir", str(place / "tmp"))
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_killed_at_every_file_operation(case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ready, place = tmp_path / "ready", tmp_path / "place"
+    (ready / "tmp").mkdir(parents=True)
+    case.prepare(ready)
+    monkeypatch.setattr(tempfile, "tempdir", str(place / "tmp"))
 
-        def again(say: Say, case: Case = case, place: Path = place) -> None:
-            case.work(place, say)
+    def again(say: Say) -> None:
+        case.work(place, say)
 
+    shutil.copytree(ready, place)
+    total = changes_of(again, place)
+    numbers = sorted({round(n) for n in np.linspace(1, total, min(total, case.at_most))})
+    for number in numbers:
+        shutil.rmtree(place)
         shutil.copytree(ready, place)
-        total = changes_of(again, place)
-        numbers = sorted({round(n) for n in np.linspace(1, total, min(total, case.at_most))})
-        for number in numbers:
-            shutil.rmtree(place)
-            shutil.copytree(ready, place)
-            said = killed_at(number, again, place)
-            try:
-                case.judge(place, said)
-            except BaseException as error:
-                error.add_note(f"{case.name}, killed before file operation {number} of {total}")
-                raise
-        counts[case.name] = len(numbers)
-    print(f"\n{sum(counts.values())} kills: {', '.join(f'{name} {n}' for name, n in counts.items())}")
-    assert sum(counts.values()) >= AT_LEAST
+        said = killed_at(number, again, place)
+        try:
+            case.judge(place, said)
+        except BaseException as error:
+            error.add_note(f"killed before file operation {number} of {total}")
+            raise
+    print(f"\n{case.name}: {len(numbers)} kills")
+    assert len(numbers) >= case.at_least

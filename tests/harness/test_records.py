@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from simulated_results import configuration_of, record_of, simulated_run
 
 from avbench.harness.errors import RecordError
-from avbench.harness.records.record import Configuration, canonical_json, parse_record, read_record
+from avbench.harness.records.record import Configuration, Numerics, canonical_json, parse_record, read_record
 from avbench.harness.tracks import Track
 
 scalars = (
@@ -128,3 +128,13 @@ def test_the_files_that_a_method_reads_beside_its_package_are_told() -> None:
     changed = plain.configuration.model_copy(update={"options": options})
     record = plain.model_copy(update={"configuration": changed, "code": {"file data/weights.pt": "0" * 64, "mod": "1"}})
     assert record.own_files == ("weights.pt", "teacher.pt")
+
+
+def test_ctrl_c_while_a_record_is_written_stays_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(_: Numerics) -> None:
+        raise KeyboardInterrupt
+
+    record, _ = simulated_run()
+    monkeypatch.setattr(Numerics, "changed", property(interrupted))
+    with pytest.raises(KeyboardInterrupt):
+        record.model_dump(mode="json")

@@ -33,6 +33,7 @@ from avbench.leaderboard.claims import COMPARABLE, Claim, claims, papers
 from avbench.leaderboard.frame import INCOMPLETE, NOT_VERIFIED, OFF_PRESET, results_frame
 from avbench.leaderboard.ranking import recalls_of_run
 from avbench.leaderboard.reproduction.budget import require_budget, scaled
+from avbench.leaderboard.reproduction.conditions import Conditions
 from avbench.leaderboard.reproduction.outcome import ReproducedTable, reproduced
 from avbench.leaderboard.reproduction.plan import Prospect, Trial, prospects, require_reachable, runs_of, trials
 from avbench.leaderboard.reproduction.printed import (
@@ -44,7 +45,7 @@ from avbench.leaderboard.reproduction.printed import (
     select_rows,
 )
 from avbench.leaderboard.reproduction.recipes import Recipe, readings, recipe
-from avbench.leaderboard.reproduction.text import Conditions, table_json, table_text
+from avbench.leaderboard.reproduction.text import table_json, table_text
 from avbench.leaderboard.statistics import Recalls, intervals
 from avbench.methods.cjme import CJMEOptions
 
@@ -333,7 +334,7 @@ def planned(record: RunRecord) -> PlannedRun:
 
 def trial_of(claim: Claim, records: list[RunRecord]) -> Trial:
     found = Prospect(claim, Recipe(claim.method, claim.variant, ()), claim.track)
-    return Trial(found, tuple(map(planned, records)))
+    return Trial(found, tuple(map(planned, records)), 0.5 if claim.method == "cjme" else 1.0)
 
 
 @pytest.fixture
@@ -384,7 +385,7 @@ def test_the_table_says_what_must_be_known_beside_the_numbers(
     text = table_text(mdii[0], Conditions(COMPARABLE, 3, None, False, 0.5))
     lines = text.splitlines()
     assert lines[0] == "mdii-2023 table-2: State of the art"
-    assert "BUDGET 0.5: trained for only that share of the steps of the presets" in lines
+    assert "BUDGET 0.5: trained for 50 to 100 % of the steps of the presets" in lines
     for said in (
         "quoted from avca-2022 table-2",
         "1 of 3 runs failed or do not verify",
@@ -446,7 +447,8 @@ def test_a_table_runs_once_goes_on_and_is_marked(call: Call, tmp_path: Path) -> 
     code, out, _ = call(*arguments)
     assert code == 0
     assert "SIMULATED: run on demo features and small presets, says nothing about real data" in out
-    assert "BUDGET 0.03" in out
+    marked = "BUDGET 0.03: trained for 2.5 % of the steps of the presets"  # one of the 40 batches of an epoch
+    assert marked in out
     assert "33.89" in out
     folder = ResultsFolder(tmp_path / "results")
     records = [r for r in folder.records() if isinstance(r, RunRecord)]
@@ -463,6 +465,8 @@ def test_a_table_runs_once_goes_on_and_is_marked(call: Call, tmp_path: Path) -> 
     times = {path: path.stat().st_mtime_ns for path in folder.root.rglob("*.json")}
     _, told, _ = call(*arguments, "--dry-run")
     assert "3 runs, 2 finished already" in told
+    assert marked in told
+    assert "SIMULATED" in told
     code, again, err = call(*arguments)
     assert (code, again) == (0, out)
     assert "seed 1: S" in err
@@ -474,6 +478,7 @@ def test_a_table_runs_once_goes_on_and_is_marked(call: Call, tmp_path: Path) -> 
     (table,) = json.loads(told)
     assert (table["simulated"], table["budget"], table["seeds"]) == (True, 0.03, 3)
     (row,) = table["rows"]
+    assert row["share_of_steps"] == 0.025
     assert (row["printed_on"], row["run_on"], row["method"], len(row["runs"])) == ("ucf/cls", "ucf/demo", "cjme", 3)
     assert {c["metric"]: c["mean"] for c in row["cells"]}["HM"] == pytest.approx(mean)
 

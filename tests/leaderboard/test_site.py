@@ -511,11 +511,15 @@ def test_two_methods_with_one_result_both_stand_and_say_so(tmp_path: Path) -> No
 
 def test_what_a_record_says_of_its_method_stands_where_the_method_is_not_installed(tmp_path: Path) -> None:
     record, evidence = simulated_run("mystery", Track("ucf", "main"))
-    about = About(title="Mystery <b>", summary="It guesses.", citation="Nobody, 2026.")
+    about = About(title="Mystery <b>", summary="It guesses.", citation="Nobody, 2026.", texts=["clip", "<i>clap"])
     store(tmp_path / "results", [(record.model_copy(update={"about": about}), evidence)])
-    build_site(ResultsFolder(tmp_path / "results"), tmp_path / "out")
+    site = build_site(ResultsFolder(tmp_path / "results"), tmp_path / "out")
     (page,) = [p for p in (tmp_path / "out" / "methods").glob("*.html") if "mystery" in p.name]
     text = page.read_text("utf-8")
     assert "It guesses." in text
     assert "Nobody, 2026." in text
     assert "Mystery &lt;b&gt;" in text
+    board = (tmp_path / "out" / links.board(site.boards[0].board)).read_text("utf-8")
+    assert "it reads these: clip, &lt;i&gt;clap" in board
+    assert "Code: built in." in (tmp_path / "out" / "methods" / "clipclap.html").read_text("utf-8")
+    assert "texts: clip, clap" in (tmp_path / "out" / "methods" / "clipclap.html").read_text("utf-8")

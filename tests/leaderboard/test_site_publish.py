@@ -117,9 +117,9 @@ def test_what_is_no_site_or_no_remote(site: Path, tmp_path: Path) -> None:
 def test_serve_answers_on_this_machine_only(site: Path) -> None:
     ready: Queue[str] = Queue()
     threading.Thread(target=serve_site, args=(site, 0, ready.put), daemon=True).start()
-    url = ready.get(timeout=10)
+    url = ready.get(timeout=120)
     assert url.startswith("http://127.0.0.1:")
-    with urllib.request.urlopen(f"{url}index.html", timeout=10) as answer:
+    with urllib.request.urlopen(f"{url}index.html", timeout=120) as answer:
         assert answer.read() == (site / "index.html").read_bytes()
 
 

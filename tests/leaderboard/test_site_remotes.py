@@ -163,10 +163,10 @@ def test_serve_answers_for_this_machine_and_lists_no_folder(site: Path) -> None:
     (site / "runs").mkdir()
     ready: Queue[str] = Queue()
     threading.Thread(target=serve_site, args=(site, 0, ready.put), daemon=True).start()
-    port = int(ready.get(timeout=10).rstrip("/").rpartition(":")[2])
+    port = int(ready.get(timeout=120).rstrip("/").rpartition(":")[2])
 
     def status(path: str, host: str) -> int:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
         connection.request("GET", path, headers={"Host": host})
         return connection.getresponse().status
 

@@ -10,7 +10,6 @@ import random
 import shutil
 import signal
 import sys
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -408,11 +407,27 @@ def stored(home: Path) -> dict[str, bytes]:
     return {p.name: p.read_bytes() for p in (home / "features" / "ucf").glob("mine.*")}
 
 
-def extracting(words: list[str], home: Path) -> int:
-    """The process id of a child that runs the command."""
+def shards(home: Path) -> int:
+    return len(list(home.glob("extraction/ucf/mine/[0-9]*.safetensors")))
+
+
+def extracted(words: list[str], home: Path, until: int | None = None) -> int:
+    """How a child ends that runs the command, and is killed as soon as it knows of that many shards."""
+    from avbench.harness.extraction import extract
+
+    genuine = extract.work_off
+
+    def work_off(setup: Setup, tasks: Any, jobs: int, seconds: float, stored: Callable[[ShardTask], None]) -> None:
+        def and_die(task: ShardTask) -> None:
+            stored(task)
+            if until is not None and shards(home) >= until:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        genuine(setup, tasks, jobs, seconds, and_die)
+
     pid = os.fork()
     if pid:
-        return pid
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     code = 1
     try:
         os.setpgid(0, 0)
@@ -420,33 +435,13 @@ def extracting(words: list[str], home: Path) -> int:
         sink = os.open(os.devnull, os.O_WRONLY)
         os.dup2(sink, 1)
         os.dup2(sink, 2)
+        extract.work_off = work_off
         main(words)
         code = 0
     except SystemExit as end:
         code = int(end.code or 0) if not isinstance(end.code, str) else 1
     finally:
         os._exit(code)
-
-
-def shards(home: Path) -> int:
-    return len(list(home.glob("extraction/ucf/mine/[0-9]*.safetensors")))
-
-
-def killed(pid: int, home: Path, after: int, delay: float) -> bool:
-    """Kill the process ``delay`` seconds after there are that many shards. False where it has ended well before."""
-    limit, reached = time.monotonic() + 120, None
-    while reached is None or time.monotonic() < reached + delay:
-        assert time.monotonic() < limit
-        found, status = os.waitpid(pid, os.WNOHANG)
-        if found:
-            assert os.waitstatus_to_exitcode(status) == 0
-            return False
-        if reached is None and shards(home) >= after:
-            reached = time.monotonic()
-        time.sleep(0.005)
-    os.kill(pid, signal.SIGKILL)
-    os.waitpid(pid, 0)
-    return True
 
 
 def test_fifty_kills_change_no_byte(made_up: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -490,10 +485,10 @@ def test_kills_of_a_process_with_workers_change_no_byte(
 
     monkeypatch.setattr(plan, "CLIPS_OF_A_SHARD", 1)
     words, home, undisturbed = arguments(made_up, "--allow-missing"), tmp_path / "home", tmp_path / "undisturbed"
-    assert killed(extracting(words, home), home, 3, 0.01)
-    assert killed(extracting(words, home), home, shards(home) + 3, 0.01)
+    assert extracted(words, home, until=3) == -signal.SIGKILL
+    assert extracted(words, home, until=shards(home) + 3) == -signal.SIGKILL
     for place in (home, undisturbed):
-        assert not killed(extracting(words, place), place, 10**9, 0)
+        assert extracted(words, place) == 0
     assert stored(home) == stored(undisturbed)
     assert not list(home.glob("extraction/ucf/*"))
 
