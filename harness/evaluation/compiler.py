@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import chain
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
@@ -55,11 +56,11 @@ class Compiler:
 
         return call
 
-    def note(self, outcome: object) -> None:
-        """Look at what came of the run: the backward pass is compiled when it is first taken, outside of the call."""
+    def note(self, outcomes: Iterable[object]) -> None:
+        """Look at what came of the runs: the backward pass is compiled when it is first taken, outside of the call."""
         import torch
 
-        for error in causes(outcome):
+        for error in chain.from_iterable(map(causes, outcomes)):
             if isinstance(error, torch._dynamo.exc.TorchDynamoException):
                 self._failed(error)
 

@@ -271,10 +271,11 @@ def _outcomes(attempts: Sequence[Attempt], registered: Registered) -> tuple[Sequ
         compiler = compiler_of(planned, device)
         if compiler is not None:
             outcomes = trained(compiler)
-            for outcome in outcomes:
-                compiler.note(outcome)
+            compiler.note(outcomes)
             if not compiler.failure:
                 return outcomes, True
+            del outcomes  # and the memory that the frames of their tracebacks hold
+            free_memory(device)
             tell_uncompiled(compiler.failure)
             for attempt in attempts:
                 attempt.again()

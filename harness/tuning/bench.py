@@ -57,7 +57,7 @@ class Bench:
         try:
             return chosen(compiler)
         except Exception as error:
-            compiler.note(error)
+            compiler.note([error])
             if not compiler.failure:
                 raise
         tell_uncompiled(compiler.failure)
