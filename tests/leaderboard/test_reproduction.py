@@ -204,6 +204,10 @@ def test_unknown_names_have_suggestions() -> None:
     ):
         with pytest.raises(UsageError, match=f"Did you mean '{hint}'"):
             wrong()
+    with pytest.raises(UsageError, match=r"is a figure: see 'avbench analyse tsne RUN --figure avca-2022/figure-3'"):
+        find_tables("avca-2022", "figure-3")
+    with pytest.raises(UsageError, match="unknown table of avca-2022 'figure-33'"):
+        find_tables("avca-2022", "figure-33")
     with pytest.raises(UsageError, match="no printed rows of kda-2023 are known"):
         find_tables("kda-2023")
     with pytest.raises(UsageError, match=r"prints no accuracies.*'avbench analyse hyperbolicity'"):
