@@ -10,8 +10,10 @@ from typing import Any
 
 import click
 
+from avbench.harness.cli.compiling import compile_option
 from avbench.harness.cli.given import parse_given
 from avbench.harness.errors import UsageError
+from avbench.harness.records.record import Compile
 from avbench.harness.running.spin import SHORT_SPIN
 from avbench.harness.tracks import parse_track
 from avbench.harness.tuning.search import SAMPLERS, Sampler, prepare
@@ -41,6 +43,7 @@ from avbench.harness.tuning.search import SAMPLERS, Sampler, prepare
 @click.option("--plots", is_flag=True, help="Write Optuna's plots beside the study.")
 @click.option("--jobs", default=1, show_default=True, type=click.IntRange(1, 256), help="Trials at once, per device.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:0,1,2 or all.")
+@compile_option
 @click.option(
     "--results", default="results", show_default=True, type=click.Path(path_type=Path), help="Results folder."
 )
@@ -62,6 +65,7 @@ def tune(
     plots: bool,
     jobs: int,
     device: str,
+    compile: Compile,
     results: Path,
     as_json: bool,
 ) -> None:
@@ -83,7 +87,7 @@ def tune(
 
     require_known([place.features for place in tracks])
     devices = choose_devices(device)
-    search = prepare(method, tracks, protocol, seeds, space, given, variant=variant, sampler=sampler)
+    search = prepare(method, tracks, protocol, seeds, space, given, variant=variant, sampler=sampler, compile=compile)
     opened = Study(results.absolute(), study, search, Course(trials, sampler_seed, prune))
     there = len(opened.trials())
     click.echo(f"study {opened.name} in {results / FOLDER}: {search.subject.objective}", err=True)
