@@ -2,7 +2,7 @@
 
 The runs are written into a folder of their own inside the results folder first. Its name decides: once it says that
 the folder is whole, :func:`resume` files what is in it, whoever is alive to do so. A run is moved out of it into its
-place, so what is still in it was never filed: what somebody changed or removed since does not come back. Knows no torch.
+place, so what is still in it was never filed: what somebody changed or removed since does not come back. No torch.
 """
 
 from __future__ import annotations
