@@ -1,13 +1,10 @@
-"""The t-SNE figures of papers: which track, which classes, which embeddings.
-
-Left out: Hyper's figure 4 and TCaF's figure, whose classes are not named.
-"""
+"""The t-SNE figures of papers: which track, which classes, which embeddings."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from avbench.harness.errors import unknown
+from avbench.harness.errors import UsageError, unknown
 
 RAW_AND_LEARNED = ("raw-audio", "raw-visual", "visual+common")
 """Audio, visual, and the visual branch in the common space with the classes as crosses."""
@@ -49,8 +46,19 @@ FIGURES = {
 }
 
 
+UNNAMED = {
+    "hyper-2023/figure-4": "three unseen classes of activitynet/cls from different parents, and three from one parent",
+    "tcaf-2022/t-sne": "seven classes of ucf/cls-temporal",
+}
+"""Figures whose classes no text names, with what is known of them."""
+
+
 def paper_figure(name: str) -> PaperFigure:
-    """Raises :class:`UsageError`, with a suggestion, for an unknown figure."""
+    """Raises :class:`UsageError`, with a suggestion, for an unknown figure and for one whose classes are not named."""
+    if name in UNNAMED:
+        raise UsageError(
+            f"figure {name} shows {UNNAMED[name]}, and their names are not known: choose and state them, with --class"
+        )
     if name not in FIGURES:
         raise unknown("figure", name, FIGURES)
     return FIGURES[name]

@@ -5,9 +5,10 @@
     python benchmarks --compare before.json --fail-above 1.1
 
 Parts: `steps`, a training step beside its matrix products; `runs`, a two-stage run on the shape of ucf/main, its
-validation and memory; `growth`, costs in classes, clips and seeds; `jobs`, parallel processes. Without --method, steps
-and runs are those of all methods, growth and jobs those of AVCA. Times are those of the fastest repetition: other
-work on the machine only adds to them. --compare prints new cost over old cost; compare on one machine only.
+validation and memory; `growth`, time and memory in classes, clips and seeds; `jobs`, parallel processes. Without
+--method, steps and runs are those of all methods, growth and jobs those of AVCA. Times are those of the fastest
+repetition: other work on the machine only adds to them. --compare prints new cost over old cost; compare on one machine
+only.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ import torch
 from figures import Figure, Machine, Report, as_tables, changes, comparison
 from launches import launches
 from run_costs import run_cost
-from scaling import FULL, QUICK, Sizes, evaluation_growth, job_growth, seed_growth, step_growth
+from scaling import FULL, QUICK, Sizes, board_growth, evaluation_growth, job_growth, seed_growth, step_growth
 from step_timing import batch_method, measure, ucf_options
 
 from avbench.harness.errors import UsageError
@@ -109,6 +110,7 @@ def all_figures(parts: Sequence[str], methods: Sequence[str], budget: Budget, de
         for slug in one:
             yield from step_growth(slug, budget.sizes, device)
         yield from evaluation_growth(budget.sizes, device)
+        yield from board_growth(budget.sizes)
         for slug in one:
             yield from seed_growth(slug, budget.sizes, device)
     if "jobs" in parts and device.type == "cpu":

@@ -98,8 +98,8 @@ class Change(BaseModel):
         return new / old if self.figure.better == "lower" else old / new
 
 
-def as_tables(figures: Iterable[Figure]) -> str:
-    """One text table per table, in the order of the figures."""
+def as_tables(figures: Iterable[Figure], form: str = "simple") -> str:
+    """One text table per table, in the order of the figures. ``form``: of tabulate; ``github`` is Markdown."""
     tables: dict[str, dict[str, dict[str, float]]] = {}
     for f in figures:
         tables.setdefault(f.table, {}).setdefault(f.case, {})[f.quantity] = f.value
@@ -107,7 +107,7 @@ def as_tables(figures: Iterable[Figure]) -> str:
     for title, lines in tables.items():
         columns = list(dict.fromkeys(quantity for line in lines.values() for quantity in line))
         rows = [[case, *(line.get(column) for column in columns)] for case, line in lines.items()]
-        texts.append(f"{title}\n\n{tabulate(rows, headers=['', *columns], floatfmt='.4g')}")
+        texts.append(f"{title}\n\n{tabulate(rows, headers=['', *columns], floatfmt='.4g', tablefmt=form)}")
     return "\n\n".join(texts)
 
 

@@ -12,15 +12,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from statistics import fmean, stdev
+from dataclasses import asdict
+from statistics import fmean
 from typing import Any
 from unittest.mock import patch
 
 import torch
-from scipy import stats
+from paired import Paired
 from tabulate import tabulate
 
 from avbench.harness.evaluation.metrics import Metrics
@@ -81,20 +81,9 @@ def compare(
         with nullcontext() if changed else torch_products():
             other = metrics(slug, features, seeds, setting, device, budget)
         for metric in METRICS:
-            noise = stdev(getattr(m, metric) for m in plain)
-            differences = [getattr(a, metric) - getattr(b, metric) for a, b in zip(other, plain, strict=True)]
-            mean = fmean(differences)
-            half = float(stats.t.ppf(0.975, len(seeds) - 1)) * stdev(differences) / math.sqrt(len(seeds))
-            beyond = max(abs(mean - half), abs(mean + half)) > noise
-            yield row | {
-                "metric": metric,
-                "float32": fmean(getattr(m, metric) for m in plain),
-                "seed_sd": noise,
-                "difference": mean,
-                "low": mean - half,
-                "high": mean + half,
-                "verdict": "not shown to be below seed noise" if beyond else "below seed noise",
-            }
+            values, base = ([getattr(m, metric) for m in found] for found in (other, plain))
+            paired = Paired.of(values, base)
+            yield row | {"metric": metric, "float32": fmean(base), **asdict(paired), "verdict": paired.verdict}
 
 
 def main() -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from time import perf_counter
 
 import torch
+from costs import MB, Cost
 from simulated_track import simulated_track
 from step_timing import ucf_options
 from two_stage import SEED, UCF, deterministic
@@ -23,7 +24,6 @@ from avbench.harness.plugins.registry import plugins
 from avbench.harness.running.environment import forget_peak_memory
 from avbench.methods.learning.training import BatchMethod
 
-MB = 1e6
 AVBENCH = [sys.executable, "-c", "from avbench.harness.cli import main; main()"]
 
 
@@ -62,15 +62,25 @@ def _run(slug: str, epochs: int, batches: int, device_name: str, threads: int) -
     return RunCost(sum(done.seconds), epochs + done.epochs, peak, peak - before)
 
 
-def command_seconds(
+def command_cost(
     method: str, *, seeds: int, jobs: int, epochs: int, batches: int, device: str, threads: int | None = None
-) -> float:
-    """Wall time of one `avbench run` on the demo of UCF, with its start. ``threads``: None leaves the choice to it."""
+) -> Cost:
+    """Wall seconds of one `avbench run` on the demo of UCF, with its start, and the peak memory of its largest process.
+
+    ``threads``: None leaves the choice to it.
+    """
     with tempfile.TemporaryDirectory() as results:
         command = [*AVBENCH, "run", "--method", method, "--dataset", "ucf", "--features", "demo"]
         command += ["--seeds", str(seeds), "--jobs", str(jobs), "--device", device, "--results", results]
         command += ["-p", f"epochs={epochs}", "-p", f"batches_per_epoch={batches}"]
         environment = {**os.environ, **({"OMP_NUM_THREADS": str(threads)} if threads else {})}
-        start = perf_counter()
-        subprocess.run(command, check=True, capture_output=True, env=environment)
-        return perf_counter() - start
+        with tempfile.TemporaryFile() as output:
+            start = perf_counter()
+            process = subprocess.Popen(command, stdout=output, stderr=output, env=environment)
+            _, status, usage = os.wait4(process.pid, 0)
+            seconds = perf_counter() - start
+            process.returncode = os.waitstatus_to_exitcode(status)
+            if process.returncode:
+                output.seek(0)
+                raise RuntimeError(f"{' '.join(command)}\n{output.read().decode(errors='replace')}")
+        return Cost(seconds, usage.ru_maxrss * 1024 / MB)

@@ -71,11 +71,13 @@ class Data:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run gave: the test metrics at the chosen offset, the number of epochs chosen, and what each stage took."""
+    """What a run gave: the test metrics at the chosen offset, the number of epochs chosen, and what it took."""
 
     test: Numbers
     epochs: int
     seconds: tuple[float, float]
+    loss_passes: float
+    """Seconds of it in the validation loss."""
 
 
 class ClipPairs(Dataset[Pair]):
@@ -247,15 +249,19 @@ def evaluate(model: PlainAVCA, seen: Part, unseen: Part, vectors: Tensor, offset
     return offset, s, u, 2 * s * u / (s + u) if s + u else 0.0, mean_class_accuracy(restricted, columns, unseen_columns)
 
 
-def train(model: PlainAVCA, part: Part, data: Data, s: Settings, epochs: int) -> Iterator[Numbers]:
-    """Train, and give the validation metrics after each epoch."""
+def train(
+    model: PlainAVCA, part: Part, data: Data, s: Settings, epochs: int, loss_passes: list[float]
+) -> Iterator[Numbers]:
+    """Train, and give the validation metrics after each epoch. ``loss_passes`` gets the seconds of each."""
     loader = ClipPairs(part, data.vectors).loader(s.batches, s.batch_size)
     validation = ClipPairs(data.val_seen + data.val_unseen, data.vectors).loader(s.batches, s.batch_size)
     optimiser = torch.optim.Adam(model.parameters(), lr=s.learning_rate, weight_decay=s.weight_decay)
     schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(optimiser, mode="max", factor=0.1, patience=3)
     for _ in range(epochs):
         train_epoch(model, loader, optimiser)
+        begun = perf_counter()
         mean_loss(model, validation)
+        loss_passes.append(perf_counter() - begun)
         found = evaluate(model, data.val_seen, data.val_unseen, data.vectors)
         schedule.step(found[3])
         yield found
@@ -263,10 +269,10 @@ def train(model: PlainAVCA, part: Part, data: Data, s: Settings, epochs: int) ->
 
 def run(data: Data, s: Settings, seed: int) -> Outcome:
     """Both stages, each of ``s.epochs``, and the test with the snapshot of the second after the chosen epochs."""
-    start = perf_counter()
+    start, loss_passes = perf_counter(), list[float]()
     torch.manual_seed(seed)
     random.seed(seed)
-    history = list(train(PlainAVCA(s), data.train, data, s, s.epochs))
+    history = list(train(PlainAVCA(s), data.train, data, s, s.epochs, loss_passes))
     best = max(range(len(history)), key=lambda epoch: history[epoch][3])
     offset = history[best][0]
     middle = perf_counter()
@@ -274,9 +280,10 @@ def run(data: Data, s: Settings, seed: int) -> Outcome:
     torch.manual_seed(seed)
     random.seed(seed)
     model = PlainAVCA(s)
-    for epoch, _ in enumerate(train(model, data.train + data.val_seen + data.val_unseen, data, s, s.epochs)):
+    everything = data.train + data.val_seen + data.val_unseen
+    for epoch, _ in enumerate(train(model, everything, data, s, s.epochs, loss_passes)):
         if epoch == best:
             snapshot = deepcopy(model.state_dict())
     model.load_state_dict(snapshot)
     test = evaluate(model, data.test_seen, data.test_unseen, data.vectors, offset)
-    return Outcome(test, best + 1, (middle - start, perf_counter() - middle))
+    return Outcome(test, best + 1, (middle - start, perf_counter() - middle), sum(loss_passes))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, get_args
 
-from avbench.harness.errors import UsageError
+from avbench.harness.errors import UsageError, unknown
 from avbench.harness.printable import printable
 
 Kinds = type | tuple[type, ...]
@@ -18,6 +18,13 @@ def one(name: str, given: Any, kinds: Kinds, words: str) -> Any:
     """
     if not isinstance(given, kinds) or (isinstance(given, bool) and kinds is not bool):
         raise UsageError(f"{name}={printable(repr(given), 80)} is of type {type(given).__name__}; give {words}")
+    return given
+
+
+def one_of(name: str, given: Any, choices: Any) -> Any:
+    """The argument, if it is one of the texts of a Literal. Raises :class:`UsageError`."""
+    if given not in get_args(choices):
+        raise unknown(name, str(given), get_args(choices))
     return given
 
 

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from numbers import Integral
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
-from avbench.given import one, several
+from avbench.given import one, one_of, several
 from avbench.harness.contract.method import Method
-from avbench.harness.errors import UsageError, unknown
+from avbench.harness.errors import UsageError
 from avbench.harness.isolation.choice import Isolation
 from avbench.harness.isolation.strangers import describe_strangers
 from avbench.harness.plugins.registry import plugins
 from avbench.harness.plugins.sources import require_known
-from avbench.harness.records.record import IsolationKind
+from avbench.harness.records.record import Compile, IsolationKind
 from avbench.harness.running.spin import SHORT_SPIN
 from avbench.harness.tracks import Track, parse_track
 
@@ -41,15 +42,20 @@ def run(
     jobs: int = 1,
     results: Path | str = "results",
     fresh: bool = False,
+    save_states: bool = False,
     isolation: IsolationKind | Isolation = "none",
+    compile: Compile = "auto",
 ) -> list[RunRecord]:
     """Train and evaluate every method on every track, and give the records, those of failed runs included.
 
     ``methods``: names as in ``avbench methods list``, classes, or instances, whose options then count in full beside
     ``options``; what :func:`avbench.tune` found may stand for these, and the records say so. ``tracks``: such as
     ``"ucf/demo"``. ``seeds``: a number of seeds, or the seeds. A finished run is not repeated unless ``fresh``. A class
-    that no installed package brings is always run anew: what it depends on cannot be known in full. ``isolation``:
-    where methods are meanwhile, as ``avbench run --isolation`` has it.
+    that no installed package brings is always run anew: what it depends on cannot be known in full. ``save_states``
+    keeps the fitted state of each run beside its record, for ``avbench analyse``; a finished run without it is
+    repeated. ``isolation``: where methods are meanwhile, as ``avbench run --isolation`` has it; not with
+    ``save_states``. ``compile``: ``"auto"``, ``"on"`` or ``"off"``, whether training steps are compiled; ``auto``: on
+    CUDA, in long trainings.
 
     Raises :class:`UsageError` for unknown names, options or values and for arguments of another type,
     :class:`DataError` for features that are not installed.
@@ -75,12 +81,14 @@ def run(
     one("device", device, str, "a name, such as 'cpu' or 'cuda:0'")
     one("results", results, (str, os.PathLike), "a folder")
     one("fresh", fresh, bool, "True or False")
+    one("save_states", save_states, bool, "True or False")
     if isinstance(jobs, bool) or not isinstance(jobs, int) or jobs < 1:
         raise UsageError(f"jobs={jobs!r}: give a whole number of at least 1")
     if not isinstance(isolation, Isolation):
-        if isolation not in get_args(IsolationKind):
-            raise unknown("isolation", str(isolation), get_args(IsolationKind))
-        isolation = Isolation(isolation)
+        isolation = Isolation(one_of("isolation", isolation, IsolationKind))
+    if save_states and isolation:
+        raise UsageError("save_states=True keeps the model of a run in this process: leave out isolation")
+    one_of("compile", compile, Compile)
     describe_strangers(isolation)
     chosen = [method_of(each) for each in several("methods", methods, (str, type, Method), A_METHOD)]
     loose = [slug for slug, _ in chosen if plugins().method(slug).loose]
@@ -89,7 +97,7 @@ def run(
     places = [parse_track(each) for each in several("tracks", tracks, (Track, str), A_TRACK)]
     require_known([place.features for place in places])
     planned = [
-        run.from_study(tuned)
+        replace(run.from_study(tuned), keeps_state=save_states, compile=compile)
         for slug, own in chosen
         for run in plan(
             [slug],

@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from avbench.given import one, series, several
+from avbench.given import one, one_of, series, several
 from avbench.harness.errors import UsageError, unknown
 from avbench.harness.plugins.registry import plugins
 from avbench.harness.plugins.sources import require_known
+from avbench.harness.records.record import Compile
 from avbench.harness.running.spin import SHORT_SPIN
 from avbench.harness.tracks import Track, parse_track
 from avbench.running import A_TRACK, Runnable, method_of
@@ -39,6 +40,7 @@ def tune(
     device: str = "auto",
     jobs: int = 1,
     results: Path | str = "results",
+    compile: Compile = "auto",
 ) -> Tuning:
     """Search the options of a method by validation HM, and give what was found: ``run(..., options=found)`` tests it.
 
@@ -50,7 +52,7 @@ def tune(
     """
     os.environ.setdefault(*SHORT_SPIN)
     from avbench.harness.cli.tune_progress import TuneProgress
-    from avbench.harness.running.jobs import choose_device
+    from avbench.harness.running.jobs import choose_devices
     from avbench.harness.tuning.search import SAMPLERS, prepare
     from avbench.harness.tuning.study import Course, Study
     from avbench.harness.tuning.tune import conclude, search_through
@@ -62,18 +64,21 @@ def tune(
     one("spaces", {} if spaces is None else spaces, Mapping, "a dict from names of options to spaces")
     if sampler not in SAMPLERS:
         raise unknown("sampler", str(sampler), SAMPLERS)
-    if plugins().method(slug).loose and jobs > 1:
-        raise UsageError(f"method {slug!r} comes from no installed package: other processes lack it; use jobs=1")
+    one_of("compile", compile, Compile)
+    devices = choose_devices(device)
+    if plugins().method(slug).loose and jobs * len(devices) > 1:
+        raise UsageError(
+            f"method {slug!r} comes from no installed package: other processes lack it; use jobs=1 and one device"
+        )
     places = [parse_track(each) for each in several("tracks", tracks, (Track, str), A_TRACK)]
     require_known([place.features for place in places])
     texts = [_as_text(name, space) for name, space in (spaces or {}).items()]
     fixed = {name: value for name, value in own.items() if name not in (spaces or {})} | dict(options or {})
-    search = prepare(slug, places, protocol, seeds, texts, fixed, variant=variant, sampler=sampler)
+    search = prepare(slug, places, protocol, seeds, texts, fixed, variant=variant, sampler=sampler, compile=compile)
     opened = Study(Path(results).absolute(), study, search, Course(trials, sampler_seed, prune))
-    chosen = choose_device(device)
     with TuneProgress(opened.total, len(opened.trials())) as progress:
-        search_through(opened, chosen, jobs, progress.news)
-    return conclude(opened, chosen, confirm)[0]
+        search_through(opened, devices, jobs, progress.news)
+    return conclude(opened, devices[0], confirm)[0]
 
 
 def _as_text(name: str, space: str | Sequence[Any] | None) -> str:

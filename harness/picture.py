@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from avbench.harness.atomic import write_bytes
 from avbench.harness.errors import UsageError
+from avbench.harness.extras import require
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -23,10 +24,7 @@ def require_drawable(path: Path) -> None:
     """Raise :class:`UsageError` for a file of another format, or where matplotlib is not installed."""
     if path.suffix[1:].lower() not in FORMATS:
         raise UsageError(f"{path}: figures are {', '.join(f'.{f}' for f in FORMATS)}")
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError:
-        raise UsageError("figures need 'pip install avbench[figures]'") from None
+    require("matplotlib", "figures", "figures are drawn by matplotlib")
 
 
 @contextmanager
@@ -36,16 +34,29 @@ def picture(path: Path, size: tuple[float, float], style: Mapping[str, Any] | No
     ``style``: settings of matplotlib beside its defaults. Raises as :func:`require_drawable` does.
     """
     require_drawable(path)
-    import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    kind = path.suffix[1:].lower()
+    with stable(style):
+        figure = Figure(figsize=size, layout="constrained")
+        yield figure
+        save(figure, path)
+
+
+@contextmanager
+def stable(style: Mapping[str, Any] | None = None) -> Iterator[None]:
+    """matplotlib's own settings, with those that make the same bytes of the same content, and ``style``."""
+    import matplotlib as mpl
+
     with mpl.rc_context():
         mpl.rcdefaults()  # not what the user's own file says
         settings: Any = {**_STABLE, **(style or {})}
         mpl.rcParams.update(settings)
-        figure = Figure(figsize=size, layout="constrained")
-        yield figure
-        stream = BytesIO()
-        figure.savefig(stream, format=kind, metadata=_NO_DATE[kind])
+        yield
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure that was drawn with :func:`stable` settings, in the format that its name says."""
+    kind = path.suffix[1:].lower()
+    stream = BytesIO()
+    figure.savefig(stream, format=kind, metadata=_NO_DATE[kind])
     write_bytes(path, stream.getvalue())

@@ -135,6 +135,11 @@ class RerunRow:
         return self.first.own_files
 
     @property
+    def texts(self) -> Sequence[str]:
+        """The text vectors that the method reads by name, where a track has several kinds per class."""
+        return self.first.about.texts if self.first.about else ()
+
+    @property
     def seeds(self) -> tuple[int, ...]:
         return tuple(record.configuration.seed for record in self.records)
 
@@ -150,6 +155,7 @@ class RerunRow:
         for record in self.records:
             company = f"{n} runs at once, " if (n := record.measured.runs_at_once) > 1 else ""
             company += f"{n} seeds in one step, " if (n := record.measured.seeds_at_once) > 1 else ""
+            company += "compiled, " if record.measured.compiled else ""
             times[company + record.environment.device].append(record.measured.seconds)
         return {device: fmean(values) for device, values in sorted(times.items())}
 

@@ -12,9 +12,10 @@ from typing import Any
 import pandas as pd
 
 from avbench.harness.errors import UsageError
+from avbench.harness.plugins.declared import said_by_methods
 from avbench.harness.plugins.presets import Overrides, changes_in_words, options_beyond_variant
 from avbench.harness.printable import printable
-from avbench.harness.records.gate import sorted_out
+from avbench.harness.records.gate import judge_folder, sorted_out
 from avbench.harness.records.record import RunRecord, canonical_json
 from avbench.harness.records.reproduction import Reproduction, decisive
 from avbench.harness.records.results import ResultsFolder, Unreadable
@@ -113,11 +114,12 @@ def results_frame(
     return pd.DataFrame(rows, columns=COLUMNS).astype(_TYPES)
 
 
-def folder_frame(folder: ResultsFolder) -> pd.DataFrame:
+def folder_frame(folder: ResultsFolder, verify: bool = False) -> pd.DataFrame:
     """:func:`results_frame` of a results folder. Files that are no valid record are left out with a warning.
 
-    Numbers are as the records state them; 'avbench results verify' recomputes them from the evidence. Raises
-    :class:`UsageError` where there is nothing.
+    Numbers are as the records state them. ``verify``: ask the gate, as the board does, which recomputes them from the
+    evidence; its marks are among ``marks``, and a further column, ``problems``, says why a run does not verify, and is
+    empty where it does. Raises :class:`UsageError` where there is nothing.
     """
     found = list(folder.records())
     if not found:
@@ -126,6 +128,10 @@ def folder_frame(folder: ResultsFolder) -> pd.DataFrame:
         if isinstance(item, Unreadable):
             warnings.warn(f"left out: {printable(item.reason, 500)}", stacklevel=2)
     records = [item for item in found if isinstance(item, RunRecord)]
+    if verify:
+        verdicts = judge_folder(folder, records, said_by_methods)
+        frame = results_frame(records, gate_marks=verdicts.marks, reproductions=verdicts.reproductions)
+        return frame.assign(problems=["; ".join(verdicts.reasons[record.identity]) for record in records])
     told = ((record, decisive(sorted_out(folder.reproductions(record), record)[0])) for record in records)
     return results_frame(records, reproductions={record.identity: one for record, one in told if one})
 

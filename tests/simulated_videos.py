@@ -51,6 +51,8 @@ def write_video(
     seed: int = 0,
     take: int = 0,
     turned: int = 0,
+    pixel: Fraction | None = None,
+    right: float | None = None,
     times: Sequence[int] | None = None,
     heard: Sequence[tuple[float, float]] | None = None,
     grain: int = 0,
@@ -60,6 +62,7 @@ def write_video(
     """A video file. ``times``: time stamps of the frames in thousandths of a second, for a variable frame rate.
     ``heard``: the seconds that have sound, the last of which may lie after the pictures; by default all.
 
+    ``pixel``: its width to its height. ``right``: how loud the right channel is beside the left one, None for mono.
     ``grain``: the most that noise changes a value, as cameras have it.
     """
     noise = np.random.default_rng((seed, take))
@@ -67,6 +70,8 @@ def write_video(
     with av.open(str(path), "w", options=options or {}) as container:
         pictures = container.add_stream(codec, rate=rate)
         pictures.width, pictures.height, pictures.pix_fmt = width, height, pixels
+        if pixel:
+            pictures.codec_context.sample_aspect_ratio = pixel
         if bit_rate:
             pictures.bit_rate = bit_rate
         if times is not None:
@@ -75,7 +80,7 @@ def write_video(
             pictures.set_display_rotation(turned)
         voices = None
         if sound:
-            voices = container.add_stream(sound, rate=sound_rate, layout="mono")
+            voices = container.add_stream(sound, rate=sound_rate, layout="mono" if right is None else "stereo")
         for number, picture in enumerate(shapes(frames, width, height, seed, take)):
             if grain:
                 picture = (picture + noise.integers(-grain, grain + 1, picture.shape)).clip(0, 255).astype(np.uint8)
@@ -87,7 +92,8 @@ def write_video(
         if voices is not None:
             seconds = heard[-1][1] if heard else float(frames / Fraction(rate))
             samples = tone(seconds, sound_rate, seed, take)
-            frame = av.AudioFrame.from_ndarray(samples[None], format="fltp", layout="mono")
+            channels = samples[None] if right is None else np.stack([samples, right * samples])
+            frame = av.AudioFrame.from_ndarray(channels, format="fltp", layout="mono" if right is None else "stereo")
             frame.sample_rate = sound_rate
             fifo = av.AudioFifo()
             fifo.write(frame)

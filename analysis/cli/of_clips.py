@@ -19,6 +19,7 @@ from avbench.analysis.cli.options import (
 )
 from avbench.harness.cli.selection import results_option
 from avbench.harness.errors import UsageError
+from avbench.harness.extras import require
 
 if TYPE_CHECKING:
     from avbench.harness.records.results import ResultsFolder
@@ -63,7 +64,7 @@ def tsne(
     from avbench.analysis.paper_figures import paper_figure
 
     chosen = paper_figure(figure) if figure else None
-    measure.require_sklearn()
+    require("sklearn", "analysis", "t-SNE is laid out by scikit-learn")
     found = subjects(folder, runs, track, protocol)
     first = found[0]
     if any(s.track != first.track or not (s.labels == first.labels).all() for s in found):

@@ -80,11 +80,8 @@ def offsets(runs: Sequence[str], folder: ResultsFolder) -> Analysis:
 def sensitivity(
     option: str,
     fixed: Sequence[str],
-    method: Sequence[str],
-    dataset: Sequence[str],
-    features: Sequence[str],
-    protocol: Sequence[str],
     folder: ResultsFolder,
+    **wanted: Sequence[str],
 ) -> Analysis:
     """HM over the values of OPTION, mean and deviation over seeds, from runs that differ in nothing else.
 
@@ -94,7 +91,7 @@ def sensitivity(
     from avbench.harness.cli.given import parse_given
     from avbench.leaderboard.cli.results import sound_of
 
-    chosen = select(read_folder(folder).records, method=method, dataset=dataset, features=features, protocol=protocol)
+    chosen = select(read_folder(folder).records, **wanted)
     values = {name: given[0] for name, given in parse_given(fixed).items()}
     return measure.analyse(sound_of(chosen, folder).records, option, values)
 

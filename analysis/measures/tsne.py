@@ -74,14 +74,6 @@ class Settings:
         return placed
 
 
-def require_sklearn() -> None:
-    """Raise :class:`UsageError` where scikit-learn is not installed."""
-    try:
-        import sklearn  # noqa: F401
-    except ImportError:
-        raise UsageError("t-SNE needs 'pip install avbench[analysis]'") from None
-
-
 def silhouette(points: Points, labels: NDArray[np.int32]) -> float:
     """Mean silhouette (Rousseeuw 1987) of the true classes, in [-1, 1]: how well they stand apart."""
     from sklearn.metrics import silhouette_score

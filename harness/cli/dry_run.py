@@ -83,4 +83,6 @@ def _state(known: Known, fresh: bool) -> str:
         return "repeated"
     if known.reasons:
         return "damaged, repeated"
+    if known.lacks_state:
+        return "finished without its state, repeated for it"
     return "finished already" if known.record.finished else "failed before, tried again"

@@ -72,7 +72,10 @@ def logs(job: str, results: Path, whole: bool) -> None:
 @results_option
 @click.option("--all", "everything", is_flag=True, help="All that was submitted from the results folder.")
 def cancel(names: Sequence[str], results: Path, everything: bool) -> None:
-    """End jobs, or all jobs of a submission. Finished runs are kept; runs of a single job are taken by the others."""
+    """End jobs, or all jobs of a submission. Finished runs are kept; runs of a single job are taken by the others.
+
+    A command that follows a submission ends with it, or with its last job.
+    """
     from avbench.harness.cluster.slurm import cancel, states
 
     there = list(_submissions(results))
@@ -82,15 +85,17 @@ def cancel(names: Sequence[str], results: Path, everything: bool) -> None:
             raise unknown("job or submission", name, known)
     if not names and not everything:
         raise UsageError("name a job or a submission, or give --all; 'avbench jobs list' shows them")
-    alive = {job for job, state in states().items() if state.alive}
+    alive = {job: state for job, state in states().items() if state.alive}
     ended: list[str] = []
     for submission in there:
         submitted = submission.submitted
-        if everything or submission.name in names:
+        whole = everything or submission.name in names
+        chosen = [job for job in submitted.jobs if job in alive and (whole or job in names)]
+        others = [job for job in submitted.jobs if job in alive and job not in chosen]
+        if whole or (chosen and all(alive[job].state == "COMPLETING" for job in others)):
+            # with its last job a submission has ended, by the user's will
             submission.note(submitted.model_copy(update={"cancelled": True}))
-            ended += [job for job in submitted.jobs if job in alive]
-        else:
-            ended += [job for job in submitted.jobs if job in names and job in alive]
+        ended += chosen
     cancel(ended)
     click.echo(f"cancelled {len(ended)} {'job' if len(ended) == 1 else 'jobs'}")
 

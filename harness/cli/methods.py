@@ -14,9 +14,10 @@ from avbench.harness.cli.lazy import LazyGroup
 from avbench.harness.contract.options import Options, Preset
 from avbench.harness.contract.variants import Variant
 from avbench.harness.errors import MethodError
-from avbench.harness.plugins.about import presets_of, told_options
+from avbench.harness.plugins.about import presets_of, told_options, where_to_get
 from avbench.harness.plugins.commands import Command
 from avbench.harness.plugins.registry import Registered, plugins
+from avbench.harness.printable import printable
 from avbench.harness.records.record import ToldOption
 
 LATER = (
@@ -64,9 +65,12 @@ def show(name: str, bibtex: bool, as_json: bool) -> None:
         click.echo(json.dumps({**detail, "differences": differences, "variants": named}, indent=1))
         return
     click.echo(f"{info.slug}: {info.title} ({info.year})\n\n{info.summary}\n\n{info.citation}")
-    if marks := _marks(_summary(registered)):
+    summary = _summary(registered)
+    place = f"package {summary['distribution']} {summary['version']}" + (summary["where"] and f", {summary['where']}")
+    click.echo(f"\nCode: {'built in' if registered.built_in else printable(place, 300)}")
+    if marks := _marks(summary):
         click.echo(f"\nCapabilities: {marks}")
-    why = _summary(registered)["alone_because"]
+    why = summary["alone_because"]
     click.echo(f"\nSeeds on a GPU: {f'one after the other, because {why}' if why else 'all in one step'}")
     for note in info.notes:
         click.echo(f"\nNote: {note}")
@@ -101,11 +105,13 @@ def _summary(registered: Registered) -> dict[str, Any]:
         "generative": info.generative,
         "calibrated_stacking": info.calibrated_stacking,
         "scores_depend_on_candidates": info.scores_depend_on_candidates,
+        "texts": list(info.texts),
         "alone_because": registered.method.alone_because(
             registered.method.Options(), "averaged" if info.reads("averaged") else "temporal"
         ),
         "distribution": registered.distribution,
         "version": registered.version,
+        "where": where_to_get(registered.distribution),
     }
 
 
@@ -116,6 +122,7 @@ def _marks(summary: dict[str, Any]) -> str:
         "generative": summary["generative"],
         "no calibrated stacking": not summary["calibrated_stacking"],
         "scores depend on the candidates": summary["scores_depend_on_candidates"],
+        f"texts {' and '.join(summary['texts'])}": bool(summary["texts"]),
     }
     return ", ".join(name for name, holds in marks.items() if holds)
 

@@ -1,11 +1,13 @@
-"""Where ``avbench run`` has its runs done: on devices of this machine, or by jobs on a cluster."""
+"""Where commands have their runs done: on devices of this machine, or by jobs on a cluster."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import click
 
 from avbench.harness.errors import UsageError
 
@@ -132,6 +134,32 @@ class Slurm:
             names,
             lambda progress: Attached(planned, folder, self.settings, request, progress.say).complete(again),
         )
+
+
+OPTIONS: tuple[Callable[[Callable[..., Any]], Callable[..., Any]], ...] = (
+    click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:0,1,2 or all."),
+    click.option(
+        "--jobs", default=1, show_default=True, type=click.IntRange(1, 256), help="Runs at once, on each device."
+    ),
+    click.option(
+        "--executor", default="local", show_default=True, type=click.Choice(("local", "slurm")), help="Who runs."
+    ),
+    click.option(
+        "--slurm",
+        "slurm",
+        multiple=True,
+        metavar="KEY=VALUE,...",
+        help="What jobs ask for: partition=P,time=4:00:00,cpus=8,gpus=1,mem=16G,setup=... (guide: On a cluster).",
+    ),
+    click.option("--stage-store", metavar="FOLDER", help="Jobs copy features to this folder of their node first."),
+)
+
+
+def options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Gives a command the options that :func:`choose` takes."""
+    for option in reversed(OPTIONS):
+        command = option(command)
+    return command
 
 
 def choose(executor: str, device: str, jobs: int, slurm: Sequence[str], stage_store: str | None) -> Here | Slurm:

@@ -80,10 +80,7 @@ def pack(
     identities: Sequence[str],
     only_latest: bool,
     folder: ResultsFolder,
-    method: Sequence[str],
-    dataset: Sequence[str],
-    features: Sequence[str],
-    protocol: Sequence[str],
+    **wanted: Sequence[str],
 ) -> None:
     """Make one submission file OUT of finished runs: those that IDENTITIES name, or all that the filters leave.
 
@@ -95,7 +92,7 @@ def pack(
 
     records = read_folder(folder).records
     chosen = [find_run(records, prefix) for prefix in dict.fromkeys(identities)] or [
-        r for r in select(records, method=method, dataset=dataset, features=features, protocol=protocol) if r.finished
+        r for r in select(records, **wanted) if r.finished
     ]
     if only_latest:
         before, chosen = len(chosen), latest(chosen)

@@ -31,18 +31,15 @@ from avbench.harness.records.summary import METRICS, summary
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_results(
     folder: ResultsFolder,
-    method: Sequence[str],
-    dataset: Sequence[str],
-    features: Sequence[str],
-    protocol: Sequence[str],
     status: str | None,
     as_json: bool,
+    **wanted: Sequence[str],
 ) -> None:
     """One row per run, with its variant and the options that differ from the presets, and the HM on validation.
 
     Files that are no valid records are named and cost nothing else."""
     contents = read_folder(folder)
-    chosen = select(contents.records, method=method, dataset=dataset, features=features, protocol=protocol)
+    chosen = select(contents.records, **wanted)
     rows = [{**summary(record), "changes": changes_in_words(record)} for record in chosen]
     rows = [row for row in rows if status in (None, row["status"])]
     if as_json:

@@ -28,10 +28,7 @@ def remove(
     dry_run: bool,
     yes: bool,
     folder: ResultsFolder,
-    method: Sequence[str],
-    dataset: Sequence[str],
-    features: Sequence[str],
-    protocol: Sequence[str],
+    **wanted: Sequence[str],
 ) -> None:
     """Delete runs with their evidence: those that IDENTITIES name, and with --stale those of earlier code.
 
@@ -44,7 +41,7 @@ def remove(
     records = read_folder(folder).records
     chosen = {record.identity: (record, "") for record in (find_run(records, prefix) for prefix in identities)}
     if stale:
-        for record in select(records, method=method, dataset=dataset, features=features, protocol=protocol):
+        for record in select(records, **wanted):
             if reason := outdated(record):
                 chosen.setdefault(record.identity, (record, reason))
     for record, reason in chosen.values():

@@ -66,10 +66,7 @@ def reproduce(
     fresh: bool,
     as_json: bool,
     folder: ResultsFolder,
-    method: Sequence[str],
-    dataset: Sequence[str],
-    features: Sequence[str],
-    protocol: Sequence[str],
+    **wanted: Sequence[str],
 ) -> None:
     """Repeat runs in a folder of their own and judge each: same bits, within the noise of seeds, or not reproduced.
 
@@ -92,7 +89,7 @@ def reproduce(
     if identities:
         chosen = [find_run(records, prefix) for prefix in dict.fromkeys(identities)]
     else:
-        chosen = select(records, method=method, dataset=dataset, features=features, protocol=protocol)
+        chosen = select(records, **wanted)
         chosen = [record for record in chosen if record.finished]
     if submission is not None:
         chosen = _of_submission(submission, chosen, records)

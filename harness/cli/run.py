@@ -12,13 +12,14 @@ from typing import get_args
 import click
 
 from avbench.harness.cli import config, places, planning, run_stage_1
+from avbench.harness.cli.compiling import compile_option
 from avbench.harness.cli.dry_run import tell
 from avbench.harness.cli.excludes import kept
 from avbench.harness.cli.given import parse_given
 from avbench.harness.cli.isolation import isolation_options
 from avbench.harness.errors import UsageError
 from avbench.harness.isolation.choice import Isolation
-from avbench.harness.records.record import FeatureDtype, Precision
+from avbench.harness.records.record import Compile, FeatureDtype, Precision
 from avbench.harness.running.spin import SHORT_SPIN
 from avbench.splits import DATASETS
 
@@ -67,17 +68,8 @@ def complete_method(_ctx: click.Context, _param: click.Parameter, incomplete: st
     show_default=True,
     help="How features are held in memory; recorded.",
 )
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:0,1,2 or all.")
-@click.option("--jobs", default=1, show_default=True, type=click.IntRange(1, 256), help="Runs at once, on each device.")
-@click.option("--executor", default="local", show_default=True, type=click.Choice(("local", "slurm")), help="Who runs.")
-@click.option(
-    "--slurm",
-    "slurm",
-    multiple=True,
-    metavar="KEY=VALUE,...",
-    help="What jobs ask for: partition=P,time=4:00:00,cpus=8,gpus=1,mem=16G,setup=... (guide: On a cluster).",
-)
-@click.option("--stage-store", metavar="FOLDER", help="Jobs copy features to this folder of their node first.")
+@compile_option
+@places.options
 @click.option(
     "--results", default="results", show_default=True, type=click.Path(path_type=Path), help="Results folder."
 )
@@ -117,6 +109,7 @@ def run(
     variant: Sequence[str],
     precision: Precision,
     feature_dtype: FeatureDtype,
+    compile: Compile,
     device: str,
     jobs: int,
     executor: str,
@@ -184,7 +177,8 @@ def run(
         lenient="all" in method or not (features or track),
     )
     planned, left = kept(planned, ctx.meta.get(config.EXCLUDES, ()))
-    planned = [replace(run.from_study(ctx.meta.get(config.TUNED)), keeps_state=save_states) for run in planned]
+    tuned = ctx.meta.get(config.TUNED)
+    planned = [replace(run.from_study(tuned), keeps_state=save_states, compile=compile) for run in planned]
     folder = ResultsFolder(results.absolute())  # wherever a method may go
     click.echo(planning.in_words(planned, given, str(place)), err=True)
     for note in (*notes, *more, *left):

@@ -36,7 +36,7 @@ _FIELDS: dict[str, Callable[[RunRecord], str]] = {
 
 
 def filter_options(command: Command) -> Command:
-    """``--method``, ``--dataset``, ``--features`` and ``--protocol``, each repeatable."""
+    """``--method``, ``--dataset``, ``--features`` and ``--protocol``, each repeatable: what :func:`select` wants."""
     what = {"method": "method", "dataset": "data set", "features": "feature set", "protocol": "protocol"}
     for name in reversed(_FIELDS):
         command = click.option(f"--{name}", multiple=True, help=f"Only this {what[name]}; may be repeated.")(command)

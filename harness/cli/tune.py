@@ -10,8 +10,10 @@ from typing import Any
 
 import click
 
+from avbench.harness.cli.compiling import compile_option
 from avbench.harness.cli.given import parse_given
 from avbench.harness.errors import UsageError
+from avbench.harness.records.record import Compile
 from avbench.harness.running.spin import SHORT_SPIN
 from avbench.harness.tracks import parse_track
 from avbench.harness.tuning.search import SAMPLERS, Sampler, prepare
@@ -39,8 +41,9 @@ from avbench.harness.tuning.search import SAMPLERS, Sampler, prepare
 @click.option("--confirm", type=click.IntRange(2, 1000), help="Compare best and preset on so many fresh seeds.")
 @click.option("--study", help="Name of the study. [default: one that tells what is searched]")
 @click.option("--plots", is_flag=True, help="Write Optuna's plots beside the study.")
-@click.option("--jobs", default=1, show_default=True, type=click.IntRange(1, 256), help="Trials at once.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:<number>.")
+@click.option("--jobs", default=1, show_default=True, type=click.IntRange(1, 256), help="Trials at once, per device.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:0,1,2 or all.")
+@compile_option
 @click.option(
     "--results", default="results", show_default=True, type=click.Path(path_type=Path), help="Results folder."
 )
@@ -62,6 +65,7 @@ def tune(
     plots: bool,
     jobs: int,
     device: str,
+    compile: Compile,
     results: Path,
     as_json: bool,
 ) -> None:
@@ -76,27 +80,27 @@ def tune(
     os.environ.setdefault(*SHORT_SPIN)
     from avbench.harness.cli.tune_progress import TuneProgress
     from avbench.harness.plugins.sources import require_known
-    from avbench.harness.running.jobs import choose_device
-    from avbench.harness.tuning.outcome import write_plots
+    from avbench.harness.running.jobs import choose_devices
+    from avbench.harness.tuning.plots import write_plots
     from avbench.harness.tuning.study import FOLDER, Course, Study
     from avbench.harness.tuning.tune import conclude, search_through
 
     require_known([place.features for place in tracks])
-    chosen = choose_device(device)
-    search = prepare(method, tracks, protocol, seeds, space, given, variant=variant, sampler=sampler)
+    devices = choose_devices(device)
+    search = prepare(method, tracks, protocol, seeds, space, given, variant=variant, sampler=sampler, compile=compile)
     opened = Study(results.absolute(), study, search, Course(trials, sampler_seed, prune))
     there = len(opened.trials())
     click.echo(f"study {opened.name} in {results / FOLDER}: {search.subject.objective}", err=True)
     for name, text in search.subject.spaces.items():
         click.echo(f"  {name}: {text}", err=True)
     with TuneProgress(opened.total, there) as progress:
-        search_through(opened, chosen, jobs, progress.news)
+        search_through(opened, devices, jobs, progress.news)
     if confirm:
         click.echo(f"confirming on {confirm} seeds that no trial used", err=True)
-    tuning, file = conclude(opened, chosen, confirm)
+    tuning, file = conclude(opened, devices[0], confirm)
     config = results / FOLDER / file.name
     if plots:
-        for path in write_plots(opened, config.parent):
+        for path in write_plots(opened, tuning, config.parent):
             click.echo(f"plot: {path}", err=True)
     if as_json:
         click.echo(json.dumps({**tuning.data(), "config": str(config)}, indent=1))

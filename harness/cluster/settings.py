@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterable
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from avbench.harness.errors import UsageError, unknown
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 _TIME = re.compile(r"(?:(?P<d>\d+)-)?(?P<rest>\d+(?::\d+){0,2})")
 
@@ -18,7 +21,7 @@ def minutes(value: Any) -> Any:
     """Minutes of SLURM's forms ``M``, ``M:S``, ``H:M:S``, ``D-H``, ``D-H:M`` and ``D-H:M:S``, rounded up."""
     found = _TIME.fullmatch(str(value))
     if not found:
-        raise ValueError("write minutes, H:M:S or D-H:M:S")
+        raise ValueError("a time is written as minutes, H:M:S or D-H:M:S, such as 90, 1:30:00 or 2-12:00:00")
     parts = [int(part) for part in found["rest"].split(":")]
     days = int(found["d"] or 0)
     if found["d"] is not None:
@@ -26,6 +29,13 @@ def minutes(value: Any) -> Any:
     else:
         hours, mins, seconds = {1: (0, *parts, 0), 2: (0, *parts), 3: tuple(parts)}[len(parts)]
     return ((days * 24 + hours) * 60 + mins) + (seconds > 0)
+
+
+def memory(value: Any) -> Any:
+    """A size as SLURM takes it. Raises :class:`ValueError` for others."""
+    if value is not None and not re.fullmatch(r"\d+[KMGT]?B?", str(value)):
+        raise ValueError("a size is written as a whole number of MB, or with K, M, G or T, such as 16000 or 16G")
+    return value
 
 
 def _lines(value: Any) -> Any:
@@ -43,7 +53,7 @@ class SlurmSettings(BaseModel):
     cpus: int = Field(1, ge=1)
     gpus: int = Field(0, ge=0)
     """Per job."""
-    mem: str | None = Field(None, pattern=r"^\d+[KMGT]?B?$")
+    mem: Annotated[str | None, BeforeValidator(memory)] = None
     account: str | None = None
     qos: str | None = None
     constraint: str | None = None
@@ -69,25 +79,32 @@ class SlurmSettings(BaseModel):
 
     @property
     def place(self) -> dict[str, str]:
-        """What decides on which nodes, as long options of SLURM's commands."""
+        """What decides on which nodes, by SLURM's words."""
         names = ("partition", "account", "qos", "constraint", "nodelist", "exclude")
         return {name: value for name in names if (value := getattr(self, name))}
 
-    def parameters(self) -> dict[str, Any]:
-        """As submitit takes them."""
-        found: dict[str, Any] = {
-            **self.place,
-            "job_name": "avbench",
+    @property
+    def share(self) -> dict[str, str | int]:
+        """What a job has of a node, by SLURM's words."""
+        found = {
             "time": self.time,
             "cpus_per_task": self.cpus,
-            "signal_delay_s": self.warn,
-            "array_parallelism": self.jobs,
-            "setup": list(self.setup) or None,
             "mem": self.mem,
             "gres": self.gres,
             "gpus_per_node": self.gpus or None,
         }
         return {name: value for name, value in found.items() if value is not None}
+
+    def parameters(self) -> dict[str, Any]:
+        """As submitit takes them."""
+        return {
+            **self.place,
+            **self.share,
+            "job_name": "avbench",
+            "signal_delay_s": self.warn,
+            "array_parallelism": self.jobs,
+            **({"setup": list(self.setup)} if self.setup else {}),
+        }
 
 
 def read_settings(texts: Iterable[str]) -> SlurmSettings:
@@ -117,13 +134,18 @@ def read_settings(texts: Iterable[str]) -> SlurmSettings:
         settings = SlurmSettings.model_validate(found)
     except ValidationError as error:
         first = error.errors()[0]
-        raise UsageError(f"--slurm {first['loc'][0]}={found.get(str(first['loc'][0]))}: {first['msg']}") from None
+        raise UsageError(f"--slurm {first['loc'][0]}={found.get(str(first['loc'][0]))}: {_said(first)}") from None
     if settings.warn >= 60 * settings.time:
         raise UsageError(
             f"--slurm warn={settings.warn}: a job of {settings.time} min would be told at its start, and queued again; "
             "give a longer time= or fewer seconds of warn="
         )
     return settings
+
+
+def _said(error: ErrorDetails) -> str:
+    """Our own words where a check of ours says them, else pydantic's."""
+    return str(error.get("ctx", {}).get("error", error["msg"]))
 
 
 def _parts(text: str) -> list[str]:

@@ -7,7 +7,7 @@ import re
 import shlex
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,6 +45,34 @@ def require_slurm(settings: SlurmSettings) -> None:
     known = set(asked("sinfo", "--noheader", "--format=%R").split())
     if settings.partition not in known:
         raise unknown("partition", settings.partition, known)
+
+
+def never_given(settings: SlurmSettings) -> str | None:
+    """Why it is not known whether there are nodes for such jobs; None where there are.
+
+    SLURM takes a job that no node is large enough for, and lets it wait for ever. Raises :class:`UsageError` where it
+    says that it can start none: while it could start a small one in the same place, for else nodes may just be down.
+    """
+    if not (reason := _refusal(settings, settings.share)):
+        return None
+    if _refusal(settings, {"time": 1}):
+        return reason
+    offers = asked("sinfo", "--noheader", f"--partition={settings.partition}", "--format=%c CPUs, %m MB, %G, %l")
+    there = "; ".join(dict.fromkeys(line.strip() for line in offers.splitlines()))
+    raise UsageError(
+        f"SLURM has no place for such jobs ({reason}): ask for less with --slurm. Nodes of {settings.partition} by "
+        f"processors, memory, other resources and time limit: {there}"
+    )
+
+
+def _refusal(settings: SlurmSettings, share: Mapping[str, str | int]) -> str:
+    """What SLURM says against a job that it is asked about and does not get; empty where it would start it one day."""
+    options = [f"--{name.replace('_', '-')}={value}" for name, value in {**settings.place, **share}.items()]
+    try:
+        asked("sbatch", "--test-only", "--nodes=1", *options, "--wrap=true")
+    except AvbenchError as error:
+        return re.sub(r"^(sbatch: )*(error: |allocation failure: )?", "", str(error).splitlines()[-1])
+    return ""
 
 
 def states() -> dict[str, JobState]:

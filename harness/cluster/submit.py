@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from shutil import rmtree
 from typing import Any
 
 from avbench.harness.atomic import begun
 from avbench.harness.cluster.job import Share
 from avbench.harness.cluster.packing import pack
 from avbench.harness.cluster.settings import SlurmSettings
-from avbench.harness.cluster.slurm import require_slurm, seen_by_a_node
+from avbench.harness.cluster.slurm import never_given, require_slurm, seen_by_a_node
 from avbench.harness.cluster.submission import PLACE, Request, Submission, Submitted, submissions
 from avbench.harness.errors import AvbenchError, UsageError
+from avbench.harness.extras import require
 from avbench.harness.records.planned import PlannedRun
 from avbench.harness.records.record import RunRecord
 from avbench.harness.records.results import ResultsFolder
@@ -25,17 +27,16 @@ Told = Callable[[str], None]
 def require_cluster(results: ResultsFolder, settings: SlurmSettings, told: Told) -> None:
     """All that can be refused before anything is submitted.
 
-    Raises :class:`UsageError` without submitit, without SLURM, for an unknown partition, and for a results folder that
-    the nodes do not see; :class:`AvbenchError` for one that cannot be written to. ``told``: where no node was free
-    to be asked.
+    Raises :class:`UsageError` without submitit, without SLURM, for an unknown partition, for jobs that no node is large
+    enough for, and for a results folder that the nodes do not see; :class:`AvbenchError` for one that cannot be written
+    to. ``told``: where no node was free to be asked.
     """
-    try:
-        import submitit  # noqa: F401
-    except ImportError:
-        raise UsageError("submitit is not installed: pip install 'avbench[cluster]'") from None
+    require("submitit", "cluster", "jobs are submitted by submitit")
     if "%" in str(results.root):
         raise UsageError(f"{results.root}: SLURM takes % in a path for a variable; name another folder with --results")
     require_slurm(settings)
+    if reason := never_given(settings):
+        told(f"Whether there are nodes for such jobs could not be asked ({reason}); without any, the jobs wait.")
     results.require_room([])
     if any((s.logs / f"{job}_0_log.out").exists() for s in submissions(results) for job in s.submitted.jobs[:1]):
         return  # jobs have written there before
@@ -69,7 +70,11 @@ def submit(
     packs = pack(seconds, settings.pack_seconds, settings.jobs)
     submission = Submission.new(results)
     submission.write(runs, before, packs, request)
-    jobs = _submit(submission, len(packs), settings)
+    try:
+        jobs = _submit(submission, len(packs), settings)
+    except AvbenchError:
+        rmtree(submission.folder)
+        raise
     submission.note(Submitted(started=datetime.now(UTC).isoformat(timespec="seconds"), jobs=jobs))
     return submission
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, Self
 
@@ -98,6 +98,10 @@ class Companion(Protocol):
     @property
     def seed(self) -> int:
         """Seed of this fit. The global generators are to be seeded with it before its method draws anything."""
+
+    @property
+    def compiler(self) -> Callable[[Callable[..., Tensor]], Callable[..., Tensor]] | None:
+        """Compiles a function of tensors that each step calls; None where it is not to be. The same for all."""
 
     def epoch_done(self, method: Method) -> float | None:
         """Call after each epoch with the method of this fit. Returns the validation HM in percent; None: it has ended.

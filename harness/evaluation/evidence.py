@@ -37,7 +37,7 @@ _DTYPES = {
 }
 _SPACES = ("seen_classes", "unseen_classes")
 _BLOCK = 2**19
-"""Scores that are searched at once on a CPU: a copy of them stays in its cache."""
+"""Scores that a thread searches at once on a CPU: a copy of them stays in its cache."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -201,19 +201,37 @@ def _best_on_host(scores: Tensor, hidden: Sequence[NDArray[np.bool_]]) -> tuple[
     """Each clip's best scores while one side is hidden and the other, the sum of all, and the columns of the best.
 
     Of equals the first. ``hidden``: (C,) columns to leave out, for each of the two searches. NumPy searches, because on
-    a CPU torch's maximum with indices takes several times as long. To add minus infinity to a block that stays in the
+    a CPU torch's maximum with indices takes several times as long; each of torch's threads searches clips of its own,
+    as one that reads what another has just written waits for it. To add minus infinity to a block that stays in the
     cache takes less than to mask or to gather its columns.
     """
+    from concurrent.futures import ThreadPoolExecutor
+
     import torch
 
-    blocks = torch.split(scores, max(1, _BLOCK // scores.shape[1]))
-    masks = torch.from_numpy(np.where(hidden, np.float32(-np.inf), np.float32(0)))[:, None]
-    shown, starts = torch.empty(2, *blocks[0].shape), np.arange(0, blocks[0].numel(), scores.shape[1])
-    columns, values = [], []
-    for block in blocks:
-        columns.append(torch.add(block, masks, out=shown[:, : len(block)]).numpy().argmax(axis=2))
-        values.append(block.numpy().ravel()[starts[: len(block)] + columns[-1]])
-    return [*np.concatenate(values, axis=1), scores.sum().numpy()], [*np.concatenate(columns, axis=1)]
+    table, masks = scores.numpy(), np.where(hidden, np.float32(-np.inf), np.float32(0))
+    clips, classes = table.shape
+    rows = max(1, _BLOCK // classes)
+    values, columns = np.empty((2, clips), np.float32), np.empty((2, clips), np.intp)
+
+    def search(start: int, end: int) -> None:
+        shown = np.empty((min(rows, end - start), classes), np.float32)
+        with np.errstate(invalid="ignore"):  # infinite scores are refused later, with the place of the first
+            for first in range(start, end, rows):
+                block = table[first : min(first + rows, end)]
+                for mask, best, column in zip(masks, values, columns, strict=True):
+                    part = slice(first, first + len(block))
+                    np.add(block, mask, out=shown[: len(block)]).argmax(axis=1, out=column[part])
+                    best[part] = block[np.arange(len(block)), column[part]]
+
+    shares = max(1, min(torch.get_num_threads(), -(-clips // rows)))
+    edges = [clips * share // shares for share in range(shares + 1)]
+    if shares == 1:
+        search(0, clips)
+    else:
+        with ThreadPoolExecutor(shares) as pool:
+            list(pool.map(search, edges[:-1], edges[1:]))
+    return [*values, scores.sum().numpy()], [*columns]
 
 
 def _best_on_device(scores: Tensor, hidden: Sequence[NDArray[np.bool_]]) -> tuple[Sequence[Floats], Sequence[Any]]:

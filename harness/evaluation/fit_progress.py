@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import torch
 
     from avbench.harness.contract.method import Method
+    from avbench.harness.evaluation.compiler import Compiler
 
 
 Said = TypeVar("Said")
@@ -42,6 +43,7 @@ class FitCompanion:
 
     device: torch.device
     seed: int
+    compiler: Compiler | None
     _ask: Callable[[Method], float | None]
 
     def epoch_done(self, method: Method) -> float | None:

@@ -16,6 +16,7 @@ from avbench.harness.evaluation.protocol import Protocol
 
 if TYPE_CHECKING:
     from avbench.harness.contract.method import Method
+    from avbench.harness.evaluation.compiler import Compiler
     from avbench.harness.evaluation.stages import StageData
     from avbench.harness.features.featureset import FeatureSet
 
@@ -88,13 +89,21 @@ def run_stage_1(
     epochs: int,
     seed: int,
     listener: EpochListener = lambda _: None,
+    compiler: Compiler | None = None,
 ) -> Choice:
     """Train on the training clips and choose epoch and offset on validation. The test parts may be missing.
 
-    The arguments are those of :func:`run_two_stages`. Raises :class:`MethodError` when the method breaks its contract.
+    The arguments are those of :func:`run_two_stages`, ``compiler`` of :func:`run_together`. Raises
+    :class:`MethodError` when the method breaks its contract.
     """
-    run = TwoStages(StagesData(features, protocol), epochs, seed, listener)
-    run.begin_stage_1().run(make())
+    run = TwoStages(StagesData(features, protocol), epochs, seed, listener, compiler=compiler)
+    fit = run.begin_stage_1()
+    if compiler is None:
+        fit.run(make())
+    else:
+        fit_together(run.data.stage_1, [(fit, make())])
+        if fit.failure is not None:
+            raise fit.failure
     return run.choice()
 
 
@@ -131,14 +140,16 @@ def run_together(
     seeds: Sequence[int],
     listeners: Sequence[EpochListener],
     fitted: Sequence[Callable[[Method], None]],
+    compiler: Compiler | None = None,
 ) -> list[Result | BaseException]:
     """The same for several seeds, which a method that can trains in one step. Each has its own epoch and offset.
 
+    ``compiler`` compiles the step, which may be that of one seed.
     Gives for each seed its result, or what went wrong with it. No test is taken before all seeds are trained.
     """
     data = StagesData(features, protocol)
     runs = [
-        TwoStages(data, epochs, seed, listener, told)
+        TwoStages(data, epochs, seed, listener, told, compiler)
         for seed, listener, told in zip(seeds, listeners, fitted, strict=True)
     ]
     fits = [run.begin_stage_1() for run in runs]
@@ -193,13 +204,15 @@ class TwoStages:
         seed: int,
         listener: EpochListener,
         fitted: Callable[[Method], None] = lambda _: None,
+        compiler: Compiler | None = None,
     ) -> None:
         self.data, self.epochs, self.seed, self.listener, self.fitted = data, epochs, seed, listener, fitted
+        self.compiler = compiler
         self.start = perf_counter()
 
     def begin_stage_1(self) -> Fit:
         stage = self.data.stage_1
-        self.first = Fit(stage, stage, self.data.protocol, self.epochs, self.seed, self.listener)
+        self.first = Fit(stage, stage, self.data.protocol, self.epochs, self.seed, self.listener, self.compiler)
         return self.first
 
     def choice(self) -> Choice:
@@ -213,7 +226,7 @@ class TwoStages:
         self.chosen = self.choice()
         self.middle = perf_counter()
         data, epochs = self.data, self.chosen.epochs
-        return Fit(data.stage_2, data.stage_1, data.protocol, epochs, self.seed, self.listener)
+        return Fit(data.stage_2, data.stage_1, data.protocol, epochs, self.seed, self.listener, self.compiler)
 
     def tested(self, method: Method) -> Result:
         """The test of the method of stage 2."""
@@ -250,8 +263,10 @@ class Fit:
         epochs: int,
         seed: int,
         listener: EpochListener,
+        compiler: Compiler | None = None,
     ) -> None:
         self.stage, self.validation, self.protocol, self.listener = stage, validation, protocol, listener
+        self.compiler = compiler
         self.epochs, self.seed = epochs, seed
         self.allow_empty = stage.features.incomplete
         self.history: list[Epoch] = []
@@ -269,7 +284,7 @@ class Fit:
 
     def companion(self) -> FitCompanion:
         """What its method holds of the harness while it is fitted with others."""
-        return FitCompanion(self.stage.device, self.seed, opaque(self._epoch_of_several))
+        return FitCompanion(self.stage.device, self.seed, self.compiler, opaque(self._epoch_of_several))
 
     def _epoch_of_several(self, method: Method) -> float | None:
         """The same as :meth:`epoch_done`, but None after the last epoch, and after a failure, which is kept."""

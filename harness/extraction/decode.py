@@ -14,6 +14,8 @@ from avbench.harness.extraction.frames import FrameSampler, quarter_turns
 from avbench.harness.extraction.sound import SoundCutter
 
 if TYPE_CHECKING:
+    from fractions import Fraction
+
     from av import AudioFrame, AudioStream, Packet, VideoFrame, VideoStream
     from av.container import InputContainer
 
@@ -23,6 +25,8 @@ LONGEST_FRAME = 10.0
 """Seconds that the last frame is shown at most, of a video that claims to have fewer frames a second."""
 NOTABLE = 0.1
 """Seconds that a clip may lack at its start or end, or its sound in between, before it is told."""
+CANCELLED = 0.05
+"""Share of the power of both channels of which less is left in mono: that is told. Of unlike channels half is left."""
 ODD_FORMATS = ("yuv420p", "yuvj420p")
 """All other pixel formats are told."""
 TAGGED = re.compile(r"(\d{2}):(\d{2}):(\d{2}\.\d{1,9})")
@@ -82,7 +86,7 @@ def decode(
                     if seconds >= start:
                         account.frames += 1
                     if seconds == clock.first:
-                        account.remarks += _oddities(frame)
+                        account.remarks += _oddities(frame, pictures.sample_aspect_ratio)
                     frames.push(frame, seconds - start)  # the one before `start` may still be shown then
             if not going:
                 break
@@ -102,6 +106,8 @@ def decode(
             account.remarks += _lacking(container, pictures, voices, clock, heard, end)
         frames.finish(length - start)
         sound.finish()
+        if (left := sound.balance.left) < CANCELLED:
+            account.remarks.append(f"stereo in opposite phase: {100 * left:.0f} % of its sound is left in mono")
         if sound.silence >= NOTABLE:
             account.remarks.append(f"{sound.silence:.1f} s before or between its sound filled with silence")
     return account
@@ -187,7 +193,10 @@ def _decoded(container: InputContainer, streams: list[object], account: Account)
         account.remarks.append(f"{broken:,} damaged packets passed over")
 
 
-def _oddities(frame: VideoFrame) -> Iterator[str]:
+def _oddities(frame: VideoFrame, ratio: Fraction | None) -> Iterator[str]:
+    """``ratio``: width to height of a pixel, as the file states it."""
+    if ratio and ratio != 1:
+        yield f"pixels of {ratio.numerator}:{ratio.denominator} taken for square"
     if turns := quarter_turns(frame):
         yield f"turned by {90 * turns} degrees to stand upright"
     if frame.format.name not in ODD_FORMATS:

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from avbench.harness.contract.encoder import Encoder, TrainedOn, Weights
-from avbench.harness.errors import UsageError
 from avbench.harness.extraction.layouts import Place
 from avbench.harness.extraction.messages import ClipTask, MissingAudio, ShardTask
+from avbench.harness.extras import require
 from avbench.harness.features.draft import ListedClips
 from avbench.harness.features.provenance import EncoderFacts
 from avbench.harness.plugins.registry import RegisteredEncoder
@@ -69,10 +69,8 @@ def sources_of(encoders: Sequence[EncoderFacts], source_hashes: Sequence[str], m
 
 def decoder() -> str:
     """The library that decodes, with FFmpeg's version in it. Raises :class:`UsageError` where it is not installed."""
-    try:
-        import av
-    except ImportError:
-        raise UsageError("videos are decoded by PyAV: pip install 'avbench[videos]'") from None
+    require("av", "videos", "videos are decoded by PyAV")
+    import av
 
     return f"PyAV {av.__version__}, FFmpeg {av.ffmpeg_version_info}"
 

@@ -19,6 +19,29 @@ JITTER = 0.1
 filter ``aresample=async=1`` judges by the same number."""
 
 
+class Balance:
+    """How much of two channels is left when they are mixed to one."""
+
+    def __init__(self) -> None:
+        self._both = self._mixed = 0.0
+
+    @property
+    def left(self) -> float:
+        """Share of the power: 1 of equal channels, a half of unlike ones, 0 of opposite ones; 1 of silence."""
+        return self._mixed / self._both if self._both else 1.0
+
+    def add(self, frame: AudioFrame) -> None:
+        """Count a block of two channels. Others are passed over."""
+        if frame.layout.nb_channels != 2:
+            return
+        values = frame.to_ndarray()
+        values = (values if frame.format.is_planar else values.reshape(-1, 2).T).astype(np.float64)
+        left, right = values - 128 if frame.format.name.startswith("u8") else values
+        middle, side = (left + right) / 2, (left - right) / 2
+        self._mixed += float(middle @ middle)
+        self._both += float(middle @ middle + side @ side)
+
+
 class SoundCutter:
     """Calls ``emit`` with every step, mono float32 in [-1, 1]. Second 0 is the start of the clip.
 
@@ -34,6 +57,8 @@ class SoundCutter:
         self._emit = emit
         self._resampler: AudioResampler | None = None
         self._format: tuple[str, str, int] | None = None
+        self.balance = Balance()
+        """Of the sound that lies in the clip, also in part."""
         self._until: float | None = None
         """Second at which the sound before ends."""
         self._place = 0
@@ -72,6 +97,7 @@ class SoundCutter:
             self._flush()
         if self._until <= 0:
             return True
+        self.balance.add(frame)
         if self._resampler is None:
             self._format, self._place = found, round(begin * self._sampling.rate)
             self._resampler = AudioResampler(format="flt", layout="mono", rate=self._sampling.rate)

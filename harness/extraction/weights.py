@@ -9,6 +9,7 @@ from typing import Any
 
 from avbench.harness.contract.encoder import Weights
 from avbench.harness.errors import DataError, UsageError
+from avbench.harness.extras import require
 
 BY_NAME = re.compile(r"([A-Za-z0-9][\w.-]*(?:/[\w.-]+)?)@([0-9a-f]{40})")
 FETCHED = ["*.safetensors", "*.json", "*.txt"]
@@ -68,10 +69,9 @@ def loaded(kind: Any, weights: Weights, family: str, device: str) -> Any:
 
 
 def _fetched(name: str, revision: str) -> Path:
-    try:
-        from huggingface_hub import snapshot_download
-    except ImportError:
-        raise DataError(f"weights {name!r}: fetching by name needs 'pip install avbench[encoders]'") from None
+    require("huggingface_hub", "encoders", f"weights {name!r} are fetched by huggingface_hub")
+    from huggingface_hub import snapshot_download
+
     try:
         return Path(snapshot_download(name, revision=revision, allow_patterns=FETCHED))
     except Exception as error:  # no network, no such name, no such commit, no disk

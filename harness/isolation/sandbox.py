@@ -12,7 +12,7 @@ import site
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -48,6 +48,8 @@ _PROCESSORS = "/sys/devices/system"
 _PACKAGES = ("avbench", "avbench.harness", "avbench.methods", "avbench.splits")
 _ANSWERS = ("demo.py", "demo_temporal.py")
 """Modules of avbench that make the features of the demo, with their labels."""
+_OF_PREFIX = ("bin", "lib", "lib64", "pyvenv.cfg")
+"""What Python needs of an environment's folder."""
 _TRY_SECONDS = 20
 
 
@@ -91,9 +93,10 @@ def command(
     found = [bwrap, *SHUT, *_system()]
     for place in ("/tmp", "/dev/shm", HOME):
         found += ["--size", str(memory), "--tmpfs", place]
-    paths = (*_python(), *code, *files)
+    masked = {path.resolve() for path in hidden}
+    paths = (*_python(masked), *code, *files)
     shown = {place for path in paths for place in (path.absolute(), path.resolve())}
-    left_out = {path.resolve() for path in (*_demo(), *hidden) if path.exists()}
+    left_out = {path.resolve() for path in (*_demo(), *masked) if path.exists()}
     left_out |= {  # where they lie for who comes by a link
         path.absolute() / place.relative_to(path.resolve())
         for path in paths
@@ -123,17 +126,23 @@ def _system() -> list[str]:
     return found
 
 
-def _python() -> set[Path]:
-    """The interpreter with its library, and the folders that packages are installed in."""
+def _python(hidden: Container[Path]) -> set[Path]:
+    """The interpreter with its library, and the folders that packages are installed in.
+
+    A virtual environment may have been made in a folder that is hidden, such as the working directory: then its own
+    parts are named, and nothing else of that folder is.
+    """
     scheme = sysconfig.get_paths()
-    places = [sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix]
-    places += [scheme[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")]
-    places += [entry for entry in sys.path if Path(entry).name in ("site-packages", "dist-packages")]
+    prefixes = {Path(place) for place in (sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix)}
+    mixed = {prefix for prefix in prefixes if prefix.resolve() in hidden}
+    places = [*(prefixes - mixed), *(prefix / part for prefix in mixed for part in _OF_PREFIX)]
+    places += [Path(scheme[name]) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+    places += [path for path in map(Path, sys.path) if path.name in ("site-packages", "dist-packages")]
     if site.ENABLE_USER_SITE:
-        places.append(site.getusersitepackages())
+        places.append(Path(site.getusersitepackages()))
     executable = Path(sys.executable)
-    places += [str(executable.parent), str(executable.resolve().parent)]
-    return {path for path in map(Path, places) if path.is_dir()}
+    places += [executable.parent, executable.resolve().parent]
+    return {path for path in places if path.exists()}
 
 
 def code_of(registered: Registered) -> Iterator[Path]:

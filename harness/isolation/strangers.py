@@ -79,12 +79,11 @@ def _admit(
     try:
         if isinstance(what, AvbenchError):
             raise what
+        described = []
         for facts in what.methods:
             kind = _stand_in(facts, isolation, distribution, entry_point)
-            known.admit_described(
-                Registered(kind, name, distribution.version, entry_point.module, tuple(facts.modules))
-            )
-        known.variants += what.variants
+            described.append(Registered(kind, name, distribution.version, entry_point.module, tuple(facts.modules)))
+        known.admit_described(described, what.variants)
     except Exception as error:  # names of options that no class can have, as well
         known.leave_out(name, entry_point.name, error)
 

@@ -31,6 +31,7 @@ def about_of(registered: Registered, variant: Mapping[str, Any] | None = None) -
         year=info.year,
         bibtex=storable(info.bibtex)[:20_000],
         where=_text(where_to_get(registered.distribution)),
+        texts=[_text(name) for name in info.texts[:100]],
         differences=[
             ToldDifference(
                 topic=_text(d.topic), paper=_text(d.paper), code=_text(d.code), option=d.option and _text(d.option)

@@ -116,12 +116,14 @@ class Plugins:
         self.methods[method.info.slug] = Registered(method, LOOSE, "0")
         return self.methods[method.info.slug]
 
-    def admit_described(self, registered: Registered) -> None:
-        """Take in a method that was described. Raises :class:`MethodError` for a slug that cannot be taken."""
-        slug = _slug(registered.method)
-        if (known := {name.casefold(): r for name, r in self.methods.items()}.get(slug.casefold())) is not None:
-            raise MethodError(f"method {slug!r} is already registered by {known.distribution}")
-        self.methods[slug] = registered
+    def admit_described(self, described: Iterable[Registered], variants: Iterable[Variant]) -> None:
+        """Take in what was described of a plugin, or nothing.
+
+        Raises :class:`MethodError` for slugs and variants that cannot be taken.
+        """
+        methods = _new_methods(described, self.methods)
+        self.variants += _agreeing(list(variants), self.variants)
+        self.methods |= methods
 
     def method(self, slug: str) -> Registered:
         """A method by its slug; raises :class:`UsageError` with a suggestion for an unknown one."""
@@ -234,16 +236,11 @@ def _load(distribution: Distribution, entry_point: EntryPoint) -> Loaded:
 
 def _admit(plugin: Loaded, found: Plugins) -> None:
     """Take in all that a plugin brings, or nothing. Raises :class:`PluginError` for what cannot be taken."""
-    methods = {
-        _slug(method): Registered(method, plugin.distribution, plugin.version, plugin.module.__name__)
-        for method in plugin.call("avbench_methods")
-    }
-    owners = {slug.casefold(): known.distribution for slug, known in found.methods.items()}
-    for slug in methods:  # a name is a folder, also where systems know no case
-        if (owner := owners.setdefault(slug.casefold(), plugin.distribution)) != plugin.distribution:
-            raise MethodError(f"method {slug!r} is already registered by {owner}")
-    if len({slug.casefold() for slug in methods}) < len(methods):
-        raise MethodError(f"methods {', '.join(sorted(methods))}: two differ in case only")
+    classes = plugin.call("avbench_methods")
+    methods = _new_methods(
+        (Registered(method, plugin.distribution, plugin.version, plugin.module.__name__) for method in classes),
+        found.methods,
+    )
     variants = _agreeing(plugin.call("avbench_variants"), found.variants)
     sources = plugin.call("avbench_feature_sources")
     if sources:
@@ -261,6 +258,18 @@ def _admit(plugin: Loaded, found: Plugins) -> None:
     found.observers |= observers
     found.encoders |= encoders
     found.loaded.append(plugin)
+
+
+def _new_methods(new: Iterable[Registered], known: Mapping[str, Registered]) -> dict[str, Registered]:
+    """The new methods by slug. Raises :class:`MethodError` for slugs that are taken, or alike but for case."""
+    methods = {_slug(registered.method): registered for registered in new}
+    owners = {slug.casefold(): registered.distribution for slug, registered in known.items()}
+    for slug, registered in methods.items():  # a name is a folder, also where systems know no case
+        if (owner := owners.setdefault(slug.casefold(), registered.distribution)) != registered.distribution:
+            raise MethodError(f"method {slug!r} is already registered by {owner}")
+    if len({slug.casefold() for slug in methods}) < len(methods):
+        raise MethodError(f"methods {', '.join(sorted(methods))}: two differ in case only")
+    return methods
 
 
 def _slug(method: object) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from avbench.harness.contract.encoder import Seen
-from avbench.harness.records.record import Configuration, Tuned
+from avbench.harness.records.record import Compile, Configuration, Tuned
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,8 @@ class PlannedRun:
     encoders_met: Seen = "not declared"
     keeps_state: bool = False
     """Whether the fitted state of stage 2 is stored beside the record."""
+    compile: Compile = "auto"
+    """Whether its training steps are to be compiled; ``auto``: on CUDA where it pays."""
     tuned: Tuned | None = None
     """Where the options come from, when they come from ``avbench tune``."""
 

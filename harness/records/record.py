@@ -37,6 +37,10 @@ Precision = Literal["float32", "tf32", "bfloat16"]
 """Of matrix products: full float32, TensorFloat-32 (CUDA), or bfloat16 by automatic casting."""
 FeatureDtype = Literal["float32", "float16", "bfloat16"]
 """How audio and visual features are held in the memory of the device; a method gets float32 all the same."""
+Compile = Literal["auto", "on", "off"]
+"""Whether training steps are compiled. Not one of the :class:`Numerics`: these choose how exact products and features
+are, and are part of what a run is. Compiling rounds in another order, as another number of threads, another device or
+seeds in one step do, and whether it is done may hang on the machine. So it is told beside those, and repeated."""
 IsolationKind = Literal["none", "process", "sandbox"]
 """Where the method was: in the harness's process, in one of its own, or shut in there."""
 
@@ -154,6 +158,8 @@ class About(Part):
     bibtex: Annotated[str, Field(max_length=20_000)] = ""
     where: Text = ""
     """Where its package can be had: an address."""
+    texts: Annotated[list[Text], Field(max_length=100)] = []
+    """The text vectors that it reads by name, where a track has several kinds per class."""
     differences: Annotated[list[ToldDifference], Field(max_length=200)] = []
     notes: Annotated[list[Text], Field(max_length=200)] = []
     options: Annotated[list[ToldOption], Field(max_length=500)] = []
@@ -264,6 +270,8 @@ class Measured(Part):
     """Runs that shared the machine, as ``--jobs`` asked: times then tell less, and memory on CUDA is that of all."""
     seeds_at_once: int = Field(1, ge=1, le=1_000)
     """Runs of other seeds, with this one, that took each step together: times and memory are those of all."""
+    compiled: bool = False
+    """Whether training steps were compiled; times then hold that of compiling them."""
     isolation: IsolationKind = "none"
 
     @model_serializer(mode="wrap")
@@ -274,6 +282,8 @@ class Measured(Part):
             content.pop("isolation", None)
         if self.seeds_at_once == 1:
             content.pop("seeds_at_once", None)
+        if not self.compiled:
+            content.pop("compiled", None)
         return content
 
 

@@ -60,7 +60,6 @@ class Attempt:
         observe: Sequence[str],
         *,
         at_once: int = 1,
-        seeds_at_once: int = 1,
         isolation: Isolation = NONE,
     ) -> None:
         self.planned, self.results, self.device, self.listener = planned, results, device, listener
@@ -69,13 +68,17 @@ class Attempt:
         require_possible(registered, isolation)
         make_deterministic()
         forget_peak_memory(device)
-        draft = draft_record(planned, registered, environment(device), at_once, isolation)
-        self.draft = draft.model_copy(
-            update={"measured": draft.measured.model_copy(update={"seeds_at_once": seeds_at_once})}
-        )
+        self.draft = draft_record(planned, registered, environment(device), at_once, isolation)
         self.start = perf_counter()
         self.observers = Observers([plugins().observer(name) for name in observe], device)
         self.observers.started(planned, results.root)
+
+    def again(self) -> Attempt:
+        """From the beginning, as if the run began now. Who watches it is told epochs again, not that it starts."""
+        forget_peak_memory(self.device)
+        self.start = perf_counter()
+        self.state.clear()
+        return self
 
     def epoch_done(self, done: EpochDone) -> None:
         self.listener(done)
@@ -86,7 +89,9 @@ class Attempt:
         if self.planned.keeps_state:
             self.state.update(method.state())
 
-    def ended(self, result: Result | BaseException, beside: int = 0) -> RunRecord:
+    def ended(
+        self, result: Result | BaseException, beside: int = 0, *, seeds_at_once: int = 1, compiled: bool = False
+    ) -> RunRecord:
         """The stored record. ``beside``: peak memory in bytes of a process beside this one."""
         outcome, failure, evidence, seconds = None, None, None, (0.0, 0.0)
         if isinstance(result, BaseException):
@@ -104,6 +109,8 @@ class Attempt:
                 "seconds_stage_2": round(seconds[1], 3),
                 "seconds": round(perf_counter() - self.start, 3),
                 "peak_memory_bytes": peak + beside,
+                "seeds_at_once": seeds_at_once,
+                "compiled": compiled,
             }
         )
         known = self.draft.environment

@@ -21,6 +21,7 @@ from avbench.harness.records.record import Failure, RunRecord, canonical_json
 from avbench.harness.records.results import ResultsFolder
 from avbench.harness.running.attempt import draft_record
 from avbench.harness.running.claims import Claim
+from avbench.harness.running.compiling import why_alone
 from avbench.harness.running.environment import device_name, environment
 from avbench.harness.running.estimates import Estimates
 from avbench.harness.running.runs import RunListener, execute, execute_together
@@ -205,15 +206,9 @@ def _in_step(
                 yield index, record
 
 
-def why_alone(run: PlannedRun) -> str:
-    """Why a run cannot train in one step with others of its method; an empty text where it can."""
-    method = plugins().method(run.configuration.method).method
-    return method.alone_because(method.Options.model_validate(run.configuration.options), run.inputs)
-
-
 def _but_the_seed(run: PlannedRun) -> str:
     """Equal for runs that differ in nothing but the seed."""
-    return canonical_json([run.configuration.model_dump(mode="json", exclude={"seed"}), run.variant])
+    return canonical_json([run.configuration.model_dump(mode="json", exclude={"seed"}), run.variant, run.compile])
 
 
 def _in_processes(

@@ -35,6 +35,7 @@ def repetition_of(record: RunRecord) -> PlannedRun:
         features_source=record.features_source,
         inputs=record.capabilities.inputs,
         encoders_met=record.encoders_met,
+        compile="on" if record.measured.compiled else "off",
         tuned=record.tuned,
     )
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
+from typing import TYPE_CHECKING
 
 from avbench.harness.evaluation.evidence import TEST
 from avbench.harness.evaluation.noise import Decisions, deviation
@@ -23,6 +24,9 @@ from avbench.harness.running.jobs import choose_device
 from avbench.harness.running.numerics import require
 from avbench.harness.running.runs import RunListener
 from avbench.harness.running.session import complete
+
+if TYPE_CHECKING:
+    import torch
 
 MAX_THREADS = 256
 """A record may name any number; so many are started at most."""
@@ -49,7 +53,8 @@ class Repeater:
     ) -> Iterator[tuple[int, RunRecord, Reproduction]]:
         """Repeat every run; give its index, the repetition and the verdict, which is filed beside the original.
 
-        ``siblings``: see :func:`hm_of_rows`. Runs are repeated with as many threads as they had.
+        ``siblings``: see :func:`hm_of_rows`. Runs are repeated with as many threads as they had, compiled where they
+        were, and each step alone where it was: those that had the company of other seeds may have that of others.
         """
         import torch
 
@@ -57,19 +62,20 @@ class Repeater:
             require_possible(plugins().method(record.configuration.method), self.isolation)
         before = torch.get_num_threads()
         try:
-            for (device, threads), indices in self._alike([record for record, _ in runs]).items():
+            for (device, threads, alone), indices in self._alike([record for record, _ in runs]).items():
                 torch.set_num_threads(threads)
                 chosen = choose_device(device)
                 for index in indices:
                     require(runs[index][0].configuration.numerics, chosen)
                 for position, repeated, _ in complete(
-                    [runs[index][1] for index in indices],
+                    [_as_compiled_there(*runs[index], chosen) for index in indices],
                     self.into,
                     [chosen],
                     self.jobs,
                     partial(_relay, listener, indices),
                     again=[True] * len(indices),
                     isolation=replace(self.isolation, hidden=(self.originals.root.absolute(),)),
+                    in_step=False if alone else None,
                 ):
                     index = indices[position]
                     verdict = self.verdict(runs[index][0], repeated, siblings)
@@ -116,14 +122,20 @@ class Repeater:
         )
         return Noise.model_validate(asdict(deviation(known, old, new)))
 
-    def _alike(self, records: Sequence[RunRecord]) -> dict[tuple[str, int], list[int]]:
-        """The runs that take place alike, by device and threads."""
-        found: dict[tuple[str, int], list[int]] = defaultdict(list)
+    def _alike(self, records: Sequence[RunRecord]) -> dict[tuple[str, int, bool], list[int]]:
+        """The runs that take place alike, by device, threads, and whether no other seed was in their steps."""
+        found: dict[tuple[str, int, bool], list[int]] = defaultdict(list)
         for index, record in enumerate(records):
             where = record.environment
             kind = "cuda" if where.device.startswith("cuda") else "cpu"
-            found[self.device or kind, min(where.threads, MAX_THREADS)].append(index)
+            alone = record.measured.seeds_at_once == 1
+            found[self.device or kind, min(where.threads, MAX_THREADS), alone].append(index)
         return found
+
+
+def _as_compiled_there(record: RunRecord, run: PlannedRun, device: torch.device) -> PlannedRun:
+    """On a device of another kind no bits come again, so nothing is compiled for their sake."""
+    return run if record.environment.device.startswith(device.type) else replace(run, compile="auto")
 
 
 def _relay(listener: RunListener, indices: Sequence[int], position: int, done: EpochDone) -> None:

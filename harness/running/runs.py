@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -14,6 +13,7 @@ from avbench.harness.contract.method import Method, MethodInfo
 from avbench.harness.contract.options import EpochOptions, Options
 from avbench.harness.contract.variants import Variant
 from avbench.harness.errors import MethodError, UsageError
+from avbench.harness.evaluation.compiler import Compiler, tell_uncompiled
 from avbench.harness.evaluation.protocol import PROTOCOLS, find_protocol
 from avbench.harness.evaluation.two_stages import EpochDone, EpochListener, Result, run_together, run_two_stages
 from avbench.harness.features.temporal_draft import MEAN, view_of
@@ -36,7 +36,9 @@ from avbench.harness.records.record import (
 )
 from avbench.harness.records.results import ResultsFolder
 from avbench.harness.running.attempt import Attempt
+from avbench.harness.running.compiling import compiler_of
 from avbench.harness.running.numerics import products
+from avbench.harness.running.room import free_memory, out_of_memory
 from avbench.harness.tracks import Track
 from avbench.splits import load_split
 
@@ -191,14 +193,13 @@ def execute(
     """
     registered = plugins().method(planned.configuration.method)
     attempt = Attempt(planned, registered, results, device, listener, observe, at_once=at_once, isolation=isolation)
-    beside = 0
+    if not isolation:
+        return _ended([attempt], registered)[0]
     try:
-        result, beside = _run(
-            registered, planned.configuration, device, attempt.epoch_done, attempt.fitted, isolation, results.root
-        )
+        result, beside = _isolated(attempt, registered, isolation)
     except KeyboardInterrupt:
         raise
-    except BaseException as error:  # also SystemExit: a method ends its own run, never the others
+    except BaseException as error:
         return attempt.ended(error)
     return attempt.ended(result, beside)
 
@@ -210,69 +211,107 @@ def execute_together(
     listeners: Sequence[EpochListener],
     observe: Sequence[str] = (),
 ) -> list[RunRecord]:
-    """Do runs that differ in the seed only, in one step each, and store their records. See :func:`execute`."""
-    c = planned[0].configuration
-    registered = plugins().method(c.method)
+    """Do runs that differ in the seed only, in one step each, and store their records. See :func:`execute`.
+
+    Where the memory of the device is too small for all, each half of them is done by itself, from the beginning.
+    """
+    registered = plugins().method(planned[0].configuration.method)
     attempts = [
-        Attempt(run, registered, results, device, listener, observe, seeds_at_once=len(planned))
+        Attempt(run, registered, results, device, listener, observe)
         for run, listener in zip(planned, listeners, strict=True)
     ]
-    outcomes: Sequence[Result | BaseException]
-    try:
+    return _ended(attempts, registered)
+
+
+def _ended(attempts: Sequence[Attempt], registered: Registered) -> list[RunRecord]:
+    """The records of runs that differ in the seed only. Those that memory was too short for are done once more."""
+    many, device = len(attempts), attempts[0].device
+    outcomes, compiled = _outcomes(attempts, registered)
+    short = [index for index, outcome in enumerate(outcomes) if many > 1 and out_of_memory(outcome)]
+    ended = {
+        index: attempts[index].ended(outcome, seeds_at_once=many, compiled=compiled)
+        for index, outcome in enumerate(outcomes)
+        if index not in short
+    }
+    del outcomes  # and what the frames of their tracebacks hold
+    if short:
+        free_memory(device)
+        logger.warning(
+            "%s: no memory for %d seeds in one step; fewer at once, from the beginning", attempts[0].planned, many
+        )
+    middle = len(short) // 2 if len(short) == many else 0
+    for part in filter(None, (short[:middle], short[middle:])):
+        ended.update(zip(part, _ended([attempts[index].again() for index in part], registered), strict=True))
+    return [ended[index] for index in range(many)]
+
+
+def _outcomes(attempts: Sequence[Attempt], registered: Registered) -> tuple[Sequence[Result | BaseException], bool]:
+    """What came of each run, and whether its steps were compiled. What cannot be is begun again without."""
+    planned = [attempt.planned for attempt in attempts]
+    c, device = planned[0].configuration, attempts[0].device
+
+    def trained(compiler: Compiler | None) -> Sequence[Result | BaseException]:
         options = _options(registered, c)
         with products(c.numerics, device):
-            outcomes = run_together(
+            features = _held(planned_features(c.track, c.feature_hash), device, c.numerics.feature_dtype)
+            if len(attempts) == 1 and compiler is None:  # the step of a run alone
+                return [_two_stages(lambda: registered.method(options), features, attempts[0], options)]
+            return run_together(
                 lambda: registered.method(options),
-                _held(planned_features(c.track, c.feature_hash), device, c.numerics.feature_dtype),
+                features,
                 PROTOCOLS[c.protocol.name],
                 epochs=epochs_of(options),
                 seeds=[run.configuration.seed for run in planned],
                 listeners=[attempt.epoch_done for attempt in attempts],
                 fitted=[attempt.fitted for attempt in attempts],
+                compiler=compiler,
             )
+
+    try:
+        compiler = compiler_of(planned, device)
+        if compiler is not None:
+            outcomes = trained(compiler)
+            compiler.note(outcomes)
+            if not compiler.failure:
+                return outcomes, True
+            del outcomes  # and the memory that the frames of their tracebacks hold
+            free_memory(device)
+            tell_uncompiled(compiler.failure)
+            for attempt in attempts:
+                attempt.again()
+        return trained(None), False
     except KeyboardInterrupt:
         raise
-    except BaseException as error:
-        outcomes = [error] * len(attempts)
-    return [attempt.ended(outcome) for attempt, outcome in zip(attempts, outcomes, strict=True)]
+    except BaseException as error:  # also SystemExit: a method ends its own runs, never the others
+        return [error] * len(attempts), False
 
 
-def _run(
-    registered: Registered,
-    c: Configuration,
-    device: torch.device,
-    listener: EpochListener,
-    fitted: Callable[[Method], None],
-    isolation: Isolation,
-    root: Path,
-) -> tuple[Result, int]:
-    """What came of the run, and the peak memory in bytes of a process beside this one."""
-    options = _options(registered, c)
-
-    def two_stages(make: Callable[[], Method], features: FeatureSet, place: torch.device) -> Result:
-        return run_two_stages(
-            make,
-            _held(features, place, c.numerics.feature_dtype),
-            PROTOCOLS[c.protocol.name],
-            epochs=epochs_of(options),
-            seed=c.seed,
-            listener=listener,
-            fitted=fitted,
-        )
-
-    if not isolation:
-        features = planned_features(c.track, c.feature_hash)
-        with products(c.numerics, device):
-            return two_stages(lambda: registered.method(options), features, device), 0
+def _isolated(attempt: Attempt, registered: Registered, isolation: Isolation) -> tuple[Result, int]:
+    """What came of a run whose method has a process of its own, and the peak memory in bytes of that."""
     import torch
 
     from avbench.harness.isolation.judge import stand_in
 
-    place = Place(device, torch.get_num_threads(), c.numerics.precision)
-    with started(registered, options, place, isolation, root) as worker:
-        features = planned_features(c.track, c.feature_hash)
-        result = two_stages(stand_in(registered, worker), features, torch.device("cpu"))
-        return result, worker.peak_memory_bytes
+    c = attempt.planned.configuration
+    options = _options(registered, c)
+    compiler_of([attempt.planned], attempt.device, isolation)  # says that there is none, where one is wished for
+    place = Place(attempt.device, torch.get_num_threads(), c.numerics.precision)
+    with started(registered, options, place, isolation, attempt.results.root) as worker:
+        features = _held(planned_features(c.track, c.feature_hash), torch.device("cpu"), c.numerics.feature_dtype)
+        return _two_stages(stand_in(registered, worker), features, attempt, options), worker.peak_memory_bytes
+
+
+def _two_stages(make: Callable[[], Method], features: FeatureSet, attempt: Attempt, options: Options) -> Result:
+    c = attempt.planned.configuration
+    return run_two_stages(
+        make,
+        features,
+        PROTOCOLS[c.protocol.name],
+        epochs=epochs_of(options),
+        seed=c.seed,
+        listener=attempt.epoch_done,
+        fitted=attempt.fitted,
+    )
 
 
 def _options(registered: Registered, c: Configuration) -> Options:

@@ -64,12 +64,14 @@ def complete(
     again: Sequence[bool] = (),
     waiting: Callable[[Sequence[int]], None] = lambda _: None,
     isolation: Isolation = NONE,
+    in_step: bool | None = None,
 ) -> Iterator[tuple[int, RunRecord, bool]]:
     """The record of every run with its index, and whether it was executed now; finished ones come first.
 
     ``again``: which runs to execute although they are finished; default none. A failed run is tried again, and so is
     one whose record was damaged. ``waiting`` is told, once, which runs only other commands still do. ``isolation``:
-    where methods are meanwhile. A run that is finished stands wherever its method was.
+    where methods are meanwhile. A run that is finished stands wherever its method was. ``in_step``: see
+    :func:`execute_all`.
     """
     tidy_up(folder)
     todo: list[int] = []
@@ -94,7 +96,7 @@ def complete(
     runs = [planned[index] for index in todo]
     try:
         for position, record in execute_all(
-            runs, folder, devices, jobs, relay, observe, before, relay_waiting, isolation
+            runs, folder, devices, jobs, relay, observe, before, relay_waiting, isolation, in_step=in_step
         ):
             yield todo[position], record, True
     except BaseException:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from avbench.harness.errors import UsageError
+from avbench.harness.extras import require
 from avbench.harness.plugins.hookspecs import hookimpl
 from avbench.harness.plugins.observers import RunObserver
 
@@ -21,10 +21,9 @@ class TensorBoard(RunObserver):
     name = "tensorboard"
 
     def started(self, run: PlannedRun, results: Path) -> None:
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError:
-            raise UsageError("TensorBoard is not installed: pip install 'avbench[tensorboard]'") from None
+        require("tensorboard", "tensorboard", "runs are observed by TensorBoard")
+        from torch.utils.tensorboard import SummaryWriter
+
         c = run.configuration
         name = f"{c.method}-{c.dataset}-{c.features}-{c.protocol.name}-{c.seed}-{c.identity[:8]}"
         self._writer = SummaryWriter(str(results / "tensorboard" / name))

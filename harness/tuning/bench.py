@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from avbench.harness.evaluation.compiler import Compiler, tell_uncompiled
 from avbench.harness.evaluation.precision import make_deterministic
 from avbench.harness.evaluation.protocol import PROTOCOLS
 from avbench.harness.evaluation.two_stages import Choice, EpochListener, run_stage_1
 from avbench.harness.plugins.registry import plugins
 from avbench.harness.plugins.sources import planned_features
 from avbench.harness.records.planned import PlannedRun
+from avbench.harness.running.compiling import compiler_of
 from avbench.harness.running.numerics import products
 from avbench.harness.running.runs import epochs_of
 
@@ -28,7 +30,7 @@ class Bench:
         self._held: dict[tuple[str, str], FeatureSet] = {}
 
     def stage_1(self, run: PlannedRun, listener: EpochListener = lambda _: None) -> Choice:
-        """What stage 1 of a run chooses: the same numbers, to the bit, as in the whole run.
+        """What stage 1 of a run chooses: the same numbers, to the bit, as in the whole run done alone.
 
         Raises :class:`MethodError` when the method breaks its contract, :class:`DataError` for features that are gone.
         """
@@ -37,15 +39,29 @@ class Bench:
         options = method.Options.model_validate(c.options)
         features = self._features(c)
         make_deterministic()
-        with products(c.numerics, self.device):
-            return run_stage_1(
-                lambda: method(options),
-                features,
-                PROTOCOLS[c.protocol.name],
-                epochs=epochs_of(options),
-                seed=c.seed,
-                listener=listener,
-            )
+
+        def chosen(compiler: Compiler | None) -> Choice:
+            with products(c.numerics, self.device):
+                return run_stage_1(
+                    lambda: method(options),
+                    features,
+                    PROTOCOLS[c.protocol.name],
+                    epochs=epochs_of(options),
+                    seed=c.seed,
+                    listener=listener,
+                    compiler=compiler,
+                )
+
+        if (compiler := compiler_of([run], self.device)) is None:
+            return chosen(None)
+        try:
+            return chosen(compiler)
+        except Exception as error:
+            compiler.note([error])
+            if not compiler.failure:
+                raise
+        tell_uncompiled(compiler.failure)
+        return chosen(None)
 
     def _features(self, c: Configuration) -> FeatureSet:
         import torch

@@ -14,7 +14,7 @@ from avbench.harness.contract.options import Options
 from avbench.harness.errors import UsageError
 from avbench.harness.plugins.registry import plugins
 from avbench.harness.records.planned import PlannedRun
-from avbench.harness.records.record import Name, Part, Plugin, ProtocolVersion, Sha256, Text, canonical_json
+from avbench.harness.records.record import Compile, Name, Part, Plugin, ProtocolVersion, Sha256, Text, canonical_json
 from avbench.harness.running.runs import plan
 from avbench.harness.tracks import Track
 from avbench.harness.tuning.spaces import Space, Value, spaces
@@ -121,8 +121,10 @@ def prepare(
     *,
     variant: str | None = None,
     sampler: Sampler = "tpe",
+    compile: Compile = "auto",
 ) -> Search:
-    """What is to be searched. ``texts``: spaces as on the command line. ``given``: options that are fixed.
+    """What is to be searched. ``texts``: spaces as on the command line. ``given``: options that are fixed. ``compile``:
+    whether trials are compiled, each for itself; the study does not say it.
 
     Raises :class:`UsageError` for unknown names, options, values and spaces, :class:`DataError` for features that are
     not installed.
@@ -145,7 +147,7 @@ def prepare(
         seeds=seeds,
         sampler=sampler,
     )
-    return Search(subject, tuple(runs), found)
+    return Search(subject, tuple(replace(run, compile=compile) for run in runs), found)
 
 
 def _with(kind: type[Options], run: PlannedRun, values: Mapping[str, Value]) -> Any:

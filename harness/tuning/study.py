@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter, ValidationError
 
 from avbench.harness.errors import UsageError
+from avbench.harness.extras import require
 from avbench.harness.records.record import Name
 from avbench.harness.running.claims import Claim, Claims
 from avbench.harness.tuning.score import Score, Trial
@@ -278,10 +279,9 @@ class Study:
 
 def require_optuna() -> None:
     """See to it that Optuna says nothing by itself. Raises :class:`UsageError` where it is not installed."""
-    try:
-        import optuna
-    except ImportError:
-        raise UsageError("Optuna is not installed: pip install 'avbench[tune]'") from None
+    require("optuna", "tune", "options are searched by Optuna")
+    import optuna
+
     optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,19 +17,28 @@ if TYPE_CHECKING:
     import torch
 
 
-def search_through(study: Study, device: torch.device, jobs: int = 1, listener: Listener = lambda _: None) -> None:
-    """Do the trials that a study lacks. What an interrupt leaves open will be done by the next call."""
+def search_through(
+    study: Study, devices: Sequence[torch.device], jobs: int = 1, listener: Listener = lambda _: None
+) -> None:
+    """Do the trials that a study lacks, ``jobs`` at once on each device.
+
+    What an interrupt leaves open will be done by the next call.
+    """
     import torch
 
     if study.complete:
         return
-    if jobs == 1:
-        work(study, Bench(device), listener)
+    if jobs * len(devices) == 1:
+        work(study, Bench(devices[0]), listener)
         return
-    threads = max(1, (os.cpu_count() or 1) // jobs) if device.type == "cpu" else torch.get_num_threads()
+    threads = max(1, (os.cpu_count() or 1) // jobs) if devices[0].type == "cpu" else torch.get_num_threads()
+    orders = [
+        Order(study.results, study.name, study.search, study.course, str(device), threads)
+        for device in devices
+        for _ in range(jobs)
+    ]
     try:
-        order = Order(study.results, study.name, study.search, study.course, str(device), threads)
-        work_in_processes(order, jobs, listener)
+        work_in_processes(orders, listener)
     finally:
         study.tidy()
 

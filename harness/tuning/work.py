@@ -124,15 +124,15 @@ class Order:
     threads: int
 
 
-def work_in_processes(order: Order, jobs: int, listener: Listener) -> None:
-    """Do the trials in ``jobs`` processes, until the study is complete. One that dies costs no trial.
+def work_in_processes(orders: Sequence[Order], listener: Listener) -> None:
+    """Do the trials in a process for each order, until the study is complete. One that dies costs no trial.
 
     Raises :class:`AvbenchError` where all have died.
     """
     context = multiprocessing.get_context("spawn")
     processes, connections = [], []
     try:
-        for _ in range(jobs):
+        for order in orders:
             ours, theirs = context.Pipe(duplex=False)
             process = context.Process(target=_serve, args=(theirs, order))
             process.start()

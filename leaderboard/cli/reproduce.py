@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from avbench.harness.cli import places
+from avbench.harness.cli.isolation import isolation_options
 from avbench.harness.errors import UsageError
+from avbench.harness.isolation.choice import Isolation
 from avbench.harness.running.spin import SHORT_SPIN
 from avbench.harness.tracks import SIMULATED
 
@@ -33,8 +36,8 @@ if TYPE_CHECKING:
 @click.option("--seeds", type=click.IntRange(1, 1000), default=3, show_default=True, help="Run seeds 0 to N-1.")
 @click.option("--budget", type=float, default=1.0, show_default=True, help="Share of the training steps, at most 1.")
 @click.option("--features", help="Run all rows on these features, such as demo, instead of those of the paper.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:0,1,2 or all.")
-@click.option("--jobs", default=1, show_default=True, type=click.IntRange(1, 256), help="Runs at once, on each device.")
+@places.options
+@isolation_options("none")
 @click.option(
     "--results", default="results", show_default=True, type=click.Path(path_type=Path), help="Results folder."
 )
@@ -50,6 +53,10 @@ def reproduce(
     features: str | None,
     device: str,
     jobs: int,
+    executor: str,
+    slurm: Sequence[str],
+    stage_store: str | None,
+    isolation: Isolation,
     results: Path,
     dry_run: bool,
     as_json: bool,
@@ -91,21 +98,23 @@ def reproduce(
     require_reachable(tables, every)
 
     os.environ.setdefault(*SHORT_SPIN)
-    from avbench.harness.cli.progress import carry_out
+    from avbench.harness.isolation.strangers import describe_strangers
+
+    describe_strangers(isolation)
     from avbench.harness.records.results import ResultsFolder
-    from avbench.harness.running.jobs import choose_devices
     from avbench.leaderboard.reproduction.conditions import Conditions
 
     made = trials(every, tuple(range(seeds)), budget)
     runs = runs_of(made)
     in_order = iter(made)
     plans = [(t, [next(in_order) for _ in part]) for t, part in zip(tables, parts, strict=True)]
-    folder, devices = ResultsFolder(results.absolute()), choose_devices(device)
+    folder, place = ResultsFolder(results.absolute()), places.choose(executor, device, jobs, slurm, stage_store)
     conditions = Conditions(COMPARABLE, seeds, features, features in SIMULATED, budget)
     if dry_run:
         click.echo(_dry(plans, runs, folder, conditions, as_json))
         return
-    records = carry_out(runs, [str(run) for run in runs], folder, devices, jobs)
+    names, again = [str(run) for run in runs], [False] * len(runs)
+    records = place.carry_out(runs, names, folder, observe=(), again=again, isolation=isolation)
     click.echo(_shown(plans, records, folder, conditions, as_json))
     if failed := sum(not record.finished for record in records):
         click.echo(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ from avbench.harness.cli.selection import (
     select,
     warn_unreadable,
 )
-from avbench.harness.errors import UsageError
+from avbench.harness.errors import UsageError, unknown
 from avbench.harness.printable import printable
 from avbench.harness.records.record import RunRecord
 from avbench.harness.records.reproduction import Reproduction
@@ -43,12 +43,9 @@ if TYPE_CHECKING:
 @click.option("--validation", is_flag=True, help="Show the HM on validation too, of the epoch that stage 1 chose.")
 def table(
     folder: ResultsFolder,
-    method: Sequence[str],
-    dataset: Sequence[str],
-    features: Sequence[str],
-    protocol: Sequence[str],
     form: str,
     validation: bool,
+    **wanted: Sequence[str],
 ) -> None:
     """One row per method and protocol: mean and deviation over seeds, printed numbers where they compare.
 
@@ -59,7 +56,7 @@ def table(
     from avbench.leaderboard.claims import claims
     from avbench.leaderboard.tables import FORMATS, compared, render
 
-    chosen = sound(folder, method=method, dataset=dataset, features=features, protocol=protocol)
+    chosen = sound(folder, **wanted)
     boards = build_boards(
         chosen.records, claims(), options_beyond_variant, marks=chosen.marks, reproductions=chosen.reproductions
     )
@@ -75,13 +72,16 @@ def table(
 def compare(first: str, second: str, folder: ResultsFolder, as_json: bool) -> None:
     """Differences from FIRST to SECOND on every track and protocol that both were run on.
 
-    Each is a method's name or the start of a run's identity. What is compared is the mean over seeds. Intervals and
-    p-values speak of other classes and other seeds, and need three seeds on either side; an interval excludes 0
-    exactly where p is below 0.05. Both are for this comparison alone, without correction for others.
+    Each is the name of a row as 'results table' and the board show it, such as 'avca (loss=-l_r)'; or that of a method,
+    for all its rows where none has just that name; or the start of a run's identity. What is compared is the mean over
+    seeds. Intervals and p-values speak of other classes and other seeds, and need three seeds on either side; an
+    interval excludes 0 exactly where p is below 0.05. Both are for this comparison alone, without correction for
+    others.
     """
     contents = read_folder(folder)
-    chosen = [sound_of(_resolve(contents.records, name), folder) for name in (first, second)]
-    labels = _labels(*(side.records for side in chosen))
+    everything = sound_of(contents.records, folder)
+    labels = _labels(everything.records)
+    chosen = [_side(everything, _resolve(contents.records, labels, name)) for name in (first, second)]
     rows = [row for pair in _pairs(*chosen) for row in _differences(*pair, labels, folder)]
     if not rows:
         raise UsageError(
@@ -104,17 +104,14 @@ def compare(first: str, second: str, folder: ResultsFolder, as_json: bool) -> No
 def export(
     out: Path,
     folder: ResultsFolder,
-    method: Sequence[str],
-    dataset: Sequence[str],
-    features: Sequence[str],
-    protocol: Sequence[str],
+    **wanted: Sequence[str],
 ) -> None:
     """Write one flat row per finished run to OUT, a .csv or .json file. Runs that do not verify are left out."""
     from avbench.leaderboard.frame import csv_text, json_text, results_frame
 
     if out.suffix not in (".csv", ".json"):
         raise UsageError(f"{out}: name a .csv or a .json file")
-    chosen = sound(folder, method=method, dataset=dataset, features=features, protocol=protocol)
+    chosen = sound(folder, **wanted)
     frame = results_frame(chosen.records, gate_marks=chosen.marks, reproductions=chosen.reproductions)
     write_bytes(out, (csv_text(frame) if out.suffix == ".csv" else json_text(frame) + "\n").encode())
     click.echo(f"{out}: {len(frame)} runs")
@@ -157,13 +154,25 @@ def sound_of(records: Sequence[RunRecord], folder: ResultsFolder) -> Sound:
     return Sound(found, verdicts.marks, verdicts.reproductions)
 
 
-def _resolve(records: Sequence[RunRecord], name: str) -> list[RunRecord]:
-    """The runs of a method, or the one run whose identity starts so."""
+def _side(everything: Sound, records: Iterable[RunRecord]) -> Sound:
+    """Of these runs those that are sound."""
+    wanted = {record.identity for record in records}
+    return replace(everything, records=[record for record in everything.records if record.identity in wanted])
+
+
+def _resolve(records: Sequence[RunRecord], labels: Mapping[str, str], name: str) -> list[RunRecord]:
+    """The runs of a row, the runs of a method, or the one run whose identity starts so."""
+    from avbench.leaderboard.frame import group_of
+
+    shown = [label for label in labels.values() if name == label or name.startswith(f"{label} [")]  # marks follow
+    if shown:
+        label = max(shown, key=len)
+        return [record for record in records if labels.get(group_of(record)) == label]
     of_method = [record for record in records if record.configuration.method == name]
     if of_method:
         return of_method
     if not set(name.lower()) <= set("0123456789abcdef"):
-        return select(records, method=[name])  # says what methods there are
+        raise unknown("row or method", name, {*labels.values(), *(record.configuration.method for record in records)})
     return [find_run(records, name)]
 
 
@@ -182,15 +191,19 @@ def _pairs(first: Sound, second: Sound) -> list[tuple[RerunRow, RerunRow]]:
             if not in_conflict(row)
         ]
 
-    return [(one, two) for place, one in rows(first) for other, two in rows(second) if place == other]
+    return [
+        (one, two)
+        for place, one in rows(first)
+        for other, two in rows(second)
+        if place == other and one.records != two.records
+    ]
 
 
-def _labels(*sides: Sequence[RunRecord]) -> Mapping[str, str]:
-    """A label for each row of both sides, by group: unique among them all."""
+def _labels(records: Sequence[RunRecord]) -> Mapping[str, str]:
+    """The label of each row in tables and on the board, by group."""
     from avbench.leaderboard.frame import results_frame, rows_frame
 
-    every = {record.identity: record for side in sides for record in side}
-    rows = rows_frame(results_frame(every.values()))
+    rows = rows_frame(results_frame(records))
     return dict(zip(rows["group"], rows["label"], strict=True))
 
 

@@ -10,6 +10,7 @@ from functools import cache, cached_property
 from avbench.harness.errors import UsageError, unknown
 from avbench.harness.records.record import Name
 from avbench.leaderboard.claims import PRINTED, Claim, Metric, Row, claims, papers, read_rows
+from avbench.leaderboard.figures import paper_figures
 
 
 class TableEntry(Row):
@@ -77,7 +78,8 @@ def printed_tables() -> tuple[PrintedTable, ...]:
 def find_tables(paper: str | None, table: str | None = None) -> tuple[PrintedTable, ...]:
     """The tables of a paper, or one of them: by its name, or by its number alone. Without a paper all there are.
 
-    Raises :class:`UsageError`, with a suggestion, for a paper or table that is not known.
+    Raises :class:`UsageError`, with a suggestion, for a paper or table that is not known, and with its command for a
+    figure.
     """
     known = printed_tables()
     if paper is None:
@@ -91,6 +93,9 @@ def find_tables(paper: str | None, table: str | None = None) -> tuple[PrintedTab
         return tuple(of_paper.values())
     found = of_paper.get(table) or of_paper.get(f"table-{table}")
     if found is None:
+        for figure in paper_figures():
+            if (figure.paper, figure.figure) == (paper, table):
+                raise UsageError(f"{paper} {table} ({figure.title}) is a figure: see '{figure.command}'")
         raise unknown(f"table of {paper}", table, of_paper)
     return (found,)
 

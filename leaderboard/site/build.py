@@ -35,6 +35,7 @@ from avbench.leaderboard.site.pages import (
     search,
     submit,
 )
+from avbench.leaderboard.site.plots.preview import preview
 
 ASSETS = ("site.css", "theme.js", "dom.js", "plot.js", "search.js", "compare.js", "site.js")
 
@@ -81,6 +82,8 @@ def build_site(
 def _everything(site: Site, url: str | None, project: str | None) -> Iterator[Page | File]:
     for name in ASSETS:
         yield File(f"assets/{name}", (resources.files("avbench.leaderboard.site") / "assets" / name).read_text("utf-8"))
+    if url:  # a picture is told by its whole address
+        yield File("assets/preview.png", preview())
     yield File(".nojekyll", "")
     rooms = (home, boards, averages, compare, demo, methods, datasets, papers, defects, rejected, downloads, faq, more)
     for room in (*rooms, search):

@@ -49,8 +49,8 @@ def write(out: Path, item: Page | File, url: str | None = None) -> None:
 def render(page: Page, url: str | None = None) -> str:
     """The HTML of a page. ``url``: where the site will be published, for the address that a page tells of itself.
 
-    Pages tell a title and a sentence to those who show previews of links (Open Graph), but no image: a preview takes
-    none in SVG, and none by a relative address.
+    Pages tell a title and a sentence to those who show previews of links (Open Graph), and a picture where the site's
+    address is known: a preview takes none by a relative address.
     """
     template = environment().get_template(page.template)
     return template.render(page=page, root="../" * page.path.count("/"), url=base_of(url), **page.context)

@@ -88,7 +88,10 @@ def repeat_command(record: RunRecord) -> str:
         words += ["-p", f"{name}={canonical_json(value)}"]
     for name, value in c.numerics.changed.items():
         words += [f"--{name.replace('_', '-')}", value]
-    words += ["--device", "cuda" if record.environment.device.startswith("cuda") else "cpu", "--fresh"]
+    device = "cuda" if record.environment.device.startswith("cuda") else "cpu"
+    if record.measured.compiled or device == "cuda":  # elsewhere nothing is compiled unasked
+        words += ["--compile", "on" if record.measured.compiled else "off"]
+    words += ["--device", device, "--fresh"]
     return f"OMP_NUM_THREADS={record.environment.threads} {shlex.join(words)}"
 
 

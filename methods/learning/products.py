@@ -43,7 +43,7 @@ def _suits(x: Tensor, weight: Tensor) -> bool:
 class _OneDNNLinear(torch.autograd.Function):
     """x (..., inputs), weight (outputs, inputs), bias (outputs,) or None, to (..., outputs).
 
-    Its gradients are maps of the same kind, so they can be differentiated in turn.
+    Where its gradients are to be differentiated in turn, they are maps of the same kind.
     """
 
     @staticmethod
@@ -57,8 +57,9 @@ class _OneDNNLinear(torch.autograd.Function):
         x, weight = ctx.saved_tensors
         wants_x, wants_weight, _ = ctx.needs_input_grad
         rows, grad = x.reshape(-1, x.shape[-1]), grad.reshape(-1, len(weight)).contiguous()
-        grad_x = _map(grad, weight.t(), None).view(x.shape) if wants_x else None
-        grad_weight = _map(grad.t(), rows.t(), None) if wants_weight else None
+        times = _map if torch.is_grad_enabled() else product  # which, as a function with gradients, costs more to call
+        grad_x = times(grad, weight.t(), None).view(x.shape) if wants_x else None
+        grad_weight = times(grad.t(), rows.t(), None) if wants_weight else None
         return grad_x, grad_weight, grad.sum(0) if ctx.biased else None
 
 
@@ -70,5 +71,25 @@ def product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     assert POINTWISE is not None
     if not (weight.is_contiguous() or weight.t().is_contiguous()):
         weight = weight.contiguous()  # with gaps in memory, oneDNN falls back to plain loops
+    if not x.is_contiguous() and x.t().is_contiguous():
+        x = transposed(x.t())  # otherwise the operation does it, more slowly
     out: Tensor = POINTWISE(x, weight, bias, "none", [], "")
     return out
+
+
+TILE = 64
+"""Rows that are transposed together: their pieces of a line of the result fill whole lines of the cache."""
+
+
+def transposed(x: Tensor) -> Tensor:
+    """The transpose (F, N) of a contiguous x (N, F), contiguous: torch's own copy of one uses one thread.
+
+    Where the rows are a multiple of 2 KiB long, equal columns fall on the same place in the cache; there torch's copy,
+    which goes through a small square, is faster.
+    """
+    rows, columns = x.shape
+    if rows % TILE or columns % 512 == 0:
+        return x.t().contiguous()
+    result = x.new_empty(columns, rows)
+    result.view(columns, rows // TILE, TILE).copy_(x.view(rows // TILE, TILE, columns).permute(2, 0, 1))
+    return result

@@ -45,13 +45,14 @@ def fit_together(methods: Sequence[Learner], train: TrainingSet, companions: Seq
     """Fit methods of equal options, each for the seed of its companion, until every companion has ended.
 
     Those that have ended stay in the stack, where nobody reads what becomes of them, until half of it is empty: with
-    each stack the step is captured anew.
+    each stack the step is captured anew. Compiled, a stack stays to the end: compiling it for fewer takes longer than
+    most of what would be saved.
     """
     seeds = [Seed(method, train, companion) for method, companion in zip(methods, companions, strict=True)]
     keep_freed_memory()
     stack = None
     while seeds:
-        if stack is None or 2 * len(seeds) <= len(stack.seeds):
+        if stack is None or (2 * len(seeds) <= len(stack.seeds) and companions[0].compiler is None):
             stack = Stack(seeds, train)
         stack.epoch()
         seeds = [seed for seed in seeds if seed.goes_on()]
@@ -101,9 +102,10 @@ class Stack:
         for row, seed in enumerate(seeds):
             place_tensors(seed.net, {name: tensor.detach()[row] for name, tensor in self.tensors.items()})
         template = self.batches.template()
-        self.loss = Mapped(first.net, method.loss, template)
+        compiler = first.companion.compiler or _as_it_is
+        self.loss = Mapped(first.net, method.loss, template, compiler)
         with torch.no_grad():
-            self.after = Mapped(first.net, _nothing_returned(method.after_step), template)
+            self.after = Mapped(first.net, _nothing_returned(method.after_step), template, compiler)
         generators = [seed.generator for seed in seeds]
         self.step = RepeatedStep(self._step, device, generators=generators)
 
@@ -156,7 +158,13 @@ class StackedBatches(EpochBatches):
 class Mapped:
     """A function of a network and a batch, mapped over seeds with the masks that each draws for it."""
 
-    def __init__(self, net: nn.ModuleDict, function: Callable[[nn.ModuleDict, Batch], Tensor], template: Batch) -> None:
+    def __init__(
+        self,
+        net: nn.ModuleDict,
+        function: Callable[[nn.ModuleDict, Batch], Tensor],
+        template: Batch,
+        compiler: Callable[[Callable[..., Tensor]], Callable[..., Tensor]],
+    ) -> None:
         self.wanted = _wanted(net, function, template)
         masks = Masks()
         call = _Call(mapped_form(net, masks).to("meta"), function)
@@ -167,7 +175,7 @@ class Mapped:
             result: Tensor = torch.func.functional_call(call, named, (_of_one(template, *batch),))
             return result
 
-        self.function: Callable[..., Tensor] = torch.func.vmap(one, randomness="error")
+        self.function = compiler(torch.func.vmap(one, randomness="error"))
 
     def __call__(self, tensors: dict[str, Tensor], batch: Batch, generators: Sequence[torch.Generator]) -> Tensor:
         given = drawn(self.wanted, generators, batch.labels.device)
@@ -183,6 +191,10 @@ class _Call(nn.Module):
 
     def forward(self, batch: Batch) -> Tensor:
         return self.function(self.net, batch)
+
+
+def _as_it_is(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    return function
 
 
 def _wanted(net: nn.ModuleDict, function: Callable[[nn.ModuleDict, Batch], Tensor], template: Batch) -> list[Wanted]:

@@ -205,6 +205,8 @@ def test_a_track_by_itself(place: ResultsFolder, call: Call) -> None:
     [
         (["tsn"], "Did you mean 'tsne'"),
         (["tsne", "avca", "--figure", "avca-2022/figure-33"], "Did you mean 'avca-2022/figure-3'"),
+        (["tsne", "avca", "--figure", "hyper-2023/figure-4"], "their names are not known: choose and state them"),
+        (["tsne", "avca", "--figure", "tcaf-2022/t-sne"], "seven classes of ucf/cls-temporal"),
         (["tsne", "avca", "--figure", "avca-2022/figure-3"], "shows classes of activitynet/main"),
         (["tsne", "avca", "--class", "Bowlin", "--class", "Archery"], "Did you mean 'Bowling'"),
         (

@@ -302,6 +302,22 @@ def test_the_filter_looks_at_methods_and_hides_empty_groups(reader: Reader) -> N
     assert page.locator(f"#{BOARD} tr.group:visible").count() == 2
 
 
+def test_what_was_not_reproduced_is_told_from_what_was(reader: Reader) -> None:
+    page = reader.open(AS_PUBLISHED)
+    texts = ["not reproduced", "reproduced blind", "not repeated"]
+    page.evaluate(
+        """([table, texts]) => texts.forEach((text, number) => {
+            const row = document.querySelectorAll(`#${table} tbody tr:not(.group)`)[number];
+            row.querySelector("td:not(.source)").textContent = text;
+        })""",
+        [BOARD, texts],
+    )
+    for word, shown in (("reproduced", [1]), ("blind reproduced", [1]), ("not reproduced", [0]), ("not rep", [0, 2])):
+        page.get_by_label("Filter").fill(word)
+        rows = page.locator(f"#{BOARD} tbody tr:not(.group):visible").all_inner_texts()
+        assert [number for number, text in enumerate(texts) if any(text in row for row in rows)] == shown, word
+
+
 def test_tabs_keep_sort_and_filter(reader: Reader) -> None:
     page = reader.open(AS_PUBLISHED + f"#{BOARD}.sort=S&{BOARD}.filter=avca")
     page.locator(".tabs a", has_text="aligned").click()

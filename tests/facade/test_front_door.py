@@ -17,6 +17,7 @@ from nbclient import NotebookClient
 import avbench
 from avbench.harness.features.assemble import check
 from avbench.harness.records.results import ResultsFolder
+from avbench.harness.records.states import load_state, state_path
 from avbench.methods.ale import ALE
 
 ROOT = Path(__file__).parent.parent.parent
@@ -45,6 +46,17 @@ def test_a_run_is_the_command_line_s(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code, *command, *options], check=True, capture_output=True, text=True)
     assert "1 of 1 runs are finished already" in done.stderr
     assert list(ResultsFolder(tmp_path).records()) == [record]
+
+
+def test_a_state_is_kept_where_it_is_asked_for(tmp_path: Path) -> None:
+    (record,) = avbench.run("ale", "ucf/demo", options=TINY, results=tmp_path)
+    folder = ResultsFolder(tmp_path)
+    assert not state_path(folder, record).exists()
+    (again,) = avbench.run("ale", "ucf/demo", options=TINY, results=tmp_path, save_states=True)
+    assert again.identity == record.identity
+    assert load_state(folder, again)
+    with pytest.raises(avbench.UsageError, match="leave out isolation"):
+        avbench.run("ale", "ucf/demo", results=tmp_path, save_states=True, isolation="process")
 
 
 def test_what_a_search_found_is_run_and_said(tmp_path: Path) -> None:
@@ -153,6 +165,7 @@ ODD_ARGUMENTS = {
     "device": (None, 3),
     "results": (None, 3),
     "fresh": ("no", 1),
+    "save_states": ("no", 1),
 }
 
 
@@ -200,6 +213,7 @@ def test_arrays_that_are_not_plain_numbers_are_refused(text: str) -> None:
         (lambda: avbench.evaluate(scores(), "ucf/demo", classes=3), avbench.UsageError, "^classes=3"),  # type: ignore[arg-type]
         (lambda: avbench.calibrate(scores(), "ucf/demo", labels=3), avbench.UsageError, "^labels=3"),  # type: ignore[arg-type]
         (lambda: avbench.results(3), avbench.UsageError, "^source=3"),  # type: ignore[arg-type]
+        (lambda: avbench.results([], verify=True), avbench.UsageError, "^verify=True needs the evidence"),
         (lambda: avbench.results(["x"]), avbench.UsageError, r"^source\[0\]='x'"),  # type: ignore[list-item]
         (lambda: avbench.run("avac", "ucf/demo"), avbench.UsageError, "Did you mean 'avca'"),
         (lambda: avbench.run("ale", "ufc/demo"), avbench.UsageError, "Did you mean 'ucf'"),

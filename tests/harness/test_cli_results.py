@@ -211,7 +211,7 @@ def test_compare_methods_and_runs(call: Call, runs: list[RunRecord], tmp_path: P
     assert out.count("too few seeds") == 4
     code, _, err = call("compare", "one", "three")
     assert code == 2
-    assert "unknown method 'three'" in err
+    assert "unknown row or method 'three'" in err
     code, _, err = call("compare", runs[0].identity[:10], runs[5].identity[:10])
     assert code == 2
     assert "no finished runs on one track" in err

@@ -85,6 +85,9 @@ def test_a_dry_run_knows_what_is_there(plan: Call, capsys: pytest.CaptureFixture
     assert known["state"] == "finished already"
     _, (fresh,), _ = plan(*arguments, "-p", "epochs=1", "-p", "batches_per_epoch=1", "--fresh")
     assert fresh["state"] == "repeated"
+    _, (stateless,), err = plan(*arguments, "-p", "epochs=1", "-p", "batches_per_epoch=1", "--save-states")
+    assert stateless["state"] == "finished without its state, repeated for it"
+    assert "To do: 1 run," in err
 
 
 def test_named_data_sets_without_features_are_an_error(plan: Call, tmp_path: Path) -> None:

@@ -47,7 +47,9 @@ def test_from_a_search_to_a_run_that_says_where_its_options_come_from(capsys: py
     assert "simulated features: says nothing about real data" in out
     assert err.count("trial ") == 4
     assert not list(Path("results").rglob("*.json")), "nothing is on the board"
-    assert len(list(Path("results", "tune").glob("*.svg"))) == 3
+    assert "importance of the options: told from 20 finished trials on" in out
+    plots = [path.name for path in sorted(Path("results", "tune").glob("*.svg"))]
+    assert [name.rpartition("-")[2] for name in plots] == ["history.svg", "slice.svg"]
 
     code, out, err = said(capsys, *command, "--json")
     found = json.loads(out)

@@ -99,10 +99,12 @@ def test_host_and_device_find_the_same_best_classes(table: ScoreTable) -> None:
     assert host[2] == pytest.approx(device[2].sum())
 
 
+@pytest.mark.parametrize("threads", [1, 3, 64])
 @pytest.mark.parametrize("block", [1, 7, 100])
-def test_the_size_of_blocks_changes_nothing(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_blocks_and_threads_change_nothing(block: int, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
     scores, seen = torch.randn(41, 6).round(decimals=1), np.array([True, False, True, True, False, False])
     whole = _best_on_host(scores, [~seen, seen])
+    monkeypatch.setattr("torch.get_num_threads", lambda: threads)
     monkeypatch.setattr("avbench.harness.evaluation.evidence._BLOCK", block)
     for found, expected in zip(_best_on_host(scores, [~seen, seen]), whole, strict=True):
         assert all(np.array_equal(a, b) for a, b in zip(found, expected, strict=True))

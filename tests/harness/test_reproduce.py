@@ -16,11 +16,12 @@ from avbench.harness.evaluation.metrics import evaluate
 from avbench.harness.isolation import sandbox
 from avbench.harness.isolation.choice import NONE
 from avbench.harness.plugins.registry import plugins
+from avbench.harness.records.planned import PlannedRun
 from avbench.harness.records.record import Metrics, Plugin, RunRecord
 from avbench.harness.records.reproduction import Reproduction
 from avbench.harness.records.results import ResultsFolder, unpack_evidence
 from avbench.harness.records.submission import write_submission
-from avbench.harness.running.repeatable import how_to_install
+from avbench.harness.running.repeatable import how_to_install, repetition_of
 from avbench.harness.running.reproduction import Repeater, hm_of_rows, row_of
 from avbench.harness.running.runs import execute, plan
 from avbench.harness.tracks import Track
@@ -141,6 +142,27 @@ def test_the_seeds_of_the_row_say_what_is_noise(folder: ResultsFolder, tmp_path:
     assert "3 seeds" in told.in_words()
     assert repeater.verdict(one, two).noise is not None
     assert repeater.verdict(one, two).noise.test == "classes"  # type: ignore[union-attr]
+
+
+def test_runs_are_repeated_in_the_way_that_their_records_tell(
+    folder: ResultsFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Compiled where they were, and alone where each was alone in its steps, which a GPU would not leave to itself."""
+    first, second, third = (r for r in folder.records() if isinstance(r, RunRecord))
+    told = {"compiled": True, "seeds_at_once": 3}
+    second = second.model_copy(update={"measured": second.measured.model_copy(update=told)})
+    elsewhere = third.environment.model_copy(update={"device": "cuda (one)"})
+    third = third.model_copy(update={"measured": second.measured, "environment": elsewhere})
+    ways = []
+
+    def complete(runs: list[PlannedRun], *_: object, in_step: bool | None, **__: object) -> list[object]:
+        ways.extend((run.compile, in_step) for run in runs)
+        return []
+
+    monkeypatch.setattr("avbench.harness.running.reproduction.complete", complete)
+    repeater = Repeater(folder, ResultsFolder(tmp_path / "again"), "me", NONE, device="cpu")
+    list(repeater.reproduce([(record, repetition_of(record)) for record in (first, second, third)], {}))
+    assert ways == [("off", False), ("on", None), ("auto", None)]
 
 
 def test_other_code_is_refused_with_the_way_to_install_it(call: Call, folder: ResultsFolder) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import subprocess
+import sys
 from importlib.util import cache_from_source
 from pathlib import Path
 
@@ -38,6 +39,22 @@ def test_answers_beside_code_that_a_link_leads_to(tmp_path: Path) -> None:
     for way in (link, tmp_path / "real"):
         assert seen(way / "code", [link], [results]) == "code"
         assert seen(way / "results" / "labels", [link], [results]) == ""
+
+
+def test_what_lies_beside_an_environment_in_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Case: ``python -m venv .`` in the folder of one's results and notes."""
+    for name in ("notes", "results/labels", "lib/python3/site-packages/package.py", "pyvenv.cfg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("text")
+    (tmp_path / "lib64").symlink_to("lib")
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    monkeypatch.setattr(sys, "exec_prefix", str(tmp_path))
+    shown = {name: seen(tmp_path / name, [], [tmp_path]) for name in ("notes", "results/labels", "pyvenv.cfg")}
+    assert shown == {"notes": "", "results/labels": "", "pyvenv.cfg": "text"}
+    for folder in ("lib", "lib64"):
+        assert seen(tmp_path / folder / "python3/site-packages/package.py", [], [tmp_path]) == "text"
 
 
 def test_bytecode_of_the_demo() -> None:

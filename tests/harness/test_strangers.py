@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from importlib.metadata import EntryPoint, distribution
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 from simulated_features import Ridge
 
+from avbench.harness.contract.variants import Variant
 from avbench.harness.isolation import sandbox, strangers
 from avbench.harness.isolation.choice import Isolation
 from avbench.harness.isolation.messages import Described, Facts
@@ -167,3 +169,14 @@ def test_options_of_impossible_names_leave_out_their_package() -> None:
     told = Described(methods=(facts,), variants=())
     strangers._admit(known, Isolation("process"), distribution("avbench"), entry_point, told)
     assert [broken.entry_point for broken in known.broken] == ["odd"]
+
+
+def test_variants_that_disagree_leave_out_their_package() -> None:
+    """Case: a described package gave other options to a variant of a method that is not its own."""
+    known, entry_point = Plugins(), EntryPoint("odd", "odd", "avbench")
+    known.variants.append(variant := Variant("importer", "triple", {"factor": 3.0}, "none", "none"))
+    facts = Facts(info=Ridge.info, module="m", modules=(), options={}, in_epochs=False, takes_few_bits=False)
+    told = Described(methods=(facts,), variants=(replace(variant, options={"factor": 4.0}),))
+    strangers._admit(known, Isolation("process"), distribution("avbench"), entry_point, told)
+    assert [broken.entry_point for broken in known.broken] == ["odd"]
+    assert (known.methods, known.variants) == ({}, [variant])

@@ -8,9 +8,12 @@ from typing import Any
 
 import pytest
 import torch
+from click.testing import CliRunner
 from simulated_features import ridge, simulated_features
 from torch import Tensor, nn
 
+from avbench.harness.cli import cli
+from avbench.harness.evaluation.compiler import Compiler
 from avbench.harness.evaluation.protocol import ALIGNED
 from avbench.harness.evaluation.two_stages import Result, run_together, run_two_stages
 from avbench.harness.plugins.registry import plugins
@@ -72,6 +75,64 @@ def test_on_a_gpu_draws_are_those_of_a_run_alone(slug: str) -> None:
     for one, other in zip(ones, together(kind, 3, device, epochs=1, batches_per_epoch=8), strict=True):
         assert isinstance(other, Result)
         assert pytest.approx(one.metrics.HM, abs=5) == other.metrics.HM
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_on_a_gpu_compiled_steps_are_those_of_a_run_alone(seeds: int) -> None:
+    """One epoch of eight steps: compiled in the first, captured in the fourth."""
+    device, compiler = torch.device("cuda"), Compiler()
+    small = {"epochs": 1, "batches_per_epoch": 8}
+    nobody = [lambda _: None] * seeds
+    options = AVCA.Options.model_validate({**SMALL, **small})
+    compiled = run_together(
+        lambda: AVCA(options),
+        simulated_features().to(device),
+        ALIGNED,
+        epochs=1,
+        seeds=range(seeds),
+        listeners=nobody,
+        fitted=nobody,
+        compiler=compiler,
+    )
+    assert not compiler.failure
+    for one, other in zip(alone(AVCA, seeds, device, **small), compiled, strict=True):
+        assert isinstance(other, Result)
+        assert pytest.approx(one.metrics.HM, abs=5) == other.metrics.HM
+
+
+SEEDS_ON_A_GPU = {
+    "ale": "",
+    "apn": "",
+    "attention-fusion": "does not say",
+    "avca": "",
+    "avgzslnet": "",
+    "cjme": "",
+    "clipclap": "does not say",
+    "devise": "",
+    "ez-avgzl": "",
+    "fvaegan-d2": "does not say",
+    "hyper-alignment": "",
+    "hyper-multiple": "",
+    "hyper-single": "",
+    "mdii": "gradients of its own",
+    "perceiver": "does not say",
+    "sje": "",
+    "tcaf": "does not say",
+}
+"""Of each method why its seeds train one after the other, in part; nothing where they train in one step."""
+
+
+def test_methods_show_says_whether_seeds_train_in_one_step_and_why_not() -> None:
+    assert set(plugins().methods) >= set(SEEDS_ON_A_GPU)
+    for slug, why in SEEDS_ON_A_GPU.items():
+        said = CliRunner().invoke(cli, ["methods", "show", slug]).output
+        (line,) = [line for line in said.splitlines() if line.startswith("Seeds on a GPU: ")]
+        if why:
+            assert line.startswith("Seeds on a GPU: one after the other, because ")
+            assert why in line
+        else:
+            assert line == "Seeds on a GPU: all in one step"
 
 
 def test_what_goes_wrong_with_one_seed_is_its_own() -> None:

@@ -25,6 +25,7 @@ from avbench.harness.records.results import ResultsFolder
 from avbench.harness.running.runs import execute
 from avbench.harness.tracks import Track
 from avbench.harness.tuning import bench as bench_module
+from avbench.harness.tuning import tune
 from avbench.harness.tuning.bench import Bench
 from avbench.harness.tuning.outcome import config_text, outcome
 from avbench.harness.tuning.score import Score, difference, over_seeds
@@ -376,6 +377,27 @@ def test_confirmation_runs_on_seeds_that_follow_and_is_kept(tmp_path: Path, monk
     assert [s.seed for s in tuning.confirmation.best] == [2, 3, 4] == [s.seed for s in tuning.confirmation.preset]
     assert "the same on 3 fresh seeds: +" in tuning.text()
     assert outcome(study).confirmation == tuning.confirmation
+
+
+def test_importances_are_told_of_trials_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = Study(tmp_path, None, sought("learning_rate=log:1e-4..1e-1", "margin=log:1e-2..1"), Course(4))
+    work(study, Hill())
+    assert outcome(study).importances == {}
+    monkeypatch.setattr("avbench.harness.tuning.outcome.TELLING", 4)
+    assert set(outcome(study).importances) == {"learning_rate", "margin"}
+    assert "importance: " in outcome(study).text()
+
+
+@pytest.mark.parametrize(("names", "jobs", "expected"), [(["cuda:0", "cuda:1"], 2, [0, 0, 1, 1]), (["cuda:1"], 1, [])])
+def test_each_device_has_processes_of_its_own(
+    names: list[str], jobs: int, expected: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(tune, "work_in_processes", lambda orders, _: asked.extend(order.device for order in orders))
+    monkeypatch.setattr(tune, "Bench", lambda _: Hill())
+    study = Study(tmp_path, None, sought(), Course(1))
+    tune.search_through(study, [torch.device(name) for name in names], jobs)
+    assert asked == [f"cuda:{number}" for number in expected]
 
 
 def test_intervals_are_over_seeds_and_paired() -> None:

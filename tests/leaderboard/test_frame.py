@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from simulated_results import OPTIONS, TRACKS, configuration_of, reconfigured, record_of, simulated_run, store
+from simulated_results import OPTIONS, TRACKS, altered, configuration_of, reconfigured, record_of, simulated_run, store
 
 from avbench.harness.errors import UsageError
 from avbench.harness.records.record import RunRecord
@@ -198,6 +198,18 @@ def test_a_folder_is_read_and_what_is_no_record_is_named(tmp_path: Path) -> None
     assert list(frame["method"]) == ["avca"]
     with pytest.raises(UsageError, match="no results in"):
         folder_frame(ResultsFolder(tmp_path / "nothing"))
+
+
+def test_a_folder_may_be_read_with_what_the_gate_says(tmp_path: Path) -> None:
+    runs = [simulated_run("avca", UCF, clips=2, simulated=True, seed=seed) for seed in range(2)]
+    record, evidence = runs[1]
+    assert record.outcome is not None
+    better = record.outcome.metrics.model_copy(update={"HM": 88.0})
+    store(tmp_path, [runs[0], (altered(record, metrics=better), evidence)])
+    assert "problems" not in folder_frame(ResultsFolder(tmp_path))
+    problems = folder_frame(ResultsFolder(tmp_path), verify=True).set_index("seed")["problems"]
+    assert problems[0] == ""
+    assert "HM is stated as 88.0000" in problems[1]
 
 
 @pytest.mark.parametrize("evil", ["=cmd()", "+1+1", "-2+3", "@SUM(A1)", " =1", "\u202e=1\x00", "\t=1", "＝1"])

@@ -69,6 +69,24 @@ def test_of_what_is_not_installed_every_option_and_the_variant_are_given() -> No
     assert "stranger" not in plugins().methods
 
 
+@pytest.mark.parametrize(
+    ("device", "compiled", "given"),
+    [
+        ("cpu (one)", False, ["--device", "cpu"]),
+        ("cpu (one)", True, ["--compile", "on", "--device", "cpu"]),
+        ("cuda (one)", False, ["--compile", "off", "--device", "cuda"]),
+        ("cuda (one)", True, ["--compile", "on", "--device", "cuda"]),
+    ],
+)
+def test_a_run_is_compiled_where_it_was(device: str, compiled: bool, given: list[str]) -> None:
+    """Left to itself a run on a GPU might be compiled where it was not."""
+    record, _ = simulated_run("avca", Track("ucf", "main"))
+    where = record.environment.model_copy(update={"device": device})
+    how = record.measured.model_copy(update={"compiled": compiled})
+    found = words(record.model_copy(update={"environment": where, "measured": how}))
+    assert found[found.index("--device") + 2 - len(given) :] == [*given, "--fresh"]
+
+
 def test_a_variant_that_is_no_more_is_given_by_its_options() -> None:
     options = plugins().method("avca").method.Options.effective(Track("ucf", "main"), "aligned").model_dump(mode="json")
     record, _ = simulated_run("avca", Track("ucf", "main"), options={**options, "epochs": 2}, variant="gone")

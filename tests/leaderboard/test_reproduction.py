@@ -6,20 +6,24 @@ import json
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
+import click
 import pytest
-from command_words import unknown_words
+from command_words import command_of, unknown_words
 from simulated_archive import made_up
 from simulated_results import altered, record_of, simulated_run, store
 
 from avbench.harness.cli import main
+from avbench.harness.cli.places import Here, Slurm
 from avbench.harness.contract.options import EpochOptions, Options
 from avbench.harness.errors import DataError, UsageError
 from avbench.harness.features.archive import find_sets, read_set
 from avbench.harness.features.store import Store
+from avbench.harness.isolation.choice import Isolation
 from avbench.harness.plugins.registry import Plugins, plugins
 from avbench.harness.records.planned import PlannedRun
 from avbench.harness.records.record import RunRecord
@@ -145,7 +149,8 @@ def test_the_tables_are_those_of_the_printed_rows_and_those_without_accuracies()
         if table.entry.instead:
             words = table.entry.instead.split()
             assert words[0] == "avbench"
-            assert unknown_words(words[1:]) <= {"analyse"}  # the command of the measures
+            assert not unknown_words(words[1:])
+            assert not isinstance(command_of(words[1:]), click.Group), table.name
     numbered = {paper: sum(p == paper and t.startswith("table-") for p, t in names) for paper, _ in names}
     assert numbered["avca-2022"] == 6
     assert numbered["hyper-2023"] == 7
@@ -199,9 +204,13 @@ def test_unknown_names_have_suggestions() -> None:
     ):
         with pytest.raises(UsageError, match=f"Did you mean '{hint}'"):
             wrong()
+    with pytest.raises(UsageError, match=r"is a figure: see 'avbench analyse tsne RUN --figure avca-2022/figure-3'"):
+        find_tables("avca-2022", "figure-3")
+    with pytest.raises(UsageError, match="unknown table of avca-2022 'figure-33'"):
+        find_tables("avca-2022", "figure-33")
     with pytest.raises(UsageError, match="no printed rows of kda-2023 are known"):
         find_tables("kda-2023")
-    with pytest.raises(UsageError, match=r"prints no accuracies.*avbench analyse"):
+    with pytest.raises(UsageError, match=r"prints no accuracies.*'avbench analyse hyperbolicity'"):
         require_accuracies(find("hyper-2023", "7"))
 
 
@@ -408,6 +417,29 @@ def test_a_narrow_terminal_gets_a_block_for_each_data_set(monkeypatch: pytest.Mo
     assert max(map(len, grid.split("\n\n", 1)[1].splitlines())) <= 70
     assert "1 seed, too few for an interval (3 are needed)" in narrow
     assert table_json(found, conditions)["rows"][0]["cells"][0]["mean"] is None
+
+
+def test_runs_are_done_where_run_does_them(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[tuple[Here | Slurm, int, Isolation]] = []
+
+    def carry_out(self: Here | Slurm, planned: Sequence[PlannedRun], *_: object, **how: Any) -> list[RunRecord]:
+        done.append((self, len(planned), how["isolation"]))
+        return []
+
+    monkeypatch.setattr(Here, "carry_out", carry_out)
+    monkeypatch.setattr(Slurm, "carry_out", carry_out)
+    arguments = ("ez-avgzl-2024", "2", "--rows", "CJME", "--features", "demo")
+    assert call(*arguments, "--executor", "slurm", "--slurm", "partition=long,cpus=8", "--jobs", "2")[0] == 0
+    assert call(*arguments, "--device", "cpu", "--isolation", "process", "--isolation-timeout", "60")[0] == 0
+    (there, many, _), (here, _, isolation) = done
+    assert isinstance(there, Slurm)
+    assert (there.settings.partition, there.jobs, many) == ("long", 2, 3)
+    assert isinstance(here, Here)
+    assert (isolation.kind, isolation.seconds) == ("process", 60)
+    code, _, err = call(*arguments, "--slurm", "partition=long")
+    assert code == 2
+    assert "add --executor slurm" in err
+    assert len(done) == 2
 
 
 def test_a_table_runs_once_goes_on_and_is_marked(call: Call, tmp_path: Path) -> None:

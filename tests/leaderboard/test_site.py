@@ -6,16 +6,20 @@ import csv
 import io
 import json
 import re
+import shlex
 import xml.etree.ElementTree as ET
+from html import unescape
 from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 from urllib.parse import unquote, urlsplit
 
 import pytest
+from command_words import unknown_words
 from simulated_results import reconfigured, simulated_run, store
 from simulated_site import METHODS, UCF, Document, results
 
+from avbench.harness.cli import main
 from avbench.harness.errors import UsageError
 from avbench.harness.plugins.registry import Loaded, Plugins, plugins
 from avbench.harness.plugins.site_page import SitePage
@@ -29,6 +33,7 @@ from avbench.leaderboard.site.files import MANIFEST, hashes
 from avbench.leaderboard.site.model import Site
 from avbench.leaderboard.statistics import TEST_IN_WORDS
 
+ROOT = Path(__file__).parents[2]
 POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'"
 )
@@ -369,6 +374,30 @@ def test_defects_have_evidence(documents: dict[str, Document]) -> None:
     assert any(row.startswith("ucf/main | 11.11 | 11.11") for row in rows)
 
 
+def test_commands_of_the_defects_exist_and_those_on_the_demo_can_be_planned(
+    built: tuple[Path, Site], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    page = (built[0] / "defects.html").read_text("utf-8")
+    lines = [
+        shlex.split(unescape(line))
+        for block in re.findall(r"<pre><code>(.*?)</code></pre>", page, re.DOTALL)
+        for line in block.splitlines()
+    ]
+    commands = [words[1:] for words in lines if words[0] == "avbench"]
+    assert len(commands) > 10
+    for words in commands:
+        assert not unknown_words(words), words
+        if "demo" in words and words[0] == "run":
+            main([*words, "--dry-run"])
+    planned = capsys.readouterr().out.splitlines()
+    assert sum(" hyper-alignment " in line for line in planned) == 5
+    assert sum(line.endswith(": new") for line in planned) == len(planned) == 11
+    tests = [word for words in lines if words[0] == "pytest" for word in words if word.startswith("tests/")]
+    assert len(tests) == 2
+    assert all((ROOT / test).is_file() for test in tests)
+
+
 def test_downloads_hold_the_numbers(built: tuple[Path, Site]) -> None:
     out, site = built
     rows = list(csv.DictReader(io.StringIO((out / "data/results.csv").read_text("utf-8"))))
@@ -482,11 +511,15 @@ def test_two_methods_with_one_result_both_stand_and_say_so(tmp_path: Path) -> No
 
 def test_what_a_record_says_of_its_method_stands_where_the_method_is_not_installed(tmp_path: Path) -> None:
     record, evidence = simulated_run("mystery", Track("ucf", "main"))
-    about = About(title="Mystery <b>", summary="It guesses.", citation="Nobody, 2026.")
+    about = About(title="Mystery <b>", summary="It guesses.", citation="Nobody, 2026.", texts=["clip", "<i>clap"])
     store(tmp_path / "results", [(record.model_copy(update={"about": about}), evidence)])
-    build_site(ResultsFolder(tmp_path / "results"), tmp_path / "out")
+    site = build_site(ResultsFolder(tmp_path / "results"), tmp_path / "out")
     (page,) = [p for p in (tmp_path / "out" / "methods").glob("*.html") if "mystery" in p.name]
     text = page.read_text("utf-8")
     assert "It guesses." in text
     assert "Nobody, 2026." in text
     assert "Mystery &lt;b&gt;" in text
+    board = (tmp_path / "out" / links.board(site.boards[0].board)).read_text("utf-8")
+    assert "it reads these: clip, &lt;i&gt;clap" in board
+    assert "Code: built in." in (tmp_path / "out" / "methods" / "clipclap.html").read_text("utf-8")
+    assert "texts: clip, clap" in (tmp_path / "out" / "methods" / "clipclap.html").read_text("utf-8")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from dataclasses import replace
+from html import escape
 from itertools import combinations
 from pathlib import Path
 from statistics import median
@@ -14,14 +16,18 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
+from command_words import command_of, unknown_words
+from matplotlib.image import imread
 from simulated_results import simulated_run, store
 from simulated_site import Document
 
+from avbench.analysis.paper_figures import FIGURES
 from avbench.harness.plugins.registry import plugins
 from avbench.harness.records.record import RunRecord
 from avbench.harness.records.results import ResultsFolder
 from avbench.harness.tracks import Track
 from avbench.leaderboard.claims import PRINTED, claims, papers
+from avbench.leaderboard.figures import paper_figures
 from avbench.leaderboard.pairs import all_pairs
 from avbench.leaderboard.ranking import recalls_of
 from avbench.leaderboard.site import build_site, links
@@ -30,6 +36,7 @@ from avbench.leaderboard.site.model import RankedBoard, Site
 from avbench.leaderboard.site.obtained import cells_of
 from avbench.leaderboard.site.pages import badges
 from avbench.leaderboard.site.plots.canvas import Canvas, Point
+from avbench.leaderboard.site.plots.preview import HEIGHT, WIDTH, preview
 from avbench.leaderboard.statistics import Recalls, compare
 
 UCF = Track("ucf", "main")
@@ -213,6 +220,21 @@ def test_a_paper_has_re_run_difference_and_interval_beside_each_printed_row(buil
     assert hrefs <= {f"#{anchor}" for anchor in Document(page(out, "papers/avca-2022.html")).ids}
 
 
+def test_a_paper_names_the_command_of_each_of_its_figures(built: tuple[Path, Site]) -> None:
+    guide = (Path(__file__).parents[2] / "docs/how-to/analyse.md").read_text("utf-8")
+    shown = set()
+    for figure in paper_figures():
+        assert f"`{figure.command}" in guide, figure
+        words = figure.command.split()
+        assert not unknown_words(words[1:]), figure
+        assert command_of(words[1:]).name == words[2], figure
+        shown |= {words[words.index("--figure") + 1]} if "--figure" in words else set()
+        text = page(built[0], links.paper(figure.paper))
+        assert f"<dt>{figure.figure}: {escape(figure.title)}</dt><dd><code>{figure.command}</code>" in text
+    assert shown == set(FIGURES)
+    assert 'id="figures"' not in page(built[0], links.paper("clipclap-2024"))
+
+
 def test_years_show_the_best_of_each_source(built: tuple[Path, Site]) -> None:
     out, site = built
     rows = [row for row in rows_of(out, "index.html") if row[:2] == ["ucf/main", "AVCA"]]
@@ -304,8 +326,23 @@ def test_every_page_tells_title_and_sentence_to_previews(built: tuple[Path, Site
         assert told["og:title"], path
         assert len(told["og:description"] or "") > 20, path
         assert told["og:url"] == f"https://host.invalid/board/{path.relative_to(out).as_posix()}"
+        assert told["og:image"] == "https://host.invalid/board/assets/preview.png"
+    assert (out / "assets/preview.png").stat().st_size < 30_000
     build_site(ResultsFolder(tmp_path / "none"), tmp_path / "out", processes=1)
-    assert "og:url" not in page(tmp_path / "out", "index.html")
+    for name in ("og:url", "og:image", "preview.png"):
+        assert name not in page(tmp_path / "out", "index.html")
+    assert not (tmp_path / "out/assets/preview.png").exists()
+
+
+def test_the_picture_of_previews_has_bands_of_equal_hm() -> None:
+    pixels = imread(io.BytesIO(preview()), format="png")
+    assert pixels.shape[:2] == (HEIGHT, WIDTH)
+    colours = [
+        tuple(pixels[HEIGHT - y * HEIGHT // 100, x * WIDTH // 100 - 1]) for x, y in ((30, 80), (80, 30), (80, 80))
+    ]
+    assert colours[0] == colours[1]  # HM 43.6
+    assert sum(colours[2]) < sum(colours[0])  # HM 80
+    assert preview() == preview()
 
 
 def test_no_page_is_heavy(built: tuple[Path, Site]) -> None:

@@ -3,7 +3,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -13,7 +15,7 @@ from avbench.harness.cli import cli
 from avbench.harness.records.record import RunRecord
 from avbench.harness.tracks import Track
 from avbench.leaderboard.boards import Board, build_boards
-from avbench.leaderboard.claims import claims
+from avbench.leaderboard.claims import PRINTED, claims
 from avbench.leaderboard.tables import FORMATS, HEADS, Format, compared, render, sheets, summary_table
 
 MAIN = TRACKS[:3]
@@ -201,3 +203,26 @@ def test_compare_names_both_sides_apart(tmp_path: Path) -> None:
 
     assert [name.split(" (")[0] for name in names(first.identity, second.identity)] == ["mine 0.1.0", "mine 1.1"]
     assert [name[-8:] for name in names(first.identity, third[0].identity)] == [", seed 0", ", seed 1"]
+
+
+def test_compare_takes_rows_by_the_names_that_tables_show(tmp_path: Path) -> None:
+    """Rows of one method could be compared by single runs only."""
+    runs = [
+        simulated_run("mine", MAIN[0], "aligned", seed, skill, simulated=True, options=OPTIONS | more, variant=variant)
+        for skill, more, variant in ((0.3, {}, None), (0.5, {"epochs": 2}, None), (0.7, {"epochs": 3}, "loss=-l_r"))
+        for seed in range(3)
+    ]
+    store(tmp_path, runs)
+
+    def call(*arguments: str) -> Any:
+        done = CliRunner().invoke(cli, ["results", *arguments, "--results", str(tmp_path)])
+        return json.loads(done.stdout) if done.exit_code == 0 else done.exception
+
+    names = sorted({row["label"] for row in call("table", "--format", "json")})
+    assert len(names) == 3
+    for pair in combinations(names, 2):
+        (*_, hm, _) = call("compare", *pair, "--json")
+        assert (hm["first"], hm["second"], hm["first_runs"], hm["second_runs"]) == (*pair, 3, 3)
+        assert hm["p"] is not None
+    assert len(call("compare", names[0], "mine", "--json")) == 2 * len(PRINTED), "its other rows"
+    assert f"Did you mean {names[0]!r}?" in str(call("compare", names[0][:-1], names[1]))

@@ -164,28 +164,48 @@ def test_steps_and_evaluation_grow_with_what_is_named() -> None:
         assert all(f.value > 0 for f in figures if f.better)
 
 
+def test_memory_is_what_a_call_adds_at_its_peak() -> None:
+    from costs import cost
+
+    found = cost(lambda: torch.ones(25_000_000), 2, CPU)
+    assert 80 < found.mb < 130  # 100 MB, freed in between
+
+
+def test_the_statistics_of_a_board_are_measured_by_seeds_and_classes() -> None:
+    from scaling import Sizes, board_growth
+
+    figures = list(board_growth(Sizes(classes=(20, 40), seeds=(1, 3, 5), repetitions=1)))
+    cases = {(f.table.split(" ")[0], f.case) for f in figures}
+    assert {("A", "1 seeds"), ("Ranks", "3 seeds"), ("Ranks", "40 classes"), ("Ranks", "growth")} <= cases
+    assert ("Ranks", "1 seeds") not in cases, "too few seeds are not tested"
+
+
 def test_seeds_and_jobs_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     """With a stand-in for the command, whose time is what the seeds take when the jobs share them perfectly."""
     import scaling
+    from costs import Cost
 
-    def seconds(method: str, *, seeds: int, jobs: int, **_: object) -> float:
-        return seeds / jobs
+    def taken(method: str, *, seeds: int, jobs: int, **_: object) -> Cost:
+        return Cost(seeds / jobs, 300)
 
-    monkeypatch.setattr(scaling, "command_seconds", seconds)
+    monkeypatch.setattr(scaling, "command_cost", taken)
     sizes = scaling.Sizes(seeds=(1, 4), job_seeds=4)
     by_seeds, by_jobs = (
         values(list(scaling.seed_growth("sje", sizes, CPU))),
         values(list(scaling.job_growth("sje", sizes, repeat=1))),
     )
-    assert by_seeds["sje, growth", "exponent"] == pytest.approx(1)
+    assert by_seeds["sje, growth", "s, exponent"] == pytest.approx(1)
+    assert by_seeds["sje, growth", "peak MB, exponent"] == pytest.approx(0)
     assert by_jobs["sje, 2 jobs", "s"] == 2
     assert by_jobs["sje, 2 jobs", "speed-up over 1 job, 1 thread"] == 2
 
 
 def test_the_command_itself_can_be_timed() -> None:
-    from run_costs import command_seconds
+    from run_costs import command_cost
 
-    assert command_seconds("sje", seeds=1, jobs=1, epochs=1, batches=1, device="cpu", threads=1) > 0
+    found = command_cost("sje", seeds=1, jobs=1, epochs=1, batches=1, device="cpu", threads=1)
+    assert found.time > 0
+    assert found.mb > 100, "torch alone takes more"
 
 
 @pytest.mark.cuda

@@ -6,6 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from avbench.harness.testing.simulated import fitted, simulated_training
+from avbench.methods.avca import AVCA, AVCAOptions
 from avbench.methods.learning import products
 from avbench.methods.learning.products import Linear
 
@@ -59,6 +61,31 @@ def test_no_factor_with_gaps_reaches_onednn(monkeypatch: pytest.MonkeyPatch) -> 
     x.requires_grad_()
     ours(x.unbind(1)[3]).unflatten(1, (2, 150))[:, 1].square().sum().backward()
     assert seen == [True] * 3
+
+
+@pytest.mark.parametrize("shape", [(64, 300), (256, 900), (128, 512), (100, 300), (192, 1)])
+def test_a_transpose_is_torch_s(shape: tuple[int, int]) -> None:
+    x = torch.randn(shape)
+    found = products.transposed(x)
+    assert found.is_contiguous()
+    assert torch.equal(found, x.t())
+
+
+def test_a_fit_has_the_bits_that_it_has_with_torch_s_own_transposes(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken = list[int]()
+
+    def plain(x: Tensor) -> Tensor:
+        taken.append(len(x))
+        return x.t().contiguous()
+
+    train = simulated_training()
+    options = AVCAOptions(epochs=1, batches_per_epoch=2, batch_size=128)
+    states = []
+    for transpose in (products.transposed, plain):
+        monkeypatch.setattr(products, "transposed", transpose)
+        states.append(fitted(AVCA(options), train).state())
+    assert products.POINTWISE is None or any(rows % products.TILE == 0 for rows in taken)
+    assert all(torch.equal(tensor, states[1][name]) for name, tensor in states[0].items())
 
 
 def test_rows_do_not_depend_on_other_rows_beyond_rounding() -> None:

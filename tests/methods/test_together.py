@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from avbench.harness.contract.data import TrainingSet
 from avbench.harness.contract.method import Method
+from avbench.harness.evaluation.compiler import Compiler
 from avbench.harness.evaluation.random_state import seed_generators
 from avbench.harness.plugins.registry import plugins
 from avbench.harness.testing.simulated import simulated_classes, simulated_training
-from avbench.methods.learning.batch import Batch
 from avbench.methods.learning.blocks import dropout_mask
 from avbench.methods.learning.mapped import Wanted, drawn
 from avbench.methods.learning.training import BatchMethod
@@ -30,6 +31,11 @@ METHODS = (
 )  # fmt: skip
 
 
+@pytest.fixture(autouse=True)
+def _importable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "benchmarks"))
+
+
 @dataclass
 class Told:
     """The harness's side of a fit, alone or with others, that ends after so many epochs."""
@@ -39,6 +45,7 @@ class Told:
     together: bool = False
     done: int = 0
     device: torch.device = CPU
+    compiler: Compiler | None = None
 
     def epoch_done(self, method: Method) -> Any:
         self.done += 1
@@ -62,40 +69,6 @@ def fitted(kind: type[BatchMethod], train: TrainingSet, epochs: Sequence[int], *
     return [[method.predict(train.clips, train.classes) for method in methods] for methods in (alone, together)]
 
 
-def doubled(kind: type[BatchMethod]) -> type[BatchMethod]:
-    """The same method in double precision."""
-
-    def cast(batch: Batch) -> Batch:
-        return replace(
-            batch,
-            audio=batch.audio.double(),
-            visual=batch.visual.double(),
-            vectors=batch.vectors.double(),
-            classes=batch.classes.double(),
-        )
-
-    class Doubled(kind):  # type: ignore[misc, valid-type]
-        mappable = True
-
-        def begun(self, train: TrainingSet, progress: Any) -> nn.ModuleDict:
-            net: nn.ModuleDict = super().begun(train, progress).double()
-            return net
-
-        def loss(self, net: nn.ModuleDict, batch: Batch) -> Tensor:
-            loss: Tensor = super().loss(net, cast(batch))
-            return loss
-
-        def after_step(self, net: nn.ModuleDict, batch: Batch) -> None:
-            super().after_step(net, cast(batch))
-
-        def scores(self, net: nn.ModuleDict, clips: Any, classes: Any) -> Tensor:
-            clips = replace(clips, audio=clips.audio.double(), visual=clips.visual.double())
-            scores: Tensor = super().scores(net, clips, replace(classes, vectors=classes.vectors.double()))
-            return scores
-
-    return Doubled
-
-
 def case(slug: str) -> tuple[type[BatchMethod], TrainingSet, dict[str, Any]]:
     kind = plugins().method(slug).method
     assert issubclass(kind, BatchMethod)
@@ -108,6 +81,8 @@ def case(slug: str) -> tuple[type[BatchMethod], TrainingSet, dict[str, Any]]:
 
 @pytest.mark.parametrize("slug", METHODS)
 def test_in_double_precision_scores_agree_after_twenty_steps(slug: str) -> None:
+    from double_precision import doubled
+
     kind, train, given = case(slug)
     alone, together = fitted(doubled(kind), train, [5, 5], **given)
     for one, other in zip(alone, together, strict=True):
@@ -118,6 +93,8 @@ def test_in_double_precision_scores_agree_after_twenty_steps(slug: str) -> None:
 def test_extra_passes_agree_too() -> None:
     """``after_step`` draws masks and moves running statistics; seeds end after different epochs, one after the plateau
     has lowered its rate."""
+    from double_precision import doubled
+
     kind, train, given = case("avca")
     alone, together = fitted(doubled(kind), train, [6, 1, 2], reference_batch_norm=True, **given)
     for one, other in zip(alone, together, strict=True):

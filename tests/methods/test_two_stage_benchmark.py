@@ -155,6 +155,8 @@ def test_both_run_in_turn() -> None:
         assert row["yardstick_epochs"] == 4
         assert 3 <= row["avbench_epochs"] <= 4
         assert row["ratio"] == pytest.approx(row["yardstick_s"] / row["avbench_s"])
+        assert 0 < row["loss_pass_ms"] < row["yardstick_ms"]
+        assert row["bound"] == pytest.approx(row["yardstick_ms"] / row["products_ms"])
         assert row["per_epoch"] == pytest.approx(row["ratio"] * row["avbench_epochs"] / row["yardstick_epochs"])
 
 

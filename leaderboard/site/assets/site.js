@@ -137,13 +137,15 @@
 
     filter(text) {
       if (!this.filterInput) return;
-      const words = text.toLowerCase().split(/\s+/).filter(Boolean);
+      /* "not reproduced" is one word, which "reproduced" does not find */
+      const words = text.toLowerCase().match(/\bnot\s+\S+|\S+/g) || [];
       let shown = 0, total = 0;
       for (const group of this.groups) {
         for (const row of group.rows) {
           const cells = Array.from(row.cells).filter((cell) => !cell.classList.contains("source") || !this.cards);
           const content = cells.map((cell) => cell.textContent).join(" ").toLowerCase();
-          row.hidden = !words.every((word) => content.includes(word));
+          const affirmed = content.replaceAll("not reproduced", "not");
+          row.hidden = !words.every((word) => (word.startsWith("not ") ? content : affirmed).includes(word));
           shown += !row.hidden;
           total += 1;
         }

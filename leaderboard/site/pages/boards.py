@@ -83,7 +83,7 @@ def _columns(ranked: RankedBoard) -> tuple[tuple[Metric, ...], frozenset[str]]:
         "interval": any(row.intervals.get("HM") for row in rows),
         "delta": any("HM" in row.row.deviations for row in rows),
         "capabilities": any(c.uses_unseen_names or c.inputs == "temporal" or c.generative for c in declared)
-        or any(row.row.own_files for row in rows),
+        or any(row.row.own_files or row.row.texts for row in rows),
     }
     metrics = tuple(metric for metric in METRICS if rows or any(metric in row.values for row in claimed))
     return metrics, frozenset(name for name, is_there in there.items() if is_there)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from itertools import groupby
 
 from avbench.leaderboard.claims import PRINTED, Claim, anomalies_of, claims, papers, remarks
+from avbench.leaderboard.figures import paper_figures
 from avbench.leaderboard.frame import MARKS
 from avbench.leaderboard.ladder import LADDER
 from avbench.leaderboard.ranking import RankedRow
@@ -40,6 +41,7 @@ def pages(site: Site) -> Iterator[Page | File]:
                 "paper": paper,
                 "tables": tables,
                 "entries": {table.entry.table: table.entry for table in printed_tables() if table.paper == slug},
+                "figures": [figure for figure in paper_figures() if figure.paper == slug],
                 "command": lambda *words: shlex.join(["avbench", "reproduce", *words]),
                 "anchors": anchors,
                 "plot": plot,

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from simulated_results import configuration_of, record_of
 
-from avbench.harness.cluster import attached
+from avbench.harness.cli.jobs import cancel
+from avbench.harness.cluster import attached, slurm
 from avbench.harness.cluster.attached import Attached
 from avbench.harness.cluster.settings import SlurmSettings
 from avbench.harness.cluster.slurm import JobState
@@ -108,3 +109,22 @@ def test_a_cancelled_submission_is_not_submitted_again(follow: Follow, tmp_path:
     cluster.states = cancelled  # type: ignore[method-assign]
     with pytest.raises(AvbenchError, match="0 was cancelled, 2 runs are left"):
         follow(cluster)
+
+
+def test_a_command_ends_with_the_last_job_that_its_user_cancels(
+    follow: Follow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster = Cluster([1, 2])
+
+    monkeypatch.setattr(slurm, "states", lambda: {"1": JobState("1", "RUNNING", "0:01", "node")})
+    monkeypatch.setattr(slurm, "cancel", lambda jobs: None)
+
+    def cancelled() -> dict[str, JobState]:
+        if cluster.submitted:
+            cancel.main(["1", "--results", str(tmp_path)], standalone_mode=False)
+        return {}
+
+    cluster.states = cancelled  # type: ignore[method-assign]
+    with pytest.raises(AvbenchError, match="0 was cancelled, 2 runs are left"):
+        follow(cluster)
+    assert cluster.submitted == [[0, 1, 2]]

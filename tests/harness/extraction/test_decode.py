@@ -58,7 +58,8 @@ def by_ffmpeg(path: Path, *, sound: bool = True) -> tuple[int, int]:
 @pytest.mark.parametrize(("name", "frames", "samples"), list(zip(REAL, (132, 250, 120), (254_976, 0, 0), strict=True)))
 def test_real_videos(name: str, frames: int, samples: int) -> None:
     found = account(real_video(name))
-    assert (found.frames, found.samples, found.remarks) == (frames, samples, [])
+    told = ["pixels of 128:117 taken for square"] if name == "carphone_pristine.mp4" else []
+    assert (found.frames, found.samples, found.remarks) == (frames, samples, told)
     if FFMPEG:
         counted = by_ffmpeg(real_video(name), sound=samples > 0)
         assert counted[0] == frames
@@ -109,6 +110,22 @@ def test_one_frame(tmp_path: Path) -> None:
     assert found.account.frames == 1
     assert found.visual.shape == (1, BasicPictures.width)
     assert found.audio.shape == (1, BasicSound.width)
+
+
+def test_pixels_that_are_not_square_are_told(tmp_path: Path) -> None:
+    for name, ratio in (("a.mp4", Fraction(4, 3)), ("b.mp4", Fraction(1)), ("c.mkv", Fraction(12, 11))):
+        found = account(write_video(tmp_path / name, frames=2, pixel=ratio, sound=None))
+        told = f"pixels of {ratio.numerator}:{ratio.denominator} taken for square"
+        assert found.remarks == ([told] if ratio != 1 else [])
+
+
+@pytest.mark.parametrize(("sound", "name"), [("aac", "a.mp4"), ("pcm_s16le", "a.mkv"), ("pcm_u8", "b.mkv")])
+def test_channels_that_cancel_each_other_are_told(sound: str, name: str, tmp_path: Path) -> None:
+    """Mixed to mono they are silence, which looked like any other sound."""
+    for right in (-1.0, -0.5, 0.0, 1.0):
+        found = account(write_video(tmp_path / name, sound=sound, right=right))
+        told = "stereo in opposite phase: 0 % of its sound is left in mono"
+        assert found.remarks == ([told] if right == -1 else [])
 
 
 def test_a_turned_video_stands_upright(tmp_path: Path) -> None:
