@@ -299,19 +299,14 @@ def _marks(findings: Sequence[Finding], conflicts: Mapping[str, str]) -> dict[st
     where nothing is trained this is as it should be, but whether nothing was is only what a record says of itself.
     """
     marks: dict[str, list[str]] = defaultdict(list)
-    same: dict[tuple[str, str], list[tuple[str, RunRecord]]] = defaultdict(list)
-    for row, members in _rows(findings).items():
+    rows = list(_rows(findings).values())
+    for members in rows:
         mark = SAME_SEEDS if len({_evidence(f) for f in members}) == 1 else ALIKE_SEEDS
         for f in members:
             if any(_are_alike(f, other) for other in members if other is not f):
                 marks[f.record.identity].append(mark)
-        for f in members:
-            same[_evidence(f), f.record.configuration.protocol.name].append((row, f.record))
-    for equal in same.values():
-        for row, record in equal:
-            others = {_named(record, other) for other_row, other in equal if other_row != row}
-            if others:
-                marks[record.identity].append(f"identical to {', '.join(sorted(others))}")
+    for identity, told in _identical(rows).items():
+        marks[identity] += told
     doubtful = _telling_other_presets(findings)
     for f in findings:
         if f.record.identity in doubtful:
@@ -320,6 +315,29 @@ def _marks(findings: Sequence[Finding], conflicts: Mapping[str, str]) -> dict[st
             marks[f.record.identity].append(f"{CONFLICT}: {conflicts[f.record.identity]}")
         marks[f.record.identity] += f.marks
     return {identity: tuple(found) for identity, found in marks.items() if found}
+
+
+def _identical(rows: Sequence[Sequence[Finding]]) -> dict[str, list[str]]:
+    """Marks of runs whose evidence runs of other rows have too. A row is said to be identical to another only where
+    all its runs are; else its mark tells how many of them, and only those bear it."""
+    having: dict[tuple[str, str], list[tuple[int, RunRecord]]] = defaultdict(list)
+    for number, members in enumerate(rows):
+        for f in members:
+            having[_evidence(f), f.record.configuration.protocol.name].append((number, f.record))
+    marks: dict[str, list[str]] = defaultdict(list)
+    for number, members in enumerate(rows):
+        equal: dict[str, list[str]] = defaultdict(list)  # runs of this row, by the name of the other one
+        for f in members:
+            others = having[_evidence(f), f.record.configuration.protocol.name]
+            for name in {_named(f.record, other) for at, other in others if at != number}:
+                equal[name].append(f.record.identity)
+        whole = sorted(name for name, runs in equal.items() if len(runs) == len(members))
+        for f in members if whole else ():
+            marks[f.record.identity].append(f"identical to {', '.join(whole)}")
+        for name in sorted(equal.keys() - set(whole)):
+            for identity in equal[name]:
+                marks[identity].append(f"{len(equal[name])} of {len(members)} runs identical to {name}")
+    return marks
 
 
 def _telling_other_presets(findings: Iterable[Finding]) -> set[str]:
@@ -334,10 +352,16 @@ def _telling_other_presets(findings: Iterable[Finding]) -> set[str]:
 
 
 def _named(record: RunRecord, other: RunRecord) -> str:
-    """Another run, as seen from one: by its method, or by what else differs."""
+    """Another run, as seen from one: by its method and variant, or by what else differs. Without semicolons, which part
+    marks."""
     c, o = record.configuration, other.configuration
-    if c.method != o.method:
-        return o.method
-    if c.options != o.options:
-        return f"{o.method} with other options"
-    return f"{o.method} {o.plugin.version} with other code" if c.plugin != o.plugin else f"another run of {o.method}"
+    if c.method != o.method or (other.variant and other.variant != record.variant):
+        what = other.variant
+    elif c.options != o.options:
+        differing = (f"{name}={canonical_json(v)}" for name, v in o.options.items() if c.options.get(name) != v)
+        what = ", ".join(differing) or "other options"
+    else:
+        return (
+            f"{o.method} {o.plugin.version} with other code" if c.plugin != o.plugin else f"another run of {o.method}"
+        )
+    return f"{o.method} ({printable(what, 100).replace(';', ',')})" if what else o.method

@@ -20,7 +20,14 @@ from avbench.harness.errors import RecordError
 from avbench.harness.evaluation.evidence import Evidence
 from avbench.harness.evaluation.metrics import evaluate
 from avbench.harness.plugins.declared import OTHER_CODE, OTHER_VERSION, said_by_methods
-from avbench.harness.records.gate import ALIKE_SEEDS, CONFLICT, OTHER_PRESETS, SAME_SEEDS, judge_folder
+from avbench.harness.records.gate import (
+    ALIKE_SEEDS,
+    CONFLICT,
+    OTHER_PRESETS,
+    SAME_SEEDS,
+    judge_folder,
+    nothing_declared,
+)
 from avbench.harness.records.record import (
     About,
     Metrics,
@@ -543,6 +550,29 @@ def test_two_methods_with_one_result_both_stay_and_say_so(tmp_path: Path, filed:
     assert not any(verdicts.reasons.values())
     assert verdicts.marks[filed[0].identity] == ("identical to hyper-alignment",)
     assert verdicts.marks[twin.identity] == ("identical to avca",)
+
+
+def test_a_row_is_identical_to_another_only_where_all_its_runs_are(tmp_path: Path, filed: Run) -> None:
+    own = [genuine("hyper-alignment", seed=seed) for seed in (1, 2)]
+    twin = genuine("hyper-alignment", seed=0)[0].model_copy(update={"outcome": filed[0].outcome})
+    runs = [filed, (twin, filed[1]), *own]
+    verdicts = judge_folder(store(tmp_path, runs), [record for record, _ in runs], said_by_methods)
+    assert not any(verdicts.reasons.values())
+    assert verdicts.marks == {
+        filed[0].identity: ("identical to hyper-alignment",),  # its only run
+        twin.identity: ("1 of 3 runs identical to avca",),
+    }
+
+
+def test_a_row_of_the_same_method_is_named_by_what_differs(tmp_path: Path, filed: Run) -> None:
+    record, evidence = filed
+    options = record.configuration.options
+    other = reconfigured(record, options={**options, "learning_rate": 0.5})
+    other = other.model_copy(update={"outcome": record.outcome})
+    verdicts = judge_folder(store(tmp_path, [filed, (other, evidence)]), [record, other], nothing_declared)
+    assert verdicts.marks[record.identity] == ("identical to avca (learning_rate=0.5)",)
+    plain = f"identical to avca (learning_rate={options['learning_rate']})"
+    assert verdicts.marks[other.identity] == (plain,)
 
 
 def swapped_seeds() -> list[Run]:
