@@ -386,6 +386,22 @@ def test_search_by_keyboard_alone(reader: Reader) -> None:
     assert not dialog.is_visible()
 
 
+def test_the_page_of_search_has_a_field_and_takes_words_from_its_address(reader: Reader) -> None:
+    run = sorted(p.stem for p in (reader.out / "runs").glob("*.html"))[0]
+    page = reader.open(f"search.html?q={run[:8]}")
+    found = page.get_by_role("option")
+    found.first.wait_for()
+    assert [Path(a.get_attribute("href")).stem for a in found.all()] == [run]
+    field = page.get_by_role("combobox", name="Search")
+    assert field.input_value() == run[:8]
+    page.keyboard.press("/")
+    page.keyboard.type("hyperbolic hyper-single")
+    assert found.first.inner_text().startswith("Hyper-single")
+    assert page.locator("dialog").count() == 0
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/methods/hyper-single.html")
+
+
 def test_any_two_rows_are_compared_and_the_pair_lives_in_the_url(reader: Reader) -> None:
     page = reader.open("compare/ucf/main.html")
     rows = page.locator("#rows tbody tr")

@@ -1,4 +1,7 @@
-"""Search: an index that ``search.js`` loads when asked for, and a page that lists all but the runs without scripts."""
+"""Search: an index that ``search.js`` loads when asked for, and a page that lists all but the runs without scripts.
+
+Runs are found by the beginning of their identity too, which their address holds.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,9 @@ from avbench.leaderboard.site.scripted import call
 from avbench.splits import DATASETS
 
 LONGEST = 160
-"""Characters of a title, and of the words beside it."""
+"""Characters of a title."""
+MOST_WORDS = 600
+"""Characters of the words beside it: a summary and a citation."""
 OTHERS = {
     "averages.html": "Averages over tracks",
     "compare.html": "Compare rows",
@@ -45,7 +50,7 @@ class Entry:
 def pages(site: Site) -> Iterator[Page | File]:
     listed = list(_listed(site))
     index = [
-        [entry.kind, printable(entry.title, LONGEST), entry.href, printable(entry.words, LONGEST)]
+        [entry.kind, printable(entry.title, LONGEST), entry.href, printable(entry.words, MOST_WORDS)]
         for entry in (*listed, *_runs(site))
     ]
     yield File("search-index.js", call("index", "all", index))
@@ -55,7 +60,8 @@ def pages(site: Site) -> Iterator[Page | File]:
 
 def _listed(site: Site) -> Iterator[Entry]:
     for key, entry in site.methods.items():
-        yield Entry("method", entry.title, links.method(key), f"{key} {entry.year or ''}")
+        told = f"{entry.about.summary} {entry.about.citation}" if entry.about else ""
+        yield Entry("method", entry.title, links.method(key), f"{key} {entry.year or ''} {told}".rstrip())
     for slug, paper in papers().items():
         yield Entry(
             "paper", paper.name, links.paper(slug), f"{paper.title} {paper.venue} {paper.year or ''} {paper.authors}"
