@@ -46,7 +46,7 @@ def code_of(registered: Registered) -> Mapping[str, str]:
     modules, foreign = modules_of(registered)
     parts = {name: _content(path) for name, path in modules.items()}
     for top in foreign - _counted_elsewhere():
-        parts |= {name: version(name) for name in _owners(top)}
+        parts |= {name: version(name) for name in owners_of(top)}
     for root, files in _data(registered, modules).items():
         parts[f"{root} ({len(files)} other files)"] = hash_of_code(files)
     parts |= {f"file {file}": _named(method, file) for file in method.info.files}
@@ -73,8 +73,8 @@ def modules_of(registered: Registered) -> tuple[Mapping[str, Path], frozenset[st
             return name == METHODS or name.startswith(f"{METHODS}.")
         if top in _counted_elsewhere():
             return False
-        others = set(_owners(top)) - owners
-        if others and not owners.isdisjoint(_owners(top)):  # a namespace package of several
+        others = set(owners_of(top)) - owners
+        if others and not owners.isdisjoint(owners_of(top)):  # a namespace package of several
             return not any(name in _listed_modules(other) for other in others)
         return top in tops or not others
 
@@ -149,7 +149,7 @@ def _all_owners() -> Mapping[str, list[str]]:
     return packages_distributions()
 
 
-def _owners(top: str) -> list[str]:
+def owners_of(top: str) -> list[str]:
     """The distributions that a top-level name belongs to."""
     return sorted(set(_all_owners().get(top, ())))
 
@@ -157,7 +157,7 @@ def _owners(top: str) -> list[str]:
 def _bringing(name: str) -> list[str]:
     """The distributions that bring a module: of several that share a namespace package, those that list it."""
     top = name.partition(".")[0]
-    owners = [] if top in _counted_elsewhere() else _owners(top)
+    owners = [] if top in _counted_elsewhere() else owners_of(top)
     listing = [owner for owner in owners if name in _listed_modules(owner)] if len(owners) > 1 else []
     return listing or owners
 

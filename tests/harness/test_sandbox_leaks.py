@@ -51,10 +51,11 @@ def test_what_lies_beside_an_environment_in_the_working_directory(
     (tmp_path / "lib64").symlink_to("lib")
     monkeypatch.setattr(sys, "prefix", str(tmp_path))
     monkeypatch.setattr(sys, "exec_prefix", str(tmp_path))
-    shown = {name: seen(tmp_path / name, [], [tmp_path]) for name in ("notes", "results/labels", "pyvenv.cfg")}
+    monkeypatch.chdir(tmp_path)
+    shown = {name: seen(tmp_path / name, [], []) for name in ("notes", "results/labels", "pyvenv.cfg")}
     assert shown == {"notes": "", "results/labels": "", "pyvenv.cfg": "text"}
     for folder in ("lib", "lib64"):
-        assert seen(tmp_path / folder / "python3/site-packages/package.py", [], [tmp_path]) == "text"
+        assert seen(tmp_path / folder / "python3/site-packages/package.py", [], []) == "text"
 
 
 def test_bytecode_of_the_demo() -> None:
