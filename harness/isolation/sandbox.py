@@ -110,8 +110,8 @@ def command(
             raise UsageError(f"{path} is of the method, but a sandbox leaves out the working directory: work elsewhere")
     hidden += [] if here is None else [here]
     found = [bwrap, *SHUT, *_system()]
-    for place in _TEMPORARY:
-        found += ["--size", str(memory // len(_TEMPORARY)), "--tmpfs", place]
+    for temporary in _TEMPORARY:
+        found += ["--size", str(memory // len(_TEMPORARY)), "--tmpfs", temporary]
     shown = {place for path in paths for place in (path.absolute(), path.resolve())}
     covered = {
         way: folder for folder in hidden for place in (*shown, *_folders()) for way in mounts.ways(folder, place)

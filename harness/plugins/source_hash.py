@@ -168,16 +168,16 @@ def _data(registered: Registered, modules: Mapping[str, Path]) -> dict[str, dict
     Of avbench's own methods only those that they name: they share one package.
     """
     found: dict[str, dict[str, str]] = {}
-    counted = set(modules.values())
+    counted = {path.resolve() for path in modules.values()}
     for name, path in modules.items():
         root = regular_root(name, path)
         if root is not None and not name.startswith(METHODS) and root.name not in found:
-            others = (f for f in sorted(root.rglob("*")) if _is_data(f) and f not in counted)
+            others = (f for f in sorted(root.rglob("*")) if _is_data(f) and f.resolve() not in counted)
             found[root.name] = {str(f.relative_to(root)): _content(f) for f in others}
     listed = {
         name: _content(path)
         for name, path in _listed(registered.distribution).items()
-        if name.partition("/")[0] not in found and path not in counted and _is_data(path)
+        if name.partition("/")[0] not in found and path.resolve() not in counted and _is_data(path)
     }
     found[registered.distribution] = {**found.get(registered.distribution, {}), **listed}
     return {root: files for root, files in found.items() if files}
@@ -197,7 +197,7 @@ def _listed(name: str) -> Mapping[str, Path]:
         return {}
     editable = re.search(r'"editable"\s*:\s*true', found.read_text("direct_url.json") or "") is not None
     return {
-        str(file): Path(str(file.locate()))
+        str(file): Path(str(file.locate())).absolute()
         for file in found.files or []
         if file.parts
         and ".." not in file.parts

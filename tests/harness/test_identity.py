@@ -197,6 +197,15 @@ def test_all_that_a_distribution_lists_counts(world: World, second: str) -> None
     assert hashes[0] != hashes[1]
 
 
+def test_a_search_path_in_another_spelling_is_no_other_identity(world: World) -> None:
+    world.write("mine_mod.py", method())
+    distribution(world, "mine_mod.py")
+    before = world.hash("mine_mod")
+    world.monkeypatch.chdir(world.root)
+    world.monkeypatch.syspath_prepend("")  # as Python itself does for -c
+    assert world.hash("mine_mod") == before
+
+
 def test_an_editable_install_has_the_identity_of_any_other(world: World) -> None:
     world.write("mypkg/__init__.py", "")
     world.write("mypkg/net.py", method())
