@@ -37,6 +37,8 @@ class Choice:
     question: str
     space: Mapping[str, Sequence[Any]]
     """Readings by option; all combinations are tried."""
+    printed: bool = False
+    """The paper prints the preset's reading: it stays, and one that wins is told."""
 
     @property
     def name(self) -> str:
@@ -92,10 +94,10 @@ def rows(choice: Choice, found: Tuning) -> list[list[str]]:
     assert found.preset is not None
     shown = []
     for trial in sorted(found.trials, key=lambda t: (not t.preset, t.number)):
-        name = choice.reading(trial.values)
+        name = f"`{choice.reading(trial.values)}`"
         hm = f"{over_seeds(trial.scores).mean:.2f}" if trial.scores else "failed"
         if trial.preset:
-            shown.append([choice.method, name, hm, "", verdict(choice, found)])
+            shown.append([choice.method, f"{name} (preset)", hm, "", verdict(choice, found)])
         else:
             gap = text(difference(trial.scores, found.preset.scores)) if trial.scores else ""
             shown.append(["", name, hm, gap, ""])
@@ -103,14 +105,16 @@ def rows(choice: Choice, found: Tuning) -> list[list[str]]:
 
 
 def verdict(choice: Choice, found: Tuning) -> str:
-    """What validation decides of a choice."""
+    """What validation decides of a choice: undecided, unless the preset is above every other reading."""
     if found.gain is None or not excludes_0(found.gain):
-        return "stays"
-    best = choice.reading(found.best.values)
+        assert found.preset is not None
+        below = (difference(found.preset.scores, t.scores) for t in found.trials if t.scores and not t.preset)
+        return "stays" if all(map(excludes_0, below)) else "stays, undecided"
+    best = f"`{choice.reading(found.best.values)}`"
     fresh = found.confirmation.gain if found.confirmation else None
     if fresh and excludes_0(fresh):
-        return f"{best} wins; on fresh seeds {text(fresh)}"
-    return f"stays; {best} on fresh seeds {text(fresh)}" if fresh else "stays"
+        return f"{'stays, as printed; ' * choice.printed}{best} wins; on fresh seeds {text(fresh)}"
+    return f"stays, undecided; {best} on fresh seeds {text(fresh)}" if fresh else "stays, undecided"
 
 
 def text(gap: Interval) -> str:
@@ -138,7 +142,7 @@ def main() -> None:
         table += rows(choice, study(choice, plan, given.features, given.seeds, given.results, given.device))
     if given.features == DEMO:
         print("Simulated features: says nothing about real data.\n")
-    heads = ["method", "reading", "validation HM", "difference, 95 %, paired by seed", "preset"]
+    heads = ["method", "reading", "validation HM", "difference from the preset, 95 %, paired by seed", "decision"]
     print(tabulate(table, headers=heads, tablefmt="github", disable_numparse=True))
 
 

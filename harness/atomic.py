@@ -111,6 +111,13 @@ def begun_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(made, ignore_errors=True)
 
 
+def remove_folder(path: Path) -> None:
+    """Delete a folder in one step: it loses its name first, so that nobody takes what a kill leaves of it for whole."""
+    doomed = _named(path)
+    os.replace(path, doomed)
+    shutil.rmtree(doomed)
+
+
 @contextmanager
 def scratch(name: str) -> Iterator[Path]:
     """An empty folder for this user alone, in the system's place for what is temporary. Gone after the block."""

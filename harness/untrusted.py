@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import stat
 from pathlib import Path
+from typing import Any
 
 from avbench.harness.errors import RecordError
 
@@ -31,3 +33,15 @@ def read_limited(path: Path, limit: int) -> bytes:
         raise RecordError(f"{path}: is missing") from None
     except OSError as error:
         raise RecordError(f"{path}: cannot be read ({error.strerror})") from None
+
+
+def refuse_half_characters(data: Any) -> None:
+    """Raise ``ValueError`` for decoded JSON with half a character, such as ``"\\ud800"``, in a value or a name.
+
+    JSON can write what no file can hold as text, and pydantic puts other characters in its place in names.
+    """
+    try:
+        json.dumps(data, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        half = ascii(error.object[error.start])
+        raise ValueError(f"holds half a character ({half}), which cannot be stored as text") from None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -147,6 +146,6 @@ def digest(record: RunRecord) -> str:
 
 def _read(path: Path, kind: type[Model]) -> Model:
     try:
-        return kind.model_validate(json.loads(read_limited(path, MAX_PLAN_BYTES)))
-    except (ValueError, RecursionError) as error:
+        return kind.model_validate_json(read_limited(path, MAX_PLAN_BYTES))  # refuses half characters
+    except ValueError as error:
         raise RecordError(f"{path}: {str(error).splitlines()[0]}") from None

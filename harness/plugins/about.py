@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from typing import Any
@@ -55,7 +56,7 @@ def told_options(kind: type[Options]) -> Iterator[ToldOption]:
         yield ToldOption(
             name=_text(name),
             type=_text(" | ".join(map(str, kinds))),
-            default=None if default is PydanticUndefined else to_jsonable_python(default, fallback=str),
+            default=None if default is PydanticUndefined else _value(default),
             bounds=" ".join(f"{sign}{schema[key]}" for key, sign in BOUNDS.items() if key in schema),
             description=_text(field.description or ""),
         )
@@ -108,7 +109,28 @@ def _told(preset: Preset) -> ToldPreset:
 
 
 def _json(values: Mapping[str, Any]) -> dict[str, JsonValue]:
-    return {_text(name): to_jsonable_python(value, fallback=str) for name, value in values.items()}
+    return {_text(name): _value(value) for name, value in values.items()}
+
+
+def _value(value: Any) -> JsonValue:
+    """As JSON that a record can hold: what it cannot hold as text, half characters as escapes. No text costs a run."""
+    try:
+        return _whole(to_jsonable_python(value, fallback=str))
+    except ValueError:  # half a character in a name
+        return _text(str(value))
+
+
+def _whole(value: JsonValue) -> JsonValue:
+    match value:
+        case str():
+            return storable(value)
+        case list():
+            return [_whole(each) for each in value]
+        case dict():
+            return {name: _whole(each) for name, each in value.items()}
+        case float() if not math.isfinite(value):
+            return str(value)
+    return value
 
 
 def _text(text: str) -> str:

@@ -51,6 +51,8 @@ def nothing_declared(_record: RunRecord) -> Said:
 
 SAME_SEEDS = "the same for every seed"
 """Mark of a run whose method gives one result whatever the seed."""
+ALIKE_SEEDS = "nearly the same for several seeds"
+"""Mark of a run that answers as another seed of its row does, but for a few clips: they are not separate seeds."""
 OTHER_PRESETS = "tells other presets than another run of its code"
 """Mark of a run of which nobody can tell whether its options were chosen: of one code, the presets are the same."""
 CONFLICT = "in conflict"
@@ -248,10 +250,13 @@ def _repeated_seeds(findings: Sequence[Finding]) -> dict[str, str]:
 
 def _is_copy(one: Finding, other: Finding) -> bool:
     """Whether two runs have one evidence, or answers so much alike as two trained ones do not come to."""
-    if _evidence(one) == _evidence(other):
-        return True
     trained = was_trained(one.record) or was_trained(other.record)
-    return trained and one.clips == other.clips and alike(one.answers, other.answers)
+    return _are_alike(one, other) if trained else _evidence(one) == _evidence(other)
+
+
+def _are_alike(one: Finding, other: Finding) -> bool:
+    """Whether two runs have nearly the same answers, whatever they say of training."""
+    return _evidence(one) == _evidence(other) or (one.clips == other.clips and alike(one.answers, other.answers))
 
 
 def copied(new: Finding, filed: Iterable[Finding]) -> Finding | None:
@@ -290,14 +295,16 @@ def _rows(findings: Sequence[Finding]) -> dict[str, list[Finding]]:
 def _marks(findings: Sequence[Finding], conflicts: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
     """What is said beside numbers: by the methods, of conflicts, and of equal evidence.
 
-    Two rows of a board with one evidence both stay and say so, and so does a row whose seeds change nothing.
+    Two rows of a board with one evidence both stay and say so, and so does a row whose seeds change nothing, or little:
+    where nothing is trained this is as it should be, but whether nothing was is only what a record says of itself.
     """
     marks: dict[str, list[str]] = defaultdict(list)
     same: dict[tuple[str, str], list[tuple[str, RunRecord]]] = defaultdict(list)
     for row, members in _rows(findings).items():
-        if len(members) > 1 and len({_evidence(f) for f in members}) == 1:
-            for f in members:
-                marks[f.record.identity].append(SAME_SEEDS)
+        mark = SAME_SEEDS if len({_evidence(f) for f in members}) == 1 else ALIKE_SEEDS
+        for f in members:
+            if any(_are_alike(f, other) for other in members if other is not f):
+                marks[f.record.identity].append(mark)
         for f in members:
             same[_evidence(f), f.record.configuration.protocol.name].append((row, f.record))
     for equal in same.values():

@@ -23,7 +23,7 @@ from pydantic import (
 from avbench.harness.contract.encoder import Seen
 from avbench.harness.errors import RecordError
 from avbench.harness.tracks import Track
-from avbench.harness.untrusted import read_limited
+from avbench.harness.untrusted import read_limited, refuse_half_characters
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
@@ -380,6 +380,10 @@ def of_schema(model: type[_Model], data: Any, newest: int, where: str, what: str
     version = data.get("schema_version") if isinstance(data, dict) else None
     if isinstance(version, int) and version > newest:
         raise RecordError(f"{where}: schema version {version} is newer than {newest}; upgrade avbench")
+    try:
+        refuse_half_characters(data)
+    except (ValueError, RecursionError) as error:
+        raise RecordError(f"{where}: {error}") from None
     try:
         return model.model_validate(data)
     except ValidationError as error:

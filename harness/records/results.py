@@ -93,6 +93,20 @@ class ResultsFolder:
             _sweep_beside(path, mark.path)
         return path
 
+    def take(self, record: RunRecord, other: ResultsFolder) -> None:
+        """Move a finished run here from another folder on the same disk, where its evidence stays behind.
+
+        The record is in one of the two folders and never in both, whenever the process is killed. Raises
+        :class:`RecordError` where the other folder lacks the evidence.
+        """
+        path, evidence = self.path(record.configuration), other.evidence_bytes(record)
+        with begun(path) as mark:  # as in save
+            try:
+                write_bytes(_evidence_path(path, hashlib.sha256(evidence).hexdigest()), evidence)
+                os.replace(other.path(record.configuration), path)
+            finally:
+                _sweep_beside(path, mark.path)
+
     def remove(self, record: RunRecord) -> None:
         """Delete a record with its evidence, fitted state and reproductions, and the folders that are empty then."""
         path = self.path(record.configuration)

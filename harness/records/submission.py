@@ -114,11 +114,14 @@ def accept_submission(
         _refuse_contradictions(new, inbox, folder, declared)
         _refuse_names_of_other_case(new, folder)
         items = [
-            Item(record, inbox.evidence_bytes(record), _news(findings[record.identity].reproductions, there, vouched))
+            Item(
+                record,
+                inbox.evidence_bytes(record) if record in new else None,
+                _news(findings[record.identity].reproductions, folder.reproductions(record), vouched),
+            )
             for record in records
-            for there in [folder.reproductions(record)]
         ]
-        file_all([item for item in items if item.record in new or item.reproductions], folder)
+        file_all([item for item in items if item.evidence is not None or item.reproductions], folder)
     return Accepted(new, known, sum(len(item.reproductions) for item in items))
 
 

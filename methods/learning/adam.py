@@ -16,21 +16,24 @@ class Adam:
     """Adam (Kingma and Ba, ICLR 2015) with a coupled L2 penalty; the bits of ``torch.optim.Adam(fused=True)``.
 
     ``rate``: learning rate, a scalar float32 tensor on the device of the parameters, which its owner may change in
-    place. A parameter without a gradient is passed over.
+    place. A parameter without a gradient is passed over. With ``fused`` off, whose ``rate`` is a number, the bits are
+    those of ``torch.optim.Adam`` as it comes.
     """
 
     def __init__(
         self,
         parameters: Iterable[nn.Parameter],
-        rate: Tensor,
+        rate: Tensor | float,
         weight_decay: float = 0.0,
         betas: tuple[float, float] = (0.9, 0.999),
+        *,
+        fused: bool = True,
     ) -> None:
         self.parameters = list(parameters)
-        self.rate, self.weight_decay, self.betas = rate, weight_decay, betas
+        self.rate, self.weight_decay, self.betas, self.fused = rate, weight_decay, betas, fused
         self._means = [torch.zeros_like(p) for p in self.parameters]
         self._squares = [torch.zeros_like(p) for p in self.parameters]
-        self._steps = [torch.zeros((), device=p.device) for p in self.parameters]
+        self._steps = [torch.zeros((), device=p.device if fused else "cpu") for p in self.parameters]
 
     @torch.no_grad()
     def step(self) -> None:
@@ -47,8 +50,8 @@ class Adam:
             squares,
             [],
             steps,
-            fused=True,
-            capturable=self.rate.is_cuda,
+            fused=self.fused or None,
+            capturable=isinstance(self.rate, Tensor) and self.rate.is_cuda,
             amsgrad=False,
             beta1=self.betas[0],
             beta2=self.betas[1],

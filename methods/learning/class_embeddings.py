@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from avbench.harness.contract.data import Classes
 from avbench.harness.errors import DataError
+from avbench.methods.learning.adam import Adam
 from avbench.methods.learning.class_keys import class_keys
 
 Distance = Literal["cosine", "l2", "l1"]
@@ -83,6 +84,13 @@ def ranking_loss(w: Tensor, text: Tensor, triples: Tensor, margin: float) -> Ten
     return (margin - order * (of_w[c, i] - of_w[c, j])).relu().mean()
 
 
+@torch.no_grad()
+def descend(free: Tensor, rate: float) -> None:
+    """One step of plain gradient descent."""
+    assert free.grad is not None
+    free.add_(free.grad, alpha=-rate)
+
+
 @dataclass(frozen=True)
 class ClassOptimisation:
     """How label vectors are optimised: eq. 4, without decay, all classes in every step."""
@@ -126,18 +134,18 @@ class ClassOptimisation:
             )
         text = functional.normalize(vectors.double(), dim=1)
         triples = self._triples(len(text), torch.Generator(text.device).manual_seed(seed))
-        free = text.clone().requires_grad_()
+        free = nn.Parameter(text.clone())
         # Of the vectors as the first step meets them, so that a growth of 1 takes no step, whatever was rounded.
         target = self.growth * nearest_distance(functional.normalize(free.detach(), dim=1))
-        kinds = {"adam": torch.optim.Adam, "gradient-descent": torch.optim.SGD}
-        optimiser = kinds[self.optimiser]([free], lr=self.rate)
+        adam = Adam([free], self.rate, fused=False)
+        step: Callable[[], None] = adam.step if self.optimiser == "adam" else partial(descend, free, self.rate)
         for _ in range(self.steps):
             w = functional.normalize(free, dim=1)
             if nearest_distance(w.detach()) >= target:
                 break
-            optimiser.zero_grad()
+            free.grad = None
             self.loss(w, text, triples).backward()  # type: ignore[no-untyped-call]
-            optimiser.step()
+            step()
         return functional.normalize(free.detach(), dim=1).to(vectors.dtype)
 
     def _triples(self, classes: int, generator: torch.Generator) -> Callable[[], Tensor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from simulated_results import configuration_of, record_of, simulated_run
 
+from avbench.harness.contract.options import EpochOptions, Preset
 from avbench.harness.errors import RecordError
-from avbench.harness.records.record import Configuration, Numerics, canonical_json, parse_record, read_record
+from avbench.harness.plugins.about import _told, presets_of
+from avbench.harness.records.record import (
+    About,
+    Configuration,
+    Numerics,
+    canonical_json,
+    decode_record,
+    parse_record,
+    read_record,
+)
 from avbench.harness.tracks import Track
 
 scalars = (
@@ -70,6 +81,41 @@ def test_round_trip(tmp_path: Path) -> None:
     path = tmp_path / "record.json"
     path.write_text(record.to_json(), "utf-8")
     assert read_record(path) == record
+
+
+texts = st.text(max_size=4) | st.lists(st.sampled_from(["a", "\0", "\ud800", "\udc00", "é"]), max_size=3).map("".join)
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | texts,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
+    max_leaves=6,
+)
+
+
+ABOUT = {"title": "T", "summary": "", "citation": ""}
+STUDY = {"method": "m", "study": "s", "study_hash": "0" * 64, "tracks": ["t"], "trials": 1, "objective": "", "value": 1}
+
+
+@given(json_values, texts, st.sampled_from(["presets", "options", "variant", "tuned", "code", "warnings"]))
+def test_what_is_accepted_can_be_written_and_comes_back_the_same(value: Any, name: str, place: str) -> None:
+    data = {
+        "presets": {"about": {**ABOUT, "presets": [{"values": {name: value}}]}},
+        "options": {"about": {**ABOUT, "options": [{"name": name, "type": "", "default": value}]}},
+        "variant": {"about": {**ABOUT, "variant": {name: value}}},
+        "tuned": {"tuned": {**STUDY, "options": {"a": value}}},
+        "code": {"code": {name: name}},
+        "warnings": {"warnings": [name]},
+    }[place]
+    said = json.dumps(data, ensure_ascii=False)
+    if re.search("[\ud800-\udfff]", said):
+        with pytest.raises(RecordError, match="half a character"):
+            parse_record(data | {"schema_version": 1}, "here")
+        return
+    try:
+        text = parse_record(broken(**data), "here").to_json()
+    except RecordError:  # NaN and the like
+        assert "NaN" in said or "Infinity" in said
+    else:
+        assert decode_record(text.encode(), "here").to_json() == text
 
 
 def broken(**changes: Any) -> dict[str, Any]:
@@ -138,3 +184,16 @@ def test_ctrl_c_while_a_record_is_written_stays_one(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(Numerics, "changed", property(interrupted))
     with pytest.raises(KeyboardInterrupt):
         record.model_dump(mode="json")
+
+
+def test_what_a_package_tells_of_itself_costs_no_run() -> None:
+    """Presets of other tracks are read by nobody before they are told."""
+
+    class Odd(EpochOptions):
+        presets = (
+            Preset({"x": [{"y": "\ud800"}], "z": float("inf"), "\ud800": 1, "w": {"\udfff": 1}}, dataset="vggsound"),
+        )
+
+    told = About(title="", summary="", citation="", presets=[_told(preset) for preset in presets_of(Odd)])
+    record, _ = simulated_run(about=told)
+    assert parse_record(json.loads(record.to_json()), "here") == record

@@ -98,6 +98,8 @@ def test_long_texts_are_cut(tmp_path: Path) -> None:
         assert "A" * 2_000 not in text, name
 
 
+ABOUT = {"title": "T", "summary": "", "citation": ""}
+HALF = {"values": {"x": ["\ud800"]}}
 BROKEN: dict[str, tuple[dict[str, Any], str]] = {
     "nan": ({"outcome__metrics__HM": float("nan")}, "NaN is not a number"),
     "negative": ({"outcome__metrics__S": -3.0}, "greater than or equal to 0"),
@@ -107,8 +109,13 @@ BROKEN: dict[str, tuple[dict[str, Any], str]] = {
     "newer schema": ({"schema_version": 99}, "newer than"),
     "absurd time": ({"measured__seconds": 1e300}, "less than or equal to"),
     "absurd size": ({"outcome__parameters": 10**30}, "less than or equal to"),
-    "half a character": ({"variant": "\ud800"}, "unicode"),
-    "half a character in an option": ({"configuration__options": {"x": "\ud800"}}, "surrogates not allowed"),
+    "half a character": ({"variant": "\ud800"}, "half a character"),
+    "half a character in an option": ({"configuration__options": {"x": "\ud800"}}, "half a character"),
+    "half a character in a preset": (
+        {"about": {**ABOUT, "presets": [{"values": {"x": ["\ud800"]}}]}},
+        "half a character",
+    ),
+    "half a character in a name": ({"about": {**ABOUT, "variant": {"\ud800": 1}}}, "half a character"),
     "path trick": ({"configuration__method": "../../../evil"}, "pattern"),
     "text for a number": ({"configuration__seed": "drop table"}, "integer"),
 }

@@ -37,12 +37,27 @@ def test_the_bits_are_those_of_torch(betas: tuple[float, float], weight_decay: f
     assert all(torch.equal(one, other) for one, other in zip(ours, theirs, strict=True))
 
 
+def test_unfused_bits_are_those_of_torch_as_it_comes() -> None:
+    torch.manual_seed(0)
+    ours, theirs = (nn.Parameter(start) for start in torch.randn(9, 7, dtype=torch.double).expand(2, 9, 7).clone())
+    mine, plain = Adam([ours], 1e-2, fused=False), torch.optim.Adam([theirs], lr=1e-2)
+    for _ in range(6):
+        ours.grad = torch.randn_like(ours)
+        theirs.grad = ours.grad.clone()
+        mine.step()
+        plain.step()
+        assert torch.equal(ours, theirs)
+
+
 def test_training_does_not_load_the_compiler() -> None:
     code = """
 import sys, torch
 from avbench.harness.testing.simulated import SimulatedProgress, fitted, simulated_training
 from avbench.methods.avca import AVCA
-fitted(AVCA(AVCA.Options(epochs=1, batches_per_epoch=2, batch_size=8)), simulated_training(), SimulatedProgress())
+from avbench.methods.ez_avgzl import EZAVGZL
+for kind in AVCA, EZAVGZL:
+    options = kind.Options(epochs=1, batches_per_epoch=2, batch_size=8)
+    fitted(kind(options), simulated_training(), SimulatedProgress())
 assert "torch._dynamo" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -244,7 +244,7 @@ def test_tails_of_the_embeddings(tail: str, norms: int, dropout: float | None) -
 
 
 def test_the_page_tells_what_the_tail_does_and_on_which_data() -> None:
-    (note,) = (note for note in MDII.info.notes if "batch-norm-relu-dropout" in note)
+    note, _ = (note for note in MDII.info.notes if "batch-norm-relu-dropout" in note)
     assert "simulated demo features" in note
     assert "Validation HM" in note
     assert {d.option for d in MDII.info.differences} >= {"tail", "mask_weight"}
