@@ -125,10 +125,9 @@ def command(
             found += ["--ro-bind", "/dev/null", str(path)]
         else:
             raise UsageError(f"{covered[path]} would be within a sandbox once it is made: make this folder first")
-    for path in (*filter(Path.is_dir, covered), "/dev"):  # no room for more files than the temporary ones
+    found += _cuda() if device.startswith("cuda") else []
+    for path in (*filter(Path.is_dir, covered), Path("/dev")):  # no room for more files than the temporary ones
         found += ["--remount-ro", str(path)]
-    if device.startswith("cuda"):
-        found += _cuda()
     return [*found, "--remount-ro", "/", "--chdir", HOME, "--", *words]
 
 
