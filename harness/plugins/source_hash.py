@@ -169,15 +169,19 @@ def _data(registered: Registered, modules: Mapping[str, Path]) -> dict[str, dict
     """
     found: dict[str, dict[str, str]] = {}
     counted = {path.resolve() for path in modules.values()}
+    roots: dict[Path, str] = {}
     for name, path in modules.items():
         root = regular_root(name, path)
-        if root is not None and not name.startswith(METHODS) and root.name not in found:
-            others = (f for f in sorted(root.rglob("*")) if _is_data(f) and f.resolve() not in counted)
-            found[root.name] = {str(f.relative_to(root)): _content(f) for f in others}
+        if root is not None and not name.startswith(METHODS):
+            below = len(path.relative_to(root).parts) - path.name.startswith("__init__.")
+            roots.setdefault(root, ".".join(name.split(".")[: name.count(".") + 1 - below]))
+    for root, package in roots.items():
+        others = (f for f in sorted(root.rglob("*")) if _is_data(f) and f.resolve() not in counted)
+        found[package] = {str(f.relative_to(root)): _content(f) for f in others}
     listed = {
         name: _content(path)
         for name, path in _listed(registered.distribution).items()
-        if name.partition("/")[0] not in found and path.resolve() not in counted and _is_data(path)
+        if path.resolve() not in counted and _is_data(path) and roots.keys().isdisjoint(path.parents)
     }
     found[registered.distribution] = {**found.get(registered.distribution, {}), **listed}
     return {root: files for root, files in found.items() if files}

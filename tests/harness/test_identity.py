@@ -240,6 +240,18 @@ def test_every_file_of_a_package_counts(world: World, name: str) -> None:
     assert world.hash("mypkg.net") != before
 
 
+def test_packages_of_one_name_in_two_namespaces_count_both(world: World) -> None:
+    for space in ("one", "two"):
+        world.write(f"{space}/core/__init__.py", "")
+        world.write(f"{space}/core/scale.npz", b"one")
+    world.write("one/core/net.py", method("import two.core\n"))
+    seen = {world.hash("one.core.net")}
+    for space in ("one", "two"):
+        world.write(f"{space}/core/scale.npz", b"two")
+        seen.add(world.hash("one.core.net"))
+    assert len(seen) == 3
+
+
 def test_a_class_that_derives_from_a_built_in_method_includes_its_modules(world: World) -> None:
     world.write("mine_mod.py", method("from avbench.methods.avca import AVCA\n", base="AVCA"))
     parts = code_of(world.registered("mine_mod"))
