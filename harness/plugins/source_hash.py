@@ -189,7 +189,7 @@ def _data(registered: Registered, modules: Mapping[str, Path]) -> dict[str, dict
 
 @cache
 def _listed(name: str) -> Mapping[str, Path]:
-    """The files that a distribution lists, but for those about itself; none of avbench.
+    """The files that a distribution lists as installed, but for those about itself; none of avbench.
 
     What leads from an editable install to its code holds paths of this machine, and does not count.
     """
@@ -202,7 +202,7 @@ def _listed(name: str) -> Mapping[str, Path]:
     editable = re.search(r'"editable"\s*:\s*true', found.read_text("direct_url.json") or "") is not None
     return {
         str(file): Path(str(file.locate())).absolute()
-        for file in found.files or []
+        for file in (found.files if found.read_text("RECORD") else None) or []
         if file.parts
         and ".." not in file.parts
         and not file.is_absolute()

@@ -206,6 +206,16 @@ def test_a_search_path_in_another_spelling_is_no_other_identity(world: World) ->
     assert world.hash("mine_mod") == before
 
 
+def test_the_sources_of_a_checkout_that_are_not_installed_do_not_count(world: World) -> None:
+    world.write("mine_mod.py", method())
+    world.write("mine.egg-info/PKG-INFO", "Metadata-Version: 2.1\nName: mine\nVersion: 1.0\n")
+    world.write("mine.egg-info/SOURCES.txt", "setup.py\nmine_mod.py\n")
+    world.write("setup.py", "one = 1\n")
+    before = world.hash("mine_mod")
+    world.write("setup.py", "one = 2\n")
+    assert world.hash("mine_mod") == before
+
+
 def test_an_editable_install_has_the_identity_of_any_other(world: World) -> None:
     world.write("mypkg/__init__.py", "")
     world.write("mypkg/net.py", method())
