@@ -89,7 +89,7 @@ def run(
     if save_states and isolation:
         raise UsageError("save_states=True keeps the model of a run in this process: leave out isolation")
     one_of("compile", compile, Compile)
-    describe_strangers(isolation)
+    describe_strangers(isolation, Path(results))
     chosen = [method_of(each) for each in several("methods", methods, (str, type, Method), A_METHOD)]
     loose = [slug for slug, _ in chosen if plugins().method(slug).loose]
     if loose and jobs > 1:

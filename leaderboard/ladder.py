@@ -12,7 +12,10 @@ from avbench.harness.records.reproduction import Reproduction, Required, Status
 
 LADDER: Mapping[Status, str] = {
     "not reproduced": "a repetition came to something else, by more than seeds differ, or failed",
-    "reproduced blind": "repeated by those who keep this board, where the method had no labels, files or network",
+    "reproduced blind": (
+        "repeated by those who keep this board, where the method had no network, no labels and no files but its own "
+        "package's"
+    ),
     "reproduced": "repeated by those who keep this board, where the method could have reached the answers",
     "verified only": "every number follows from the evidence; nobody who keeps this board has repeated a run",
 }

@@ -114,6 +114,8 @@ def hyperbolicity(
 ) -> Analysis:
     """Relative delta-hyperbolicity of test clips, seen and unseen together: 0 for a tree, 1 at most.
 
+    Each draw has one base point; the largest value over all base points is at most twice as large.
+
     By its definition, 2 delta / diameter, and as the public code of Hong et al. (2023) has it: half of that.
     """
     from avbench.analysis.measures import hyperbolicity as measure

@@ -108,9 +108,13 @@ def analyse(drawn: Mapping[str, list[Draw]], simulated: bool) -> Analysis:
         for label, form in (("definition, 2 δ / diameter", "definition"), ("public code, δ / diameter", "code")):
             values = [[getattr(one, form) for one in draws] for draws in drawn.values()]
             means = [float(np.mean(v)) for v in values]
-            axes.errorbar(means, places, xerr=[float(np.std(v)) for v in values], fmt="o", label=label)
+            spreads = [float(np.std(v, ddof=1)) if len(v) > 1 else 0.0 for v in values]
+            axes.errorbar(means, places, xerr=spreads, fmt="o", label=label)
         axes.set_yticks(places, list(drawn))
-        axes.set(xlabel="relative delta-hyperbolicity (0: a tree)", ylim=(len(drawn) - 0.5, -0.5))
+        axes.set(
+            xlabel="relative delta-hyperbolicity (0: a tree), mean and standard deviation of draws",
+            ylim=(len(drawn) - 0.5, -0.5),
+        )
         axes.set_xlim(left=0)
         axes.legend()
 

@@ -79,7 +79,7 @@ def reproduce(
     from avbench.harness.plugins.declared import said_by_methods
     from avbench.harness.records.gate import judge_folder
 
-    describe_strangers(isolation)
+    describe_strangers(isolation, folder.root, into)
     if seed is not None and sample is None:
         raise UsageError("--seed is that of a draw: give --sample N too")
     apart = into.resolve()

@@ -149,7 +149,7 @@ def run(
     os.environ.setdefault(*SHORT_SPIN)
     from avbench.harness.isolation.strangers import describe_strangers
 
-    describe_strangers(isolation)
+    describe_strangers(isolation, results)
     from avbench.harness.plugins.registry import plugins
     from avbench.harness.records.record import Numerics
     from avbench.harness.records.results import ResultsFolder

@@ -83,7 +83,7 @@ def work(submission: Submission, number: int) -> str:
     from avbench.harness.isolation.strangers import describe_strangers
     from avbench.harness.plugins.registry import plugins
 
-    describe_strangers(request.isolation)
+    describe_strangers(request.isolation, results.root)
     for method in {run.configuration.method for run in runs}:
         plugins().method(method)  # says what is not installed on this node
     if request.stage_store is not None:

@@ -2,6 +2,10 @@
 
 No network, no other process, no home, no store, no results, no working directory; a private ``/tmp``. All that is there
 is read-only. The simulated demo can be made again from its code, so that is left out too.
+
+Shown beside the folders that packages are installed in is only what counts as the method's code, so a run whose code is
+that of its record can be shown nothing that its author did not have. What holds answers is never shown: it is covered
+where it lies in something that is, and a method whose code or files lie in it is refused.
 """
 
 from __future__ import annotations
@@ -12,13 +16,16 @@ import site
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
-from importlib.util import find_spec
+from importlib.metadata import distribution
 from pathlib import Path
 
+from avbench.harness.errors import UsageError
+from avbench.harness.isolation.places import Mounts
+from avbench.harness.plugins.reach import regular_root
 from avbench.harness.plugins.registry import Registered
-from avbench.harness.plugins.source_hash import modules_of, named_files
+from avbench.harness.plugins.source_hash import modules_of, named_files, owners_of
 
 HOME = "/home/method"
 ENVIRONMENT: Mapping[str, str] = {
@@ -50,6 +57,7 @@ _ANSWERS = ("demo.py", "demo_temporal.py")
 """Modules of avbench that make the features of the demo, with their labels."""
 _OF_PREFIX = ("bin", "lib", "lib64", "pyvenv.cfg")
 """What Python needs of an environment's folder."""
+_TEMPORARY = ("/tmp", "/dev/shm", HOME)
 _TRY_SECONDS = 20
 
 
@@ -78,39 +86,54 @@ def unavailable() -> str | None:
 def command(
     code: Iterable[Path],
     files: Iterable[Path],
-    hidden: Iterable[Path],
+    answers: Iterable[Path],
     device: str,
     memory: int,
     words: Sequence[str],
 ) -> list[str]:
     """The command that runs ``words`` shut in.
 
-    ``code``: of :func:`code_of`. ``files``: what else is read. ``hidden``: folders that are left out wherever they lie.
-    ``memory``: bytes that temporary files may take.
+    ``code``: of :func:`code_of`. ``files``: what else is read. ``answers``: folders that are left out, as are the demo
+    and the working directory, by whatever way they are reached; code may lie in the working directory. ``memory``:
+    bytes that temporary files may take, all together. Raises :class:`UsageError` where what is to be shown lies among
+    the answers.
     """
     bwrap = shutil.which("bwrap")
     assert bwrap is not None
+    mounts, here = Mounts.read(), _working_directory()
+    paths = {*_python(mounts, here), *code, *files}
+    hidden = [*answers, *_demo()]
+    for path in sorted(paths):
+        if (folder := mounts.holder(path, hidden)) is not None:
+            raise UsageError(f"{path} is of the method or of Python, but a sandbox leaves out {folder}")
+        if here is not None and mounts.place_of(path) == mounts.place_of(here):
+            raise UsageError(f"{path} is of the method, but a sandbox leaves out the working directory: work elsewhere")
+    hidden += [] if here is None else [here]
     found = [bwrap, *SHUT, *_system()]
-    for place in ("/tmp", "/dev/shm", HOME):
-        found += ["--size", str(memory), "--tmpfs", place]
-    masked = {path.resolve() for path in hidden}
-    paths = (*_python(masked), *code, *files)
+    for temporary in _TEMPORARY:
+        found += ["--size", str(memory // len(_TEMPORARY)), "--tmpfs", temporary]
     shown = {place for path in paths for place in (path.absolute(), path.resolve())}
-    left_out = {path.resolve() for path in (*_demo(), *masked) if path.exists()}
-    left_out |= {  # where they lie for who comes by a link
-        path.absolute() / place.relative_to(path.resolve())
-        for path in paths
-        for place in left_out
-        if place.is_relative_to(path.resolve())
+    covered = {
+        way: folder for folder in hidden for place in (*shown, *_folders()) for way in mounts.ways(folder, place)
     }
-    for path in sorted(shown | left_out):  # a folder before what is in it
-        if path in shown:
+    for path in sorted(shown | covered.keys()):  # a folder before what is in it
+        if path not in covered:
             found += ["--ro-bind", str(path), str(path)]
-        elif any(path.is_relative_to(place) for place in (*shown, *map(Path, _SYSTEM))):
-            found += ["--tmpfs", str(path)] if path.is_dir() else ["--ro-bind", "/dev/null", str(path)]
-    if device.startswith("cuda"):
-        found += _cuda()
+        elif path.is_dir():
+            found += ["--tmpfs", str(path)]
+        elif path.exists():
+            found += ["--ro-bind", "/dev/null", str(path)]
+        else:
+            raise UsageError(f"{covered[path]} would be within a sandbox once it is made: make this folder first")
+    found += _cuda() if device.startswith("cuda") else []
+    for path in (*filter(Path.is_dir, covered), Path("/dev")):  # no room for more files than the temporary ones
+        found += ["--remount-ro", str(path)]
     return [*found, "--remount-ro", "/", "--chdir", HOME, "--", *words]
+
+
+def _folders() -> list[Path]:
+    """The folders of the system that are shown."""
+    return [path for path in map(Path, _SYSTEM) if path.is_dir() and not path.is_symlink()]
 
 
 def _system() -> list[str]:
@@ -126,15 +149,22 @@ def _system() -> list[str]:
     return found
 
 
-def _python(hidden: Container[Path]) -> set[Path]:
+def _working_directory() -> Path | None:
+    try:
+        return Path.cwd()
+    except FileNotFoundError:  # it was removed
+        return None
+
+
+def _python(mounts: Mounts, here: Path | None) -> set[Path]:
     """The interpreter with its library, and the folders that packages are installed in.
 
-    A virtual environment may have been made in a folder that is hidden, such as the working directory: then its own
-    parts are named, and nothing else of that folder is.
+    A virtual environment may have been made in the working directory: then its own parts are named, and nothing else of
+    that folder is.
     """
     scheme = sysconfig.get_paths()
     prefixes = {Path(place) for place in (sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix)}
-    mixed = {prefix for prefix in prefixes if prefix.resolve() in hidden}
+    mixed = {prefix for prefix in prefixes if here and mounts.place_of(prefix) == mounts.place_of(here)}
     places = [*(prefixes - mixed), *(prefix / part for prefix in mixed for part in _OF_PREFIX)]
     places += [Path(scheme[name]) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
     places += [path for path in map(Path, sys.path) if path.name in ("site-packages", "dist-packages")]
@@ -150,24 +180,24 @@ def code_of(registered: Registered) -> Iterator[Path]:
     for name in _PACKAGES:
         yield from map(Path, importlib.import_module(name).__path__)
     modules, foreign = modules_of(registered)
-    for top in {name.partition(".")[0] for name in modules} | foreign:
-        if top != "avbench" and top not in sys.stdlib_module_names:
-            yield from _places(top)
+    for name, path in modules.items():
+        if not name.startswith("avbench."):
+            yield regular_root(name, path) or path
+    for top in foreign - sys.stdlib_module_names - {"avbench"}:
+        yield from _installed(top)
     yield from named_files(registered)
 
 
-def _places(top: str) -> Iterator[Path]:
-    """The folders of a package, or the file of a module."""
-    try:
-        spec = find_spec(top)
-    except (ImportError, ValueError):
-        return
-    if spec is None:
-        return
-    places = list(spec.submodule_search_locations or ())
-    if not places and spec.has_location and spec.origin:
-        places = [spec.origin]
-    yield from (Path(place) for place in places if Path(place).exists())
+def _installed(top: str) -> Iterator[Path]:
+    """The package or the module of a name, where it lies beside what its distribution says of itself.
+
+    Any other is in a folder that Python was led to, and nothing of it counts but a version.
+    """
+    for name in owners_of(top):
+        beside = Path(str(distribution(name).locate_file("")))
+        for place in (beside / top, beside / f"{top}.py"):
+            if place.is_file() or (place / "__init__.py").is_file():
+                yield place
 
 
 def _demo() -> Iterator[Path]:

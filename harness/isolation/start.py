@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,6 @@ from avbench.harness.isolation.choice import Isolation
 from avbench.harness.isolation.messages import Begin, First
 from avbench.harness.isolation.process import Command, WorkerProcess, worker
 from avbench.harness.plugins.registry import Registered
-from avbench.harness.plugins.source_hash import named_files
 from avbench.harness.records.record import Precision
 
 if TYPE_CHECKING:
@@ -77,13 +76,12 @@ def command_of(
 ) -> Command:
     """How a worker is started for the code of a method, with the files that its options name.
 
-    Raises :class:`UsageError` for named files among the answers that a sandbox is to leave out.
+    Raises :class:`UsageError` for code or files among the answers that a sandbox is to leave out.
     """
     words = [sys.executable, "-P", "-m", WORKER]
     if isolation.kind == "sandbox":
-        hidden = (*_hidden(results), *isolation.hidden)
-        _refuse_answers((*named_files(registered), *files), (*_answers(results), *isolation.hidden))
-        words = sandbox.command(sandbox.code_of(registered), files, hidden, first.device, first.memory, words)
+        answers = (*_answers(results), *isolation.hidden)
+        words = sandbox.command(sandbox.code_of(registered), files, answers, first.device, first.memory, words)
     return Command(words, _environment(isolation))
 
 
@@ -107,26 +105,12 @@ def _absolute(value: object) -> object:
     return InputFile(value.path.absolute(), value.sha256) if isinstance(value, InputFile) else value
 
 
-def _refuse_answers(files: Iterable[Path], answers: Sequence[Path]) -> None:
-    for file in files:
-        for place in answers:
-            if file.resolve().is_relative_to(place.resolve()):
-                raise UsageError(f"{file} is named as a file of the method, but a sandbox leaves out {place}")
-
-
 def _answers(results: Path | None) -> Iterator[Path]:
     """Folders with answers."""
     if results is not None:
         yield results
     with suppress(HomelessError):
         yield home()
-
-
-def _hidden(results: Path | None) -> Iterator[Path]:
-    """Folders with answers, and the working directory: a sandbox leaves them out wherever they lie."""
-    yield from _answers(results)
-    with suppress(OSError):
-        yield Path.cwd()
 
 
 def _environment(isolation: Isolation) -> dict[str, str]:

@@ -9,8 +9,10 @@ import json
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cache
 from importlib.metadata import Distribution, EntryPoint
+from pathlib import Path
 from typing import Any, ClassVar, NoReturn
 
 from pydantic import create_model
@@ -35,16 +37,21 @@ MOST_SHOWN = 2_000
 """Characters that a terminal is shown of what a package says."""
 
 
-@cache
-def describe_strangers(isolation: Isolation) -> None:
+def describe_strangers(isolation: Isolation, *answers: Path) -> None:
     """From now on this process knows the methods of packages by description, and imports none of them.
 
-    Nor those that say they bring no methods: they may say so to this question alone. Where packages have been loaded
-    before, that is said, and a sandbox refused: what they did then is done. Does nothing without isolation. Raises
-    :class:`UsageError` where there is no sandbox, or it is too late for one.
+    Nor those that say they bring no methods: they may say so to this question alone. ``answers``: folders that a
+    sandbox leaves out. Where packages have been loaded before, that is said, and a sandbox refused: what they did then
+    is done. Does nothing without isolation. Raises :class:`UsageError` where there is no sandbox, or it is too late for
+    one.
     """
-    if not isolation:
-        return
+    if isolation:
+        absolute = {folder.absolute() for folder in (*isolation.hidden, *answers)}
+        _describe_strangers(replace(isolation, hidden=tuple(sorted(absolute))))
+
+
+@cache
+def _describe_strangers(isolation: Isolation) -> None:
     require_sandbox(isolation)
     strangers = [(d, e) for d, e in entry_points() if canonical(d.metadata["Name"]) != "avbench"]
     if strangers and plugins.cache_info().currsize:

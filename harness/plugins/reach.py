@@ -12,8 +12,6 @@ from pathlib import Path
 
 from avbench.harness.errors import MethodError
 
-DYNAMIC = {"__import__", "exec", "eval", "import_module", "spec_from_file_location", "run_path", "run_module"}
-"""Calls by which a module can load what no import statement names; then all modules of its package count."""
 _PACKAGE_MAKER = re.compile(rb"(?<![.\w])__path__|__path__\s*=(?!=)")
 """What makes a package of a module; to read another's ``__path__`` does not."""
 
@@ -21,8 +19,10 @@ _PACKAGE_MAKER = re.compile(rb"(?<![.\w])__path__|__path__\s*=(?!=)")
 def reachable(start: Iterable[str], own: Callable[[str], bool]) -> tuple[dict[str, Path], set[str]]:
     """The files of the modules that ``own`` admits, by name, and the top-level names of all others.
 
-    Packages above a module count as imported, as Python imports them. Raises :class:`MethodError` for a module without
-    a file that can be read: bytecode alone, an archive, or one made in memory.
+    Where a module of a package other than avbench is reached, all modules of that package are: there are too many ways
+    to load one without an import that names it. Packages above a module count as imported, as Python imports them.
+    Raises :class:`MethodError` for a module without a file that can be read: bytecode alone, an archive, or one made in
+    memory.
     """
     found: dict[str, Path] = {}
     foreign: set[str] = set()
@@ -46,7 +46,18 @@ def reachable(start: Iterable[str], own: Callable[[str], bool]) -> tuple[dict[st
         found[name] = file
         if file.suffix == ".py":
             waiting.extend(_imports(file, spec))
+        if not name.startswith("avbench."):
+            waiting.extend(_beside(file, spec))
     return found, foreign
+
+
+def regular_root(name: str, path: Path) -> Path | None:
+    """The folder of the topmost regular package that holds a module; None for a module in none."""
+    root = None
+    for folder in path.parents[: name.count(".") + path.name.startswith("__init__.")]:
+        if (folder / "__init__.py").is_file():
+            root = folder
+    return root
 
 
 def _parents(name: str) -> Iterator[str]:
@@ -110,11 +121,11 @@ def _file(spec: ModuleSpec) -> Path | None:
 
 
 def _imports(file: Path, spec: ModuleSpec) -> set[str]:
-    """The names that a module imports, modules or not; of a module that loads others by name, all beside it too."""
+    """The names that a module imports, modules or not; none of what is not Python: nobody can import that."""
     try:
         tree = ast.parse(file.read_bytes())
-    except (SyntaxError, ValueError) as error:
-        raise MethodError(f"{file}: cannot be read as Python ({error})") from None
+    except (SyntaxError, ValueError):
+        return set()
     is_package = spec.submodule_search_locations is not None
     names: set[str] = set()
     for node in ast.walk(tree):
@@ -127,26 +138,16 @@ def _imports(file: Path, spec: ModuleSpec) -> set[str]:
                 base = ".".join([*parents, base] if base else parents)
             names.add(base)
             names.update(f"{base}.{alias.name}" for alias in node.names)
-    if any(_name(node) in DYNAMIC for node in ast.walk(tree)):
-        names.update(_beside(file, spec.name, is_package))
     return names
 
 
-def _name(node: ast.AST) -> str | None:
-    if isinstance(node, ast.Name):
-        return node.id
-    if isinstance(node, ast.Attribute) and node.attr not in ("exec", "eval"):  # those are names of other things too
-        return node.attr
-    return None
-
-
-def _beside(file: Path, name: str, is_package: bool) -> Iterator[str]:
-    """All modules of the topmost package that holds a module; none for a module in no package."""
-    depth = name.count(".") + is_package
-    if not depth:
+def _beside(file: Path, spec: ModuleSpec) -> Iterator[str]:
+    """All modules of the topmost regular package that holds a module, or of its part of a namespace package."""
+    depth = spec.name.count(".") + (spec.submodule_search_locations is not None)
+    root = regular_root(spec.name, file) or (file.parents[depth - 1] if depth else None)
+    if root is None:
         return
-    root = file.parents[depth - 1]
-    top = name.partition(".")[0]
+    above = spec.name.split(".")[: depth - file.parents.index(root)]
     for path in sorted(root.rglob("*.py")):
         parts = path.relative_to(root).with_suffix("").parts
-        yield ".".join([top, *(parts[:-1] if parts[-1] == "__init__" else parts)])
+        yield ".".join([*above, *(parts[:-1] if parts[-1] == "__init__" else parts)])

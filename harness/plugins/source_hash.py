@@ -1,16 +1,15 @@
 """The code of a method: what decides whether a finished run still stands for the code at hand.
 
-Counted are the modules of the method's own distribution that it can reach through imports, those of the modules that
-its base classes and its options come from, each in its own distribution, avbench's shared parts of methods among them,
-the data files in those packages, and the files that :attr:`MethodInfo.files` names. Other distributions count by their
-version, but for those that avbench itself needs (the record's environment names torch). The harness does not count: a
-change there that can change a number is a new protocol version.
+Counted are all modules of the method's own distribution and of those that its base classes and its options come from,
+with the helpers of no distribution that they import, all other files in those packages, and the files that
+:attr:`MethodInfo.files` names. Of avbench's own methods and what they share, the modules that are reached through
+imports count. Other distributions count by their version, but for those that avbench itself needs (the record's
+environment names torch). The harness does not count: a change there that can change a number is a new protocol version.
 """
 
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import inspect
 import re
 import sys
@@ -22,7 +21,7 @@ from types import MappingProxyType
 
 from avbench.harness.contract.method import Method
 from avbench.harness.errors import MethodError
-from avbench.harness.plugins.reach import file_of, reachable
+from avbench.harness.plugins.reach import file_of, reachable, regular_root
 from avbench.harness.plugins.registry import Registered
 from avbench.harness.records.record import hash_of_code
 
@@ -47,9 +46,9 @@ def code_of(registered: Registered) -> Mapping[str, str]:
     modules, foreign = modules_of(registered)
     parts = {name: _content(path) for name, path in modules.items()}
     for top in foreign - _counted_elsewhere():
-        parts |= {name: version(name) for name in _owners(top)}
+        parts |= {name: version(name) for name in owners_of(top)}
     for root, files in _data(registered, modules).items():
-        parts[f"{root} ({len(files)} data files)"] = hash_of_code(files)
+        parts[f"{root} ({len(files)} other files)"] = hash_of_code(files)
     parts |= {f"file {file}": _named(method, file) for file in method.info.files}
     return MappingProxyType(dict(sorted(parts.items())))
 
@@ -66,7 +65,7 @@ def modules_of(registered: Registered) -> tuple[Mapping[str, Path], frozenset[st
     if registered.module and registered.distribution != "avbench":
         start.add(registered.module)
     tops = {name.partition(".")[0] for name in start} - _counted_elsewhere()
-    owners = {registered.distribution, *(d for top in tops for d in _owners(top))}
+    owners = {registered.distribution, *(d for name in start for d in _bringing(name))} - {"avbench"}
 
     def own(name: str) -> bool:
         top = name.partition(".")[0]
@@ -74,8 +73,14 @@ def modules_of(registered: Registered) -> tuple[Mapping[str, Path], frozenset[st
             return name == METHODS or name.startswith(f"{METHODS}.")
         if top in _counted_elsewhere():
             return False
-        return top in tops or not _owners(top) or not owners.isdisjoint(_owners(top))
+        others = set(owners_of(top)) - owners
+        if others and not owners.isdisjoint(owners_of(top)):  # a namespace package of several
+            return not any(name in _listed_modules(other) for other in others)
+        return top in tops or not others
 
+    for owner in owners:
+        start |= {top for top, its in _all_owners().items() if owner in its and not top.startswith("__editable__")}
+        start |= _listed_modules(owner)
     modules, foreign = reachable(start, own)
     return MappingProxyType(modules), frozenset(foreign)
 
@@ -144,64 +149,77 @@ def _all_owners() -> Mapping[str, list[str]]:
     return packages_distributions()
 
 
-def _owners(top: str) -> list[str]:
+def owners_of(top: str) -> list[str]:
     """The distributions that a top-level name belongs to."""
     return sorted(set(_all_owners().get(top, ())))
 
 
+def _bringing(name: str) -> list[str]:
+    """The distributions that bring a module: of several that share a namespace package, those that list it."""
+    top = name.partition(".")[0]
+    owners = [] if top in _counted_elsewhere() else owners_of(top)
+    listing = [owner for owner in owners if name in _listed_modules(owner)] if len(owners) > 1 else []
+    return listing or owners
+
+
 def _data(registered: Registered, modules: Mapping[str, Path]) -> dict[str, dict[str, str]]:
-    """The data files of the packages that hold modules, and of a distribution of single modules: root -> file -> hash.
+    """All other files of the packages that hold modules, and of a distribution of single modules: root -> file -> hash.
 
     Of avbench's own methods only those that they name: they share one package.
     """
     found: dict[str, dict[str, str]] = {}
+    counted = {path.resolve() for path in modules.values()}
+    roots: dict[Path, str] = {}
     for name, path in modules.items():
-        root = _regular_root(name, path)
-        if root is not None and not name.startswith(METHODS) and root.name not in found:
-            files = {str(f.relative_to(root)): _content(f) for f in sorted(root.rglob("*")) if _is_data(f)}
-            found[root.name] = files
-    for root in _roots(registered.distribution):  # also packages of data that no module imports
-        if root.name not in found:
-            found[root.name] = {str(f.relative_to(root)): _content(f) for f in sorted(root.rglob("*")) if _is_data(f)}
-    listed = {name: part for name, part in _listed_data(registered).items() if name.partition("/")[0] not in found}
+        root = regular_root(name, path)
+        if root is not None and not name.startswith(METHODS):
+            below = len(path.relative_to(root).parts) - path.name.startswith("__init__.")
+            roots.setdefault(root, ".".join(name.split(".")[: name.count(".") + 1 - below]))
+    for root, package in roots.items():
+        others = (f for f in sorted(root.rglob("*")) if _is_data(f) and f.resolve() not in counted)
+        found[package] = {str(f.relative_to(root)): _content(f) for f in others}
+    listed = {
+        name: _content(path)
+        for name, path in _listed(registered.distribution).items()
+        if path.resolve() not in counted and _is_data(path) and roots.keys().isdisjoint(path.parents)
+    }
     found[registered.distribution] = {**found.get(registered.distribution, {}), **listed}
     return {root: files for root, files in found.items() if files}
 
 
-def _roots(name: str) -> Iterator[Path]:
-    """The folders of the top-level packages of a distribution other than avbench."""
-    for top, owners in sorted(_all_owners().items()):
-        if name in owners and top not in _counted_elsewhere():
-            spec = importlib.util.find_spec(top)
-            for place in (spec.submodule_search_locations or ()) if spec else ():
-                if (Path(place) / "__init__.py").is_file():
-                    yield Path(place)
+@cache
+def _listed(name: str) -> Mapping[str, Path]:
+    """The files that a distribution lists as installed, but for those about itself; none of avbench.
 
-
-def _regular_root(name: str, path: Path) -> Path | None:
-    """The folder of the topmost regular package that holds a module; None for a module in no package."""
-    root = None
-    for folder in path.parents[: name.count(".") + (path.name == "__init__.py")]:
-        if (folder / "__init__.py").is_file():
-            root = folder
-    return root
-
-
-def _listed_data(registered: Registered) -> dict[str, str]:
-    """The data files that a distribution lists, but for those about itself."""
-    if registered.distribution == "avbench":
+    What leads from an editable install to its code holds paths of this machine, and does not count.
+    """
+    if name == "avbench":
         return {}
     try:
-        listed = distribution(registered.distribution).files or []
+        found = distribution(name)
     except PackageNotFoundError:
         return {}
-    paths = {str(f): Path(str(f.locate())) for f in listed if ".." not in f.parts and ".dist-info" not in f.parts[0]}
-    return {name: _content(path) for name, path in paths.items() if _is_data(path)}
+    editable = re.search(r'"editable"\s*:\s*true', found.read_text("direct_url.json") or "") is not None
+    return {
+        str(file): Path(str(file.locate())).absolute()
+        for file in (found.files if found.read_text("RECORD") else None) or []
+        if file.parts
+        and ".." not in file.parts
+        and not file.is_absolute()
+        and not file.parts[0].endswith((".dist-info", ".egg-info"))
+        and not (editable and len(file.parts) == 1 and (file.suffix == ".pth" or file.name.startswith("__editable__")))
+    }
+
+
+def _listed_modules(name: str) -> set[str]:
+    """The modules among them, by name."""
+    parts = [Path(file).with_suffix("").parts for file in _listed(name) if file.endswith(".py")]
+    return {".".join(names[:-1] if names[-1] == "__init__" else names) for names in parts}
 
 
 def _is_data(path: Path) -> bool:
-    code = path.suffix in (".py", ".pyc", ".pyi", ".pth") or path.name == "py.typed"
-    return path.is_file() and not code and "__pycache__" not in path.parts
+    """Stubs and what Python makes of sources decide nothing."""
+    return path.is_file() and path.suffix != ".pyi" and path.name != "py.typed" and "__pycache__" not in path.parts
 
 
 def _named(method: type[Method], file: str) -> str:

@@ -265,7 +265,7 @@ def _work(
 ) -> RunRecord:
     import torch
 
-    describe_strangers(isolation)
+    describe_strangers(isolation, root)
     return execute(
         run, ResultsFolder(root), torch.device(device), listener, observe, at_once=at_once, isolation=isolation
     )

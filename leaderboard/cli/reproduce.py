@@ -100,7 +100,7 @@ def reproduce(
     os.environ.setdefault(*SHORT_SPIN)
     from avbench.harness.isolation.strangers import describe_strangers
 
-    describe_strangers(isolation)
+    describe_strangers(isolation, results)
     from avbench.harness.records.results import ResultsFolder
     from avbench.leaderboard.reproduction.conditions import Conditions
 

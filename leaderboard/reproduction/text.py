@@ -116,8 +116,9 @@ def _fault(anomaly: Anomaly) -> str:
 
 
 def table_json(found: ReproducedTable, conditions: Conditions) -> dict[str, Any]:
-    """Everything in numbers: accuracies in percent, differences in points."""
-    within, tested = found.within
+    """Everything in numbers: accuracies in percent, differences in points. On simulated features nothing is counted as
+    within the interval or not."""
+    within, tested = (None, None) if conditions.simulated else found.within
     return {
         "paper": found.table.paper,
         "table": found.table.entry.table,

@@ -21,7 +21,7 @@ from avbench.harness.plugins.declared import said_by_methods
 from avbench.harness.records.gate import Finding, find, judge
 from avbench.harness.records.record import RunRecord
 from avbench.harness.records.reproduction import Reproduction, Required
-from avbench.harness.records.results import ResultsFolder, Unreadable
+from avbench.harness.records.results import ResultsFolder, Unreadable, unpack_evidence
 from avbench.leaderboard.frame import group_of, results_frame, rows_frame
 from avbench.leaderboard.ladder import REQUIRED
 from avbench.leaderboard.site import links
@@ -146,7 +146,8 @@ def _examine_all(
 def _examine(record: RunRecord, root: Path, out: Path, url: str | None, marks: Sequence[str] = ()) -> _Examined:
     folder = ResultsFolder(root)
     try:
-        tables = folder.evidence(record)
+        evidence = folder.evidence_bytes(record)
+        tables = unpack_evidence(evidence, str(folder.evidence_path(record)))
         finding = find(record, tables, said_by_methods, folder.reproductions(record))
         if finding.reasons:
             return _Examined(finding)
@@ -154,7 +155,7 @@ def _examine(record: RunRecord, root: Path, out: Path, url: str | None, marks: S
         whole = curve(tables[TEST], allow_empty=bool(record.warnings))
         for file in runs.files(record, tables[TEST], whole, marks, finding.reproductions):
             write(out, file, url)
-        write(out, File(links.run_file(record, runs.EVIDENCE), folder.evidence_bytes(record)))
+        write(out, File(links.run_file(record, runs.EVIDENCE), evidence))
         gain = float(whole.hm.max()) - record.outcome.metrics.HM
         recalls = Recalls.of(tables[TEST], record.outcome.offset)
         return _Examined(finding, recalls, _tested_classes(tables[TEST]), gain)

@@ -56,7 +56,9 @@ def p_value(value: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Such as ``45 s``, ``12 min`` or ``3.4 h``."""
+    """Such as ``0.2 s``, ``45 s``, ``12 min`` or ``3.4 h``."""
+    if seconds < 10:
+        return f"{seconds:.2g} s"
     if seconds < 120:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

@@ -123,6 +123,8 @@ class Block(nn.Module):
         self.register_buffer("running_mean", torch.zeros(outputs))
         self.register_buffer("running_var", torch.ones(outputs))
         self.dropout = dropout
+        self.kept_factor = torch.tensor(1 / (1 - dropout), dtype=torch.float32).item()
+        """Of the entries that dropout keeps, as masks hold it: the gradient in double precision needs the same."""
         self.momentum = momentum
 
     def forward(self, x: Tensor) -> Tensor:
@@ -158,7 +160,7 @@ class Block(nn.Module):
         mean, variance = columns.new_zeros(2, columns.shape[1])
         mask = dropout_mask(columns.shape, self.dropout, x.device) if self.dropout else None
         out: Tensor = NormReluDrop.apply(  # type: ignore[no-untyped-call]
-            columns, self.weight, self.bias, mask, 1 / (1 - self.dropout), mean, variance
+            columns, self.weight, self.bias, mask, self.kept_factor, mean, variance
         )
         for group_mean, group_variance in zip(mean.view(-1, x.shape[-1]), variance.view(-1, x.shape[-1]), strict=True):
             self.running_mean.lerp_(group_mean, self.momentum)

@@ -11,7 +11,6 @@ import math
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from types import FunctionType
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from avbench.harness.contract.data import Classes, Clips, TrainingSet
@@ -182,7 +181,7 @@ class BatchMethod(Method):
             own = vars(kind)
             if own.get("mappable"):
                 return ""
-            if any(isinstance(part, FunctionType | property | classmethod | staticmethod) for part in own.values()):
+            if any(hasattr(part, "__get__") for part in own.values() if not isinstance(part, type)):
                 return f"{kind.__name__} does not say that its step can be mapped over seeds"
         raise AssertionError("this class has functions")
 

@@ -7,6 +7,7 @@ from itertools import permutations
 import numpy as np
 import pytest
 from genuine_archive import FOLDERS, ROOT, class_list, needs_archive
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 from simulated_results import TRACKS, simulated_run, split_of
@@ -70,8 +71,12 @@ def test_delta_of_known_clouds(width: int, rectified: bool, expected: float) -> 
 
 def test_each_form_has_its_own_deviation() -> None:
     draws = [hyperbolicity.Draw(4, delta=x, diameter=2.0) for x in (0.1, 0.3)]
-    line = hyperbolicity.analyse({"x": draws}, simulated=False).line
-    assert "0.2000 ± 0.1414 by its definition, 0.1000 ± 0.0707 as the public code has it, 2 draws" in line
+    found = hyperbolicity.analyse({"x": draws}, simulated=False)
+    assert "0.2000 ± 0.1414 by its definition, 0.1000 ± 0.0707 as the public code has it, 2 draws" in found.line
+    figure = Figure()
+    found.draw(figure)
+    bars = [container.lines[2][0].get_segments()[0] for container in figure.axes[0].containers]
+    assert [bar[1][0] - bar[0][0] for bar in bars] == pytest.approx([2 * 0.1414, 2 * 0.0707], abs=1e-4)
 
 
 def test_too_few_points_have_no_delta() -> None:

@@ -53,7 +53,8 @@ class World:
             if not name.startswith(("torch", "numpy", "avbench")):
                 del sys.modules[name]
         importlib.invalidate_caches()
-        code_of.cache_clear()
+        for cached in (code_of, hashing.modules_of, hashing._listed):
+            cached.cache_clear()
 
     def registered(self, module: str) -> Registered:
         self.forget()
@@ -145,6 +146,120 @@ def test_an_edit_of_any_code_that_is_reached_is_another_identity(world: World, l
     assert world.hash(module) == before
     world.write(edited, "SCALE = -1.0\n")
     assert world.hash(module) != before
+
+
+WAYS: dict[str, str] = {
+    "an alias": "from importlib import import_module as load\nload('mypkg.hidden')\n",
+    "load_module": "from importlib.machinery import SourceFileLoader\n"
+    "SourceFileLoader('h', __file__.replace('net.py', 'hidden.py')).load_module()\n",
+    "an alias of the loader": "from importlib.machinery import SourceFileLoader as S\nimport types\n"
+    "m = types.ModuleType('h')\nS('h', __file__.replace('net.py', 'hidden.py')).exec_module(m)\n",
+    "a star": "from mypkg.layers import *\n",
+    "resolve_name": "import pkgutil\npkgutil.resolve_name('mypkg.hidden')\n",
+    "iter_modules": "import mypkg, pkgutil\n[i.module_finder.find_spec(i.name).loader.load_module() "
+    "for i in pkgutil.iter_modules(mypkg.__path__) if i.name == 'hidden']\n",
+    "what is built in": "__builtins__['__imp' + 'ort__']('mypkg.hidden')\n",
+    "the text of a file": "text = open(__file__.replace('net.py', 'hidden.py')).read()\n",
+    "a pickle": "import pickle\npickle.loads(b'cmypkg.hidden\\nSCALE\\n.')\n",
+    "no identifier": "import runpy\nrunpy.run_path(__file__.replace('net.py', 'to.run.py'))\n",
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_no_way_to_load_a_module_of_its_package_goes_unseen(world: World, way: str) -> None:
+    hashes = []
+    for scale in ("1.0", "-1.0"):
+        for name in ("hidden", "to.run", "layers/conv"):
+            world.write(f"mypkg/{name}.py", f"SCALE = {scale}\n")
+        world.write("mypkg/__init__.py", "")
+        world.write("mypkg/layers/__init__.py", "__all__ = ['conv']\n")
+        world.write("mypkg/net.py", method(WAYS[way]))
+        hashes.append(world.hash("mypkg.net"))
+    assert hashes[0] != hashes[1]
+
+
+def distribution(world: World, *files: str) -> None:
+    """Make all that was written a distribution that lists ``files``."""
+    world.write("mine-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: mine\nVersion: 1.0\n")
+    world.write("mine-1.0.dist-info/RECORD", "".join(f"{file},,\n" for file in files))
+    owners = {name.partition("/")[0].removesuffix(".py"): ["mine"] for name in files if name.endswith(".py")}
+    world.monkeypatch.setattr(hashing, "_all_owners", lambda: owners)
+
+
+@pytest.mark.parametrize("second", ["mine_second.py", "mine_space/second.py", "mine_data.txt", "mine_start.pth"])
+def test_all_that_a_distribution_lists_counts(world: World, second: str) -> None:
+    world.write("mine_mod.py", method("from importlib import import_module as load\n"))
+    distribution(world, "mine_mod.py", second)
+    hashes = []
+    for scale in ("1.0", "-1.0"):
+        world.write(second, f"# {scale}\n")
+        hashes.append(world.hash("mine_mod"))
+    assert hashes[0] != hashes[1]
+
+
+def test_a_search_path_in_another_spelling_is_no_other_identity(world: World) -> None:
+    world.write("mine_mod.py", method())
+    distribution(world, "mine_mod.py")
+    before = world.hash("mine_mod")
+    world.monkeypatch.chdir(world.root)
+    world.monkeypatch.syspath_prepend("")  # as Python itself does for -c
+    assert world.hash("mine_mod") == before
+
+
+def test_the_sources_of_a_checkout_that_are_not_installed_do_not_count(world: World) -> None:
+    world.write("mine_mod.py", method())
+    world.write("mine.egg-info/PKG-INFO", "Metadata-Version: 2.1\nName: mine\nVersion: 1.0\n")
+    world.write("mine.egg-info/SOURCES.txt", "setup.py\nmine_mod.py\n")
+    world.write("setup.py", "one = 1\n")
+    before = world.hash("mine_mod")
+    world.write("setup.py", "one = 2\n")
+    assert world.hash("mine_mod") == before
+
+
+def test_an_editable_install_has_the_identity_of_any_other(world: World) -> None:
+    world.write("mypkg/__init__.py", "")
+    world.write("mypkg/net.py", method())
+    distribution(world, "mypkg/__init__.py", "mypkg/net.py")
+    before = world.hash("mypkg.net")
+    world.write("mine-1.0.dist-info/direct_url.json", '{"url": "file:///x", "dir_info": {"editable": true}}')
+    world.write("__editable___mine_finder.py", "")
+    world.write("__editable__.mine.pth", "/x")
+    world.write("mine-1.0.dist-info/RECORD", "__editable___mine_finder.py,,\n__editable__.mine.pth,,\n")
+    assert world.hash("mypkg.net") == before
+
+
+def test_a_namespace_package_of_several_counts_what_is_its_own(world: World) -> None:
+    world.write("space/mine/net.py", method())
+    world.write("space/theirs.py", "")
+    distribution(world, "space/mine/net.py")
+    world.write("theirs-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: theirs\nVersion: 1.0\n")
+    world.write("theirs-1.0.dist-info/RECORD", "space/theirs.py,,\n")
+    world.monkeypatch.setattr(hashing, "_all_owners", lambda: {"space": ["mine", "theirs"]})
+    before = world.hash("space.mine.net")
+    world.write("space/theirs.py", "SCALE = 2\n")
+    assert world.hash("space.mine.net") == before
+
+
+@pytest.mark.parametrize("name", ["teacher.pth", "hidden.pyc", "broken.py"])
+def test_every_file_of_a_package_counts(world: World, name: str) -> None:
+    world.write("mypkg/__init__.py", "")
+    world.write("mypkg/net.py", method())
+    world.write(f"mypkg/{name}", b"is not Python")
+    before = world.hash("mypkg.net")
+    world.write(f"mypkg/{name}", b"is no Python either")
+    assert world.hash("mypkg.net") != before
+
+
+def test_packages_of_one_name_in_two_namespaces_count_both(world: World) -> None:
+    for space in ("one", "two"):
+        world.write(f"{space}/core/__init__.py", "")
+        world.write(f"{space}/core/scale.npz", b"one")
+    world.write("one/core/net.py", method("import two.core\n"))
+    seen = {world.hash("one.core.net")}
+    for space in ("one", "two"):
+        world.write(f"{space}/core/scale.npz", b"two")
+        seen.add(world.hash("one.core.net"))
+    assert len(seen) == 3
 
 
 def test_a_class_that_derives_from_a_built_in_method_includes_its_modules(world: World) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partialmethod
 from pathlib import Path
 from typing import Any
 
@@ -171,6 +172,8 @@ def test_a_method_says_why_its_seeds_train_one_after_the_other() -> None:
     assert AVCA.alone_because(AVCA.Options(), "averaged") == ""
     assert Renamed.alone_because(AVCA.Options(), "averaged") == ""
     assert "Silent does not say" in Silent.alone_because(AVCA.Options(), "averaged")
+    partial = type("Partial", (AVCA,), {"loss": partialmethod(AVCA.loss)})
+    assert "Partial does not say" in partial.alone_because(AVCA.Options(), "averaged")
     assert "lengths" in AVCA.alone_because(AVCA.Options(), "temporal")
     assert "one seed at a time" in type(ridge()).alone_because(type(ridge()).Options(), "averaged")
     mdii = plugins().method("mdii").method

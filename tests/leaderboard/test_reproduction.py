@@ -402,7 +402,9 @@ def test_the_table_says_what_must_be_known_beside_the_numbers(
     assert rows[:4] == ["ALE", "SJE", "DeViSE", "APN"]
     assert "printed numbers lie in the interval of their re-run." in lines[-1]
     assert "not on those of the paper" not in table_text(mdii[0], Conditions(COMPARABLE, 3, "main", False, 1))
-    assert "lie in the interval" not in table_text(mdii[0], Conditions(COMPARABLE, 3, "demo", True, 1))
+    simulated = Conditions(COMPARABLE, 3, "demo", True, 1)
+    assert "lie in the interval" not in table_text(mdii[0], simulated)
+    assert table_json(mdii[0], simulated)["within_interval"] is None
 
 
 def test_a_narrow_terminal_gets_a_block_for_each_data_set(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,6 +37,7 @@ from avbench.leaderboard.site.obtained import cells_of
 from avbench.leaderboard.site.pages import badges
 from avbench.leaderboard.site.plots.canvas import Canvas, Point
 from avbench.leaderboard.site.plots.preview import HEIGHT, WIDTH, preview
+from avbench.leaderboard.site.text import duration
 from avbench.leaderboard.statistics import Recalls, compare
 
 UCF = Track("ucf", "main")
@@ -354,3 +355,8 @@ def test_no_page_is_heavy(built: tuple[Path, Site]) -> None:
     shared = sum(path.stat().st_size for path in (out / "assets").iterdir())
     heaviest = max(out.rglob("*.html"), key=lambda path: path.stat().st_size)
     assert heaviest.stat().st_size + shared < 300_000, heaviest
+
+
+@pytest.mark.parametrize(("seconds", "words"), [(0.175, "0.17 s"), (2.0, "2 s"), (45, "45 s"), (720, "12 min")])
+def test_short_times_are_not_nothing(seconds: float, words: str) -> None:
+    assert duration(seconds) == words

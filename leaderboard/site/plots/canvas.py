@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 from itertools import product
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 
 from avbench.harness.evaluation.accuracy import Doubles, harmonic_mean
 from avbench.harness.printable import printable
 
+Numbers = TypeVar("Numbers", float, Doubles)
 Shape = Literal["dot", "ring", "diamond", "square", "triangle"]
 
 INK, MUTED, RULE, ACCENT, CLAIM = "#1d2126", "#5c636b", "#dcd8cf", "#0a5c5c", "#8a4b12"
@@ -56,19 +57,21 @@ class Canvas:
         self.width, self.height = width, height
         self.x_range, self.y_range = x_range, y_range
         self.left, self.right, self.top, self.bottom = left, width - beside, top, height - 44
-        self._scale: Callable[[float], float] = (lambda v: float(np.log10(v))) if log_x else float
+        self._scale: Callable[[Any], Any] = np.log10 if log_x else lambda value: value
         self._x_ticks = _log_ticks if log_x else ticks
 
-    def x(self, value: float) -> float:
+    def x(self, value: Numbers) -> Numbers:
         low, high = map(self._scale, self.x_range)
-        return self.left + (self._scale(value) - low) / (high - low) * (self.right - self.left)
+        pixels: Numbers = self.left + (self._scale(value) - low) / (high - low) * (self.right - self.left)
+        return pixels
 
-    def y(self, value: float) -> float:
+    def y(self, value: Numbers) -> Numbers:
         low, high = self.y_range
         return self.bottom - (value - low) / (high - low) * (self.bottom - self.top)
 
     def line(self, xs: Doubles, ys: Doubles, colour: str, width: float = 1, dashed: bool = False) -> str:
-        points = " ".join(f"{self.x(x):.1f},{self.y(y):.1f}" for x, y in zip(xs.tolist(), ys.tolist(), strict=True))
+        places = zip(self.x(xs).tolist(), self.y(ys).tolist(), strict=True)
+        points = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
         dash = ' stroke-dasharray="3 3"' if dashed else ""
         return f'<polyline points="{points}" fill="none"{dash} {stroke(colour, width)}/>'
 

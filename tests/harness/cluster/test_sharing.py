@@ -146,7 +146,7 @@ def test_a_submission_knows_what_is_new(tmp_path: Path) -> None:
 
 def test_a_job_keeps_strangers_apart_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Isolation] = []
-    monkeypatch.setattr(strangers, "describe_strangers", asked.append)
+    monkeypatch.setattr(strangers, "describe_strangers", lambda isolation, _root: asked.append(isolation))
     submission = Submission.new(ResultsFolder(tmp_path))
     submission.write([], [], [[]], Request(device="cpu", isolation=Isolation("process")))
     work(Submission(submission.folder), 0)
