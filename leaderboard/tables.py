@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shutil
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import pandas as pd
@@ -128,15 +130,28 @@ def differences_text(rows: pd.DataFrame) -> str:
 
 @dataclass(frozen=True)
 class Sheet:
-    """The lines of one feature set. ``table`` has the columns :data:`HEADS` and, for each data set, the metrics."""
+    """The lines of one feature set."""
 
     features: str
     simulated: bool
     datasets: tuple[str, ...]
-    table: pd.DataFrame
-    """All text. Columns have two levels: data set (empty for :data:`HEADS`) and name."""
+    lines: pd.DataFrame
+    """Those of :func:`compared` on these features."""
+    metrics: tuple[str, ...]
+    told: tuple[str, ...]
+    """Marks that need no brackets: something else tells them."""
     notes: tuple[str, ...]
     """Marks of the features that every re-run line bears."""
+
+    @cached_property
+    def table(self) -> pd.DataFrame:
+        """All text. Columns have two levels: data set (empty for :data:`HEADS`) and name; each data set has the
+        metrics."""
+        return _side_by_side(self.lines, self.datasets, self.metrics, self.told)
+
+    def block(self, dataset: str) -> pd.DataFrame:
+        """The same of one data set, with its own order, runs and marks."""
+        return _side_by_side(self.lines[self.lines["dataset"] == dataset], [dataset], self.metrics, self.told)
 
     @property
     def title(self) -> str:
@@ -149,8 +164,9 @@ def sheets(lines: pd.DataFrame, metrics: Sequence[str] = PRINTED, *, every_mark:
 
     By protocol; what was run on more data sets first, then the better mean HM, with the printed numbers that it may be
     compared with below it; other printed numbers follow. What was run on features that are not verified comes last,
-    never among printed numbers. Marks stand in brackets behind the label: with ``every_mark``
-    all of them, else those that neither the title nor the label nor the number of runs tells.
+    never among printed numbers. Marks stand in brackets behind the label, with the data sets where
+    they do not hold on all of the line: with ``every_mark`` all of them, else those that neither the title nor the
+    label nor the number of runs tells.
     """
     for (simulated, features), part in lines.groupby(["simulated", "features"]):
         found = [*(d for d in DATASETS if d in set(part["dataset"])), *sorted(set(part["dataset"]) - set(DATASETS))]
@@ -158,9 +174,7 @@ def sheets(lines: pd.DataFrame, metrics: Sequence[str] = PRINTED, *, every_mark:
         notes = [mark for mark in (SIMULATED, NOT_VERIFIED) if borne and all(mark in marks for marks in borne)]
         hidden = part["label"].str.contains(f"={NO_VALUE}", regex=False).any()  # it leaves out what all rows changed
         told = () if every_mark else (FEW_SEEDS, NO_PRESET, *(() if hidden else (OFF_PRESET,)), *notes)
-        yield Sheet(
-            str(features), bool(simulated), tuple(found), _side_by_side(part, found, metrics, told), tuple(notes)
-        )
+        yield Sheet(str(features), bool(simulated), tuple(found), part, tuple(metrics), told, tuple(notes))
 
 
 def _side_by_side(
@@ -170,6 +184,10 @@ def _side_by_side(
     numbers = {name: "float64" for metric in metrics for name in (metric, f"{metric}_deviation")}
     part = part.astype({**numbers, "seeds": "Int64"}).assign(claimed=part["source"] != RUN)
     part["unverified"] = part["marks"].str.split("; ").map(lambda marks: NOT_VERIFIED in marks)
+    borne = zip(part["dataset"], part["marks"], part["reproduction"], strict=True)
+    part["borne"] = pd.Series(
+        [(at, _borne(marks, status, told)) for at, marks, status in borne], part.index, dtype=object
+    )
     part["printing"] = part.groupby([*series, "claimed", "dataset"]).cumcount()  # papers may print several
     part["alone"] = part.groupby(series)["claimed"].transform("min")
     own = part[part["claimed"] == part["alone"]].groupby(series)["HM"].agg(["size", "mean"])
@@ -180,9 +198,7 @@ def _side_by_side(
     by_line = part.groupby([*series, "claimed", "printing"], sort=False)
     runs = by_line["seeds"].agg(["min", "max"]).astype("string").fillna("")  # such as 3, or 1-3 where tracks differ
     found = {
-        ("", "method"): by_line["label"].first()
-        + by_line["marks"].agg(_in_brackets, told=told)
-        + by_line["reproduction"].agg(_repeated),
+        ("", "method"): by_line["label"].first() + by_line["borne"].agg(_in_brackets),
         ("", "protocol"): by_line["protocol"].first(),
         ("", "source"): by_line["source"].agg(lambda sources: ", ".join(dict.fromkeys(sources))),
         ("", "runs"): runs["min"].where(runs["min"] == runs["max"], runs["min"] + "-" + runs["max"]),
@@ -201,13 +217,23 @@ def _number(mean: float | None, deviation: float | None) -> str:
     return f"{mean:.2f}" + ("" if pd.isna(deviation) else f" ± {deviation:.2f}")
 
 
-def _in_brackets(marks: pd.Series[str], told: Sequence[str]) -> str:
-    return "".join(f" [{mark}]" for mark in dict.fromkeys("; ".join(marks).split("; ")) if mark and mark not in told)
+def _borne(marks: str, status: str | None, told: Sequence[str]) -> list[str]:
+    """What a row of one board has behind its label: its marks, and what repetitions came to, where there were any."""
+    repeated = [] if pd.isna(status) or status == VERIFIED else [str(status)]
+    return [mark for mark in dict.fromkeys(marks.split("; ")) if mark and mark not in told] + repeated
 
 
-def _repeated(statuses: pd.Series[str]) -> str:
-    """What repetitions came to, where there were any."""
-    return "".join(f" [{status}]" for status in dict.fromkeys(statuses.dropna()) if status != VERIFIED)
+def _in_brackets(borne: Iterable[tuple[str, Sequence[str]]]) -> str:
+    """What a line has behind its label, from its data sets and the marks there."""
+    on: dict[str, list[str]] = defaultdict(list)
+    everywhere = []
+    for dataset, marks in borne:
+        everywhere.append(dataset)
+        for mark in marks:
+            on[mark].append(dataset)
+    return "".join(
+        f" [{mark}]" if held == everywhere else f" [on {', '.join(held)}: {mark}]" for mark, held in on.items()
+    )
 
 
 def _names(table: pd.DataFrame) -> list[str]:
@@ -233,7 +259,7 @@ def _text(sheet: Sheet) -> str:
         return f"{sheet.title}\n\n{wide}"
     blocks = [sheet.title]
     for dataset in sheet.datasets:
-        here = table.loc[(table.loc[:, [dataset]] != "").any(axis=1), ["", dataset]]
+        here = sheet.block(dataset)
         blocks.append(f"{dataset}/{sheet.features}\n{_grid(here, _names(here), 'simple')}")
     return "\n\n".join(blocks)
 

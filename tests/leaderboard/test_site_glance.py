@@ -298,7 +298,9 @@ def test_the_search_index_finds_everything_and_leads_somewhere(built: tuple[Path
     assert ["run", "ale on ucf/demo, aligned, seed 0, simulated"] in [entry[:2] for entry in entries]
     hyperbolic = {href for kind, title, href, words in by_kind["method"] if "hyperbolic" in f"{title} {words}".lower()}
     assert {links.method(f"hyper-{which}") for which in ("alignment", "single", "multiple")} <= hyperbolic
-    assert {href[5:13] for _, _, href, _ in by_kind["run"]} == {r.identity[:8] for r in site.gate.sound}  # of results list
+    assert {href[5:13] for _, _, href, _ in by_kind["run"]} == {
+        r.identity[:8] for r in site.gate.sound
+    }  # of results list
     listed = Document(page(out, "search.html")).links
     assert {href for kind, _, href, _ in entries if kind != "run"} <= set(listed)
 

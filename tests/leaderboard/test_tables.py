@@ -121,6 +121,21 @@ def test_text_is_wide_where_the_terminal_is_and_stacked_where_not(
     assert max(map(len, narrow.splitlines())) <= 120 < max(map(len, wide.splitlines()))
 
 
+def test_a_mark_stands_with_the_data_sets_where_it_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that was earned on one data set stood on the rows of all."""
+    records = [run("avca", track, seed=s) for track in MAIN for s in range(3)]
+    marks = {r.identity: ("identical to cjme",) for r in records if r.configuration.dataset == "ucf"}
+    marks |= {r.identity: (*marks.get(r.identity, ()), "everywhere") for r in records}
+    lines = compared(build_boards(records, (), no_changes, marks=marks))
+    (sheet,) = sheets(lines)
+    assert list(sheet.table["", "method"]) == ["avca [everywhere] [on ucf: identical to cjme]"]
+    monkeypatch.setenv("COLUMNS", "100")
+    blocks = {block.partition("/")[0]: block for block in render(lines, "text").split("\n\n")[1:]}
+    assert {name for name, block in blocks.items() if "identical to cjme" in block} == {"ucf"}
+    assert blocks.keys() == {"ucf", "activitynet", "vggsound"}
+    assert all("everywhere" in block and "[on" not in block for block in blocks.values())
+
+
 def test_latex_is_balanced_and_escaped() -> None:
     record = run("a_b", MAIN[0], variant=r"50% & $x$ \input{x} ~^#_")
     latex = render(compared(build_boards([record], claims(), no_changes)), "latex")
