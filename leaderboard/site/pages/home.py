@@ -54,8 +54,8 @@ def pages(site: Site) -> Iterator[Page | File]:
     agreement = agreement_plot("plots/printed-obtained.svg", [cell for paper in obtained for cell in paper.cells])
     if agreement:
         yield agreement
-    bests = over_years.bests(site)
-    years = list(over_years.plots(bests))
+    of_years = over_years.of_years(site)
+    years = list(over_years.plots(of_years))
     yield from (file for _, file in years)
     shown = [(track, file) for track, file in years if track.features in PARTITIONS]
     yield Page(
@@ -67,7 +67,7 @@ def pages(site: Site) -> Iterator[Page | File]:
             "site": site,
             "obtained": obtained,
             "agreement": agreement,
-            "bests": bests,
+            "of_years": of_years,
             "years": shown,
             "more_years": [item for item in years if item not in shown],
             "runs": sum(not record.simulated for record in site.gate.sound),
