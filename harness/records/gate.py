@@ -77,6 +77,31 @@ class Finding:
 
 
 @dataclass(frozen=True)
+class Dispute:
+    """Runs on one content of a track's features that are at odds about what it holds. Nobody can tell who is right."""
+
+    track: str
+    feature_hash: str
+    sides: tuple[tuple[str, ...], ...]
+    """Identities of the runs that agree with each other."""
+
+    def in_words(self) -> str:
+        sides = (
+            f"{len(runs)} run{'s' * (len(runs) > 1)} ({', '.join(run[:8] for run in runs[:_NAMED])}"
+            f"{', ...' * (len(runs) > _NAMED)})"
+            for runs in self.sides
+        )
+        return (
+            f"{self.track}, features {self.feature_hash[:8]}: {' and '.join(sides)} "
+            "state the same features, but have other clips or warnings; none of their rows is tested or compared"
+        )
+
+
+_NAMED = 5
+"""Runs of one side that are named."""
+
+
+@dataclass(frozen=True)
 class Verdicts:
     """What the gate says of records, by identity. A record without reasons is sound."""
 
@@ -89,6 +114,8 @@ class Verdicts:
     """The one that counts, of each sound record that was repeated."""
     refused: Mapping[str, Reasons] = field(default_factory=dict)
     """Why reproductions beside a record do not count, of any record."""
+    disputes: tuple[Dispute, ...] = ()
+    """The conflicts, by track and features."""
 
 
 def find(
@@ -147,6 +174,7 @@ def judge(findings: Iterable[Finding]) -> Verdicts:
         conflicts,
         {f.record.identity: one for f in sound if (one := decisive(f.reproductions))},
         {identity: f.refused for identity, f in by_identity.items() if f.refused},
+        _disputes([f for f in sound if f.record.identity in conflicts]),
     )
 
 
@@ -212,6 +240,14 @@ def _other_clips(findings: Sequence[Finding]) -> tuple[dict[str, str], dict[str,
                     "but has other clips or warnings"
                 )
     return refused, conflicts
+
+
+def _disputes(conflicting: Iterable[Finding]) -> tuple[Dispute, ...]:
+    sides: dict[tuple[str, str], dict[tuple[object, ...], list[str]]] = defaultdict(lambda: defaultdict(list))
+    for f in conflicting:
+        c = f.record.configuration
+        sides[str(c.track), c.feature_hash][_evaluated(f)].append(f.record.identity)
+    return tuple(Dispute(*place, tuple(map(tuple, runs.values()))) for place, runs in sides.items())
 
 
 def _evaluated(finding: Finding) -> tuple[object, ...]:

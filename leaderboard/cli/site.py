@@ -44,7 +44,8 @@ def build(
 ) -> None:
     """Recompute every record from its evidence and write the site. The same input gives the same bytes.
 
-    Records that do not verify are named, listed on the site with the reason, and stay off the boards.
+    Records that do not verify are named, listed on the site with the reason, and stay off the boards. Those that
+    contradict each other are named too; they stay, with a mark.
     """
     from avbench.leaderboard.site import build_site
 
@@ -54,6 +55,8 @@ def build(
     built = build_site(folder, site, processes=jobs, url=url, project=project, require=require)
     for rejected in built.gate.rejected:
         click.echo(f"left out: {printable(rejected.where)}: {printable('; '.join(rejected.reasons), 500)}", err=True)
+    for dispute in built.gate.disputes:
+        click.echo(f"in conflict: {printable(dispute.in_words(), 500)}", err=True)
     if built.gate.withheld:
         click.echo(f"{len(built.gate.withheld)} runs are not what --require {require} asks; the site lists them apart")
     click.echo(

@@ -18,7 +18,7 @@ from avbench.harness.errors import RecordError
 from avbench.harness.evaluation.calibration import curve
 from avbench.harness.evaluation.evidence import TEST, Evidence
 from avbench.harness.plugins.declared import said_by_methods
-from avbench.harness.records.gate import Finding, find, judge
+from avbench.harness.records.gate import Dispute, Finding, find, judge
 from avbench.harness.records.record import RunRecord
 from avbench.harness.records.reproduction import Reproduction, Required
 from avbench.harness.records.results import ResultsFolder, Unreadable, unpack_evidence
@@ -63,6 +63,8 @@ class Gate:
     """What must be said beside a run's number, by identity."""
     reproductions: Mapping[str, Reproduction]
     """What the repetition that counts came to, by identity."""
+    disputes: tuple[Dispute, ...] = ()
+    """Sound runs that contradict each other. They stand, with a mark."""
     withheld: tuple[Rejected, ...] = ()
     """Sound runs of rows that are not what the board requires."""
 
@@ -113,6 +115,7 @@ def judge_for_site(folder: ResultsFolder, out: Path, processes: int, url: str | 
         test_gains={e.finding.record.identity: e.test_gain for e in sound},
         marks=verdicts.marks,
         reproductions=verdicts.reproductions,
+        disputes=verdicts.disputes,
     )
 
 

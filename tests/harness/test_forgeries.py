@@ -506,6 +506,9 @@ def test_junk_with_a_date_of_long_ago_puts_out_no_genuine_run(
     verdicts = judge_folder(store(tmp_path, runs), records, said_by_methods)
     assert not any(verdicts.reasons.values())
     assert verdicts.conflicts.keys() == {record.identity for record in records}
+    (dispute,) = verdicts.disputes
+    sides = [tuple(record.identity for record, _ in there), (junk[0].identity,)]
+    assert sorted(dispute.sides) == sorted(sides)
     for record in records:
         assert any(mark.startswith(CONFLICT) for mark in verdicts.marks[record.identity])
     with pytest.raises(SystemExit, match="1"):

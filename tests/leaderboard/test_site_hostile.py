@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from simulated_results import OPTIONS, altered, configuration_of, reconfigured, record_of, sha256, simulated_run, store
 from simulated_site import Document
 
+from avbench.harness.cli import cli
 from avbench.harness.records.gate import CONFLICT
 from avbench.harness.records.record import Environment, Failure, Measured, RunRecord
 from avbench.harness.records.results import ResultsFolder
@@ -218,7 +220,9 @@ def test_duplicate_identity_elsewhere_is_no_second_run(tmp_path: Path) -> None:
     assert "does not lie where its configuration belongs" in site.gate.rejected[0].reasons[0]
 
 
-def test_other_clips_under_the_same_features_are_marked_and_not_tested(tmp_path: Path) -> None:
+def test_other_clips_under_the_same_features_are_marked_and_not_tested(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Rows on other clips cannot be tested against each other. Junk, whatever its date, puts out no genuine run."""
     track = Track("ucf", "mine")
     runs = [simulated_run(f"m{i}", track, clips=4, simulated=True) for i in range(3)]
@@ -238,6 +242,12 @@ def test_other_clips_under_the_same_features_are_marked_and_not_tested(tmp_path:
     assert any(CONFLICT in text for name, text in pages.items() if not name.startswith("runs/"))
     assert "demo/compare/ucf/mine.html" not in pages  # nothing there may be compared
     assert "demo/compare/ucf/mine.html" not in pages["demo.html"]
+    monkeypatch.setattr("avbench.leaderboard.site.build_site", lambda *_, **__: site)
+    told = CliRunner().invoke(cli, ["leaderboard", "build", "--results", str(tmp_path / "results")]).stderr.splitlines()
+    assert len(told) == 1
+    assert told[0].startswith("in conflict: ucf/mine, features ")
+    assert "5 runs (" in told[0]
+    assert all(run[0].identity[:8] in told[0] for run in runs)
 
 
 @pytest.mark.parametrize(
