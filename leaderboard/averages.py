@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from avbench.harness.tracks import Track
 from avbench.leaderboard.boards import Board, RerunRow
 from avbench.leaderboard.claims import METRICS, Metric
+from avbench.leaderboard.frame import marks_over
 from avbench.leaderboard.ranking import RunRecalls, recalls_of
 from avbench.leaderboard.statistics import Interval, average_interval
 
@@ -28,8 +29,8 @@ class Average:
 
     @property
     def marks(self) -> tuple[str, ...]:
-        """Those of its rows."""
-        return tuple(dict.fromkeys(mark for row in self.rows.values() for mark in row.marks))
+        """Those of its rows, with the data sets where one is not on all."""
+        return marks_over((track.dataset, row.marks) for track, row in self.rows.items())
 
     @property
     def seeds(self) -> str:

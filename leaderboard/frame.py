@@ -162,6 +162,18 @@ def run_marks(record: RunRecord, changes: str, trusted: Trusted) -> list[str]:
     return [mark for mark, held in holds.items() if held] + tuned
 
 
+def marks_over(borne: Iterable[tuple[str, Sequence[str]]]) -> tuple[str, ...]:
+    """Marks of a line that stands for rows on several data sets, from the data sets and the marks there: with the data
+    sets where a mark does not hold on all of them."""
+    on: dict[str, list[str]] = {}
+    everywhere = []
+    for dataset, marks in borne:
+        everywhere.append(dataset)
+        for mark in marks:
+            on.setdefault(mark, []).append(dataset)
+    return tuple(mark if held == everywhere else f"on {', '.join(held)}: {mark}" for mark, held in on.items())
+
+
 def finished_by_row(runs: pd.DataFrame) -> Any:
     """The finished runs of :func:`results_frame`, ordered by seed and grouped into rows."""
     finished = runs[runs["status"] == "finished"].sort_values("seed", kind="stable")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,6 +24,7 @@ from avbench.leaderboard.frame import (
     SIMULATED,
     csv_text,
     json_text,
+    marks_over,
 )
 from avbench.leaderboard.labels import NO_VALUE
 from avbench.leaderboard.ladder import VERIFIED
@@ -225,15 +225,7 @@ def _borne(marks: str, status: str | None, told: Sequence[str]) -> list[str]:
 
 def _in_brackets(borne: Iterable[tuple[str, Sequence[str]]]) -> str:
     """What a line has behind its label, from its data sets and the marks there."""
-    on: dict[str, list[str]] = defaultdict(list)
-    everywhere = []
-    for dataset, marks in borne:
-        everywhere.append(dataset)
-        for mark in marks:
-            on[mark].append(dataset)
-    return "".join(
-        f" [{mark}]" if held == everywhere else f" [on {', '.join(held)}: {mark}]" for mark, held in on.items()
-    )
+    return "".join(f" [{mark}]" for mark in marks_over(borne))
 
 
 def _names(table: pd.DataFrame) -> list[str]:

@@ -12,6 +12,7 @@ from avbench.harness.tracks import Track
 from avbench.leaderboard.averages import average_boards
 from avbench.leaderboard.boards import Board, build_boards, reruns_of
 from avbench.leaderboard.claims import claim_for, claims
+from avbench.leaderboard.frame import FEW_SEEDS
 from avbench.leaderboard.statistics import Recalls
 
 UCF = Track("ucf", "main")
@@ -218,3 +219,11 @@ def test_averages_need_every_track_and_one_protocol() -> None:
     assert averages["avca"]["HM"] == pytest.approx(sum(values) / 2)
     assert {a.interval for a in both.averages} == {None}  # one seed tells nothing
     assert found["cls", "aligned"].tracks == (Track("ucf", "cls"),)
+
+
+def test_an_average_says_on_which_data_set_a_mark_holds() -> None:
+    records = [run("avca", UCF), run("avca", VGG)]
+    boards = build_boards(records, (), lambda _: {}, marks={records[0].identity: ("identical to cjme",)})
+    (one,) = (average for board in average_boards(boards, recalls) for average in board.averages)
+    assert "on ucf: identical to cjme" in one.marks
+    assert FEW_SEEDS in one.marks  # holds on both
