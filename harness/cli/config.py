@@ -130,6 +130,10 @@ def _checked(option: click.Option, value: Any, where: str) -> Any:
     for each in value if several else [value]:
         if type(each) is not kind:
             raise UsageError(f"{where} is {_said(each)}; {words} is expected")
+        try:
+            option.type.convert(each, option, None)
+        except click.BadParameter as error:
+            raise UsageError(f"{where}: {error.message}") from None
     if several and not option.multiple:
         raise UsageError(f"{where} is a list; one value is expected")
     return [value] if option.multiple and not several else value
