@@ -100,10 +100,13 @@ def test_parallel_jobs_give_the_same_results(tmp_path: Path, here: Callable[...,
 
 @pytest.fixture
 def interruptible() -> Iterator[None]:
-    """Commands hear SIGINT, also where the tests run in the background of a script, which ignores it for them."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    """Commands hear SIGINT and SIGHUP, also where the tests run in the background of a script or under nohup, which
+    ignore them for what they start."""
+    hearing = ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL))
+    before = [(number, signal.signal(number, handler)) for number, handler in hearing]
     yield
-    signal.signal(signal.SIGINT, before)
+    for number, handler in before:
+        signal.signal(number, handler)
 
 
 def held(folder: Path, *arguments: str, jobs: int, **options: Any) -> tuple[subprocess.Popen[str], list[int]]:
@@ -243,6 +246,7 @@ def test_four_commands_at_once_share_the_work(tmp_path: Path) -> None:
     assert not list((tmp_path / "results").rglob(".*"))
 
 
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize(("ask", "status"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGKILL, -9)])
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="sees the workers in /proc")
 def test_workers_end_with_their_command(tmp_path: Path, ask: signal.Signals, status: int) -> None:
