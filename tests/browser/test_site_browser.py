@@ -35,7 +35,8 @@ class Reader:
 
     def __init__(self, browser: Any, out: Path, **settings: Any) -> None:
         self.out = out
-        self.context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **settings})
+        still = {"viewport": {"width": 1280, "height": 900}, "reduced_motion": "reduce"}  # what scrolls smoothly moves
+        self.context = browser.new_context(**still | settings)
         self.page = self.context.new_page()
         self.trouble: list[str] = []
         self.page.on("console", lambda m: self.trouble.append(m.text) if m.type in ("error", "warning") else None)

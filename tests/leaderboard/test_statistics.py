@@ -31,6 +31,8 @@ from avbench.leaderboard.statistics import (
     standings,
 )
 
+pytestmark = pytest.mark.usefixtures("little_garbage")
+
 QUICK = settings(max_examples=20, deadline=None)
 SEED = st.integers(0, 2**32)
 SIDES = ("seen", "unseen", "zero_shot")

@@ -13,6 +13,8 @@ import pytest
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
+pytestmark = pytest.mark.usefixtures("little_garbage")
+
 
 @pytest.fixture(scope="module")
 def boards() -> Iterator[ModuleType]:
