@@ -14,9 +14,7 @@ from pydantic import (
     ConfigDict,
     Field,
     JsonValue,
-    SerializerFunctionWrapHandler,
     ValidationError,
-    model_serializer,
     model_validator,
 )
 
@@ -52,7 +50,11 @@ Seconds = Annotated[float, Field(ge=0, le=1e9)]
 
 
 class Part(BaseModel):
-    """Base of every part of a record."""
+    """Base of every part of a record.
+
+    A field that is not always told has ``exclude_if``, never a serializer function: pydantic makes an error of its own
+    of the Ctrl-C that falls into one.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -97,8 +99,7 @@ class Configuration(Part):
     protocol: ProtocolVersion
     seed: int = Field(ge=0, lt=2**32)
     numerics: Numerics = Field(Numerics(), exclude_if=lambda numerics: not numerics.changed)
-    """The default ones are left out: a run with them has the identity that it had before there was a choice. (Not by
-    a serializer function: pydantic makes an error of its own of the Ctrl-C that falls into one.)"""
+    """The default ones are left out: a run with them has the identity that it had before there was a choice."""
 
     @property
     def track(self) -> Track:
@@ -243,20 +244,16 @@ class Environment(Part):
     threads: int = Field(ge=1)
     git_commit: Text | None = None
     git_dirty: bool | None = None
-    unknown: list[Text] = []
-    """What could not be found out, and why: nothing that only describes a run may cost it."""
-
-    @model_serializer(mode="wrap")
-    def _without_nothing(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Where all is known, nothing is said of it: such records are those of earlier versions."""
-        content: dict[str, Any] = handler(self)
-        if not self.unknown:
-            content.pop("unknown", None)
-        return content
+    unknown: list[Text] = Field([], exclude_if=lambda unknown: not unknown)
+    """What could not be found out, and why: nothing that only describes a run may cost it. Where all is known, nothing
+    is said of it: such records are those of earlier versions."""
 
 
 class Measured(Part):
-    """What differs from one repetition to the next: times and memory."""
+    """What differs from one repetition to the next: times and memory.
+
+    What is as it was before there was a choice is left out: such records are those of earlier versions.
+    """
 
     started: Text
     """UTC, ISO 8601."""
@@ -268,23 +265,11 @@ class Measured(Part):
     what they share counted twice."""
     runs_at_once: int = Field(1, ge=1, le=1_000)
     """Runs that shared the machine, as ``--jobs`` asked: times then tell less, and memory on CUDA is that of all."""
-    seeds_at_once: int = Field(1, ge=1, le=1_000)
+    seeds_at_once: int = Field(1, ge=1, le=1_000, exclude_if=lambda seeds: seeds == 1)
     """Runs of other seeds, with this one, that took each step together: times and memory are those of all."""
-    compiled: bool = False
+    compiled: bool = Field(False, exclude_if=lambda compiled: not compiled)
     """Whether training steps were compiled; times then hold that of compiling them."""
-    isolation: IsolationKind = "none"
-
-    @model_serializer(mode="wrap")
-    def _without_none(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Nothing is said where there was none: such records are those of earlier versions."""
-        content: dict[str, Any] = handler(self)
-        if self.isolation == "none":
-            content.pop("isolation", None)
-        if self.seeds_at_once == 1:
-            content.pop("seeds_at_once", None)
-        if not self.compiled:
-            content.pop("compiled", None)
-        return content
+    isolation: IsolationKind = Field("none", exclude_if=lambda isolation: isolation == "none")
 
 
 class RunRecord(Part):

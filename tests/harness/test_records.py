@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from avbench.harness.records.record import (
     About,
     Configuration,
     Numerics,
+    Part,
     canonical_json,
     decode_record,
     parse_record,
@@ -176,6 +178,12 @@ def test_the_files_that_a_method_reads_beside_its_package_are_told() -> None:
     assert record.own_files == ("weights.pt", "teacher.pt")
 
 
+def parts(kind: type[Part] = Part) -> Iterator[type[Part]]:
+    for below in kind.__subclasses__():
+        yield below
+        yield from parts(below)
+
+
 def test_ctrl_c_while_a_record_is_written_stays_one(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(_: Numerics) -> None:
         raise KeyboardInterrupt
@@ -184,6 +192,26 @@ def test_ctrl_c_while_a_record_is_written_stays_one(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(Numerics, "changed", property(interrupted))
     with pytest.raises(KeyboardInterrupt):
         record.model_dump(mode="json")
+    made = {part.__name__: part.__pydantic_decorators__ for part in parts()}
+    assert len(made) > 10
+    assert [name for name, by in made.items() if by.model_serializers or by.field_serializers] == []
+
+
+@pytest.mark.parametrize(
+    ("part", "field", "value"),
+    [
+        ("measured", "isolation", "process"),
+        ("measured", "seeds_at_once", 3),
+        ("measured", "compiled", True),
+        ("environment", "unknown", ["threads"]),
+    ],
+)
+def test_what_was_always_so_is_not_told(part: str, field: str, value: Any) -> None:
+    record, _ = simulated_run()
+    told = record.model_dump(mode="json")[part]
+    assert field not in told
+    content = record.model_dump(mode="json") | {part: {**told, field: value}}
+    assert parse_record(content, "here").model_dump(mode="json")[part] == content[part]
 
 
 def test_what_a_package_tells_of_itself_costs_no_run() -> None:
