@@ -24,7 +24,7 @@ def doubled(kind: type[BatchMethod]) -> type[BatchMethod]:
             classes=batch.classes.double(),
         )
 
-    class Doubled(kind):  # type: ignore[misc, valid-type]
+    class Doubled(kind):  # type: ignore[misc, valid-type]  # mypy takes no variable for a base
         mappable = True
 
         def begun(self, train: TrainingSet, progress: Any) -> nn.ModuleDict:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from shutil import rmtree
 from typing import Any
 
-from avbench.harness.atomic import begun
+from avbench.harness.atomic import begun, remove_folder
 from avbench.harness.cluster.job import Share
 from avbench.harness.cluster.packing import pack
 from avbench.harness.cluster.settings import SlurmSettings
@@ -73,7 +72,7 @@ def submit(
     try:
         jobs = _submit(submission, len(packs), settings)
     except AvbenchError:
-        rmtree(submission.folder)
+        remove_folder(submission.folder)
         raise
     submission.note(Submitted(started=datetime.now(UTC).isoformat(timespec="seconds"), jobs=jobs))
     return submission

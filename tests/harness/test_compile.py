@@ -246,10 +246,11 @@ def test_seeds_that_do_not_fit_together_are_done_in_halves(
     assert [records[i].measured.seeds_at_once for i in range(5)] == [2, 2, 1, 2, 2]
     for index, record in records.items():
         assert record.configuration.seed == index
-        assert record.outcome is not None
-        assert alone[index].outcome is not None
+        together, by_itself = record.outcome, alone[index].outcome
+        assert together is not None
+        assert by_itself is not None
         assert folder.find(found[index].configuration) == record
-        assert pytest.approx(alone[index].outcome.metrics.HM, abs=1e-6) == record.outcome.metrics.HM  # type: ignore[union-attr]
+        assert pytest.approx(by_itself.metrics.HM, abs=1e-6) == together.metrics.HM
     assert records[2].outcome == alone[2].outcome, "who is left alone has the bits of a run alone"
     lines = [line for line in caplog.messages if "no memory" in line]
     assert [line.split(" seeds")[0][-1] for line in lines] == ["5", "3"]
@@ -261,7 +262,7 @@ def test_memory_that_ends_in_a_capture_is_told_as_such() -> None:
         try:
             raise torch.cuda.OutOfMemoryError("CUDA out of memory")
         except RuntimeError:
-            raise RuntimeError("operation failed due to a previous error during capture")  # noqa: B904
+            raise RuntimeError("operation failed due to a previous error during capture")  # noqa: B904 (torch names no cause)
     except RuntimeError as failed:
         error = MethodError("avca.fit_together raised RuntimeError")
         error.__cause__ = failed
@@ -295,9 +296,10 @@ def test_a_plan_file_asks_for_compiled_steps(traced: None, tmp_path: Path) -> No
 
 
 def test_python_and_tune_take_the_same_choice() -> None:
+    wrong: Any = "onn"
     with pytest.raises(UsageError, match=r"'onn'.*Did you mean 'on'"):
-        avbench.run("sje", "ucf/demo", compile="onn")  # type: ignore[arg-type]
+        avbench.run("sje", "ucf/demo", compile=wrong)
     with pytest.raises(UsageError, match="'onn'"):
-        avbench.tune("sje", "ucf/demo", compile="onn")  # type: ignore[arg-type]
+        avbench.tune("sje", "ucf/demo", compile=wrong)
     search = prepare("sje", [Track("ucf", "demo")], "aligned", 1, [], {}, compile="on")
     assert {run.compile for run in search.runs_with({"margin": 0.5})} == {"on"}

@@ -78,7 +78,9 @@ def test_jobs_that_do_nothing_are_not_submitted_for_ever(follow: Follow) -> None
     assert cluster.submitted == [[0, 1, 2], [1, 2]]
 
 
-def test_jobs_at_work_are_followed_and_only_the_rest_is_submitted(follow: Follow, tmp_path: Path) -> None:
+def test_jobs_at_work_are_followed_and_only_the_rest_is_submitted(
+    follow: Follow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     cluster = Cluster([0, 3])
     other = cluster.submit(ResultsFolder(tmp_path), RUNS[:2], [None, None])
     cluster.alive = other.submitted.jobs
@@ -89,14 +91,16 @@ def test_jobs_at_work_are_followed_and_only_the_rest_is_submitted(follow: Follow
             ResultsFolder(tmp_path).save(record_of(run.configuration), None)
         return there
 
-    cluster.states = ends  # type: ignore[method-assign]
+    monkeypatch.setattr(cluster, "states", ends)
     found, told = follow(cluster)
     assert sorted(found) == [0, 1, 2]
     assert cluster.submitted == [[0, 1], [2]]
     assert told[0] == "Following 0, at work on 2 of these runs."
 
 
-def test_a_cancelled_submission_is_not_submitted_again(follow: Follow, tmp_path: Path) -> None:
+def test_a_cancelled_submission_is_not_submitted_again(
+    follow: Follow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     cluster = Cluster([1])
     cluster.alive = ["1"]
 
@@ -106,7 +110,7 @@ def test_a_cancelled_submission_is_not_submitted_again(follow: Follow, tmp_path:
             submission.note(submission.submitted.model_copy(update={"cancelled": True}))
         return Cluster.states(cluster)
 
-    cluster.states = cancelled  # type: ignore[method-assign]
+    monkeypatch.setattr(cluster, "states", cancelled)
     with pytest.raises(AvbenchError, match="0 was cancelled, 2 runs are left"):
         follow(cluster)
 
@@ -124,7 +128,7 @@ def test_a_command_ends_with_the_last_job_that_its_user_cancels(
             cancel.main(["1", "--results", str(tmp_path)], standalone_mode=False)
         return {}
 
-    cluster.states = cancelled  # type: ignore[method-assign]
+    monkeypatch.setattr(cluster, "states", cancelled)
     with pytest.raises(AvbenchError, match="0 was cancelled, 2 runs are left"):
         follow(cluster)
     assert cluster.submitted == [[0, 1, 2]]
