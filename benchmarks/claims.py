@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from choices import PLAN, read_plan, text
+from choices import PLAN, excludes_0, read_plan, text
 from tabulate import tabulate
 
 import avbench
@@ -70,9 +70,9 @@ def tested(side: Side, features: str, seeds: int, results: Path, device: str) ->
 
 def verdict(gap: Interval) -> str:
     """What the interval says of a claim that one side is higher."""
-    if gap.low is None or gap.high is None or gap.low <= 0 <= gap.high:
-        return "not shown"
-    return "holds" if gap.low > 0 else "no: lower"
+    if excludes_0(gap):
+        return "holds"
+    return "no: lower" if gap.high is not None and gap.high < 0 else "not shown"
 
 
 def rows(claim: Claim, lower: Sequence[Score], higher: Sequence[Score]) -> list[list[str]]:

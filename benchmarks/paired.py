@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import fmean, stdev
+from statistics import stdev
 
-from scipy import stats
+from avbench.harness.tuning.score import mean_interval
 
 
 @dataclass(frozen=True)
@@ -23,10 +22,10 @@ class Paired:
     @classmethod
     def of(cls, values: Sequence[float], base: Sequence[float]) -> Paired:
         """``values`` less ``base``, one of each per seed; at least two seeds."""
-        differences = [a - b for a, b in zip(values, base, strict=True)]
-        mean, count = fmean(differences), len(differences)
-        half = float(stats.t.ppf(0.975, count - 1)) * stdev(differences) / math.sqrt(count)
-        return cls(mean, mean - half, mean + half, stdev(base))
+        found = mean_interval([a - b for a, b in zip(values, base, strict=True)])
+        assert found.low is not None
+        assert found.high is not None
+        return cls(found.mean, found.low, found.high, stdev(base))
 
     @property
     def verdict(self) -> str:

@@ -56,6 +56,16 @@ class Interval:
         return None if self.half is None else self.mean + self.half
 
 
+def mean_interval(values: Sequence[float]) -> Interval:
+    """The mean of values, one of each seed."""
+    if len(values) < 2:
+        return Interval(fmean(values), None)
+    from scipy.stats import t
+
+    n = len(values)
+    return Interval(fmean(values), float(t.ppf((1 + LEVEL) / 2, n - 1)) * stdev(values) / math.sqrt(n))
+
+
 def objective(scores: Sequence[Score]) -> float:
     """The mean of validation HMs: every track and seed counts the same."""
     return fmean(score.HM for score in scores)
@@ -63,24 +73,15 @@ def objective(scores: Sequence[Score]) -> float:
 
 def over_seeds(scores: Sequence[Score]) -> Interval:
     """The mean over seeds of means over tracks."""
-    return _interval(list(_by_seed(scores).values()))
+    return mean_interval(list(_by_seed(scores).values()))
 
 
 def difference(one: Sequence[Score], other: Sequence[Score]) -> Interval:
     """How much higher ``one`` is, seed by seed: what a seed gives and takes is common to both."""
     first, second = _by_seed(one), _by_seed(other)
-    return _interval([first[seed] - second[seed] for seed in first if seed in second])
+    return mean_interval([first[seed] - second[seed] for seed in first if seed in second])
 
 
 def _by_seed(scores: Sequence[Score]) -> dict[int, float]:
     seeds = dict.fromkeys(score.seed for score in scores)
     return {seed: fmean(s.HM for s in scores if s.seed == seed) for seed in seeds}
-
-
-def _interval(values: Sequence[float]) -> Interval:
-    if len(values) < 2:
-        return Interval(fmean(values), None)
-    from scipy.stats import t
-
-    n = len(values)
-    return Interval(fmean(values), float(t.ppf((1 + LEVEL) / 2, n - 1)) * stdev(values) / math.sqrt(n))
