@@ -16,7 +16,7 @@ from avbench.harness.plugins.declared import said_by_methods
 from avbench.harness.plugins.presets import Overrides, changes_in_words, options_beyond_variant
 from avbench.harness.printable import printable
 from avbench.harness.records.gate import judge_folder, sorted_out
-from avbench.harness.records.record import RunRecord, canonical_json
+from avbench.harness.records.record import RunRecord
 from avbench.harness.records.reproduction import Reproduction, decisive
 from avbench.harness.records.results import ResultsFolder, Unreadable
 from avbench.harness.records.summary import METRICS, VALIDATION, summary
@@ -138,8 +138,7 @@ def folder_frame(folder: ResultsFolder, verify: bool = False) -> pd.DataFrame:
 
 def group_of(record: RunRecord) -> str:
     """Hash of everything that decides a result but the seed."""
-    content = record.configuration.model_dump(mode="json", exclude={"seed"})
-    return hashlib.sha256(canonical_json(content).encode()).hexdigest()
+    return hashlib.sha256(record.configuration.row.encode()).hexdigest()
 
 
 def run_marks(record: RunRecord, changes: str, trusted: Trusted) -> list[str]:

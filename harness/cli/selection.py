@@ -11,7 +11,7 @@ import click
 
 from avbench.harness.errors import UsageError, unknown
 from avbench.harness.printable import printable
-from avbench.harness.records.record import RunRecord, canonical_json
+from avbench.harness.records.record import RunRecord
 from avbench.harness.records.results import ResultsFolder, Unreadable
 from avbench.harness.running.tidy import tidy_up
 
@@ -87,8 +87,7 @@ def latest(records: Sequence[RunRecord]) -> list[RunRecord]:
     for record in records:
         c = record.configuration
         series = (c.method, record.variant, c.track, c.protocol.name, c.numerics)
-        everything = canonical_json(c.model_dump(mode="json", exclude={"seed"}))
-        groups.setdefault(series, {}).setdefault(everything, []).append(record)
+        groups.setdefault(series, {}).setdefault(c.row, []).append(record)
     chosen = (max(found.values(), key=lambda runs: max(r.measured.started for r in runs)) for found in groups.values())
     return [record for runs in chosen for record in runs]
 

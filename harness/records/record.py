@@ -110,6 +110,11 @@ class Configuration(Part):
         """SHA-256 over the canonical JSON: the order of options does not matter, any value does."""
         return hashlib.sha256(canonical_json(self.model_dump(mode="json")).encode()).hexdigest()
 
+    @property
+    def row(self) -> str:
+        """Canonical JSON of all but the seed: equal for the runs of one row."""
+        return canonical_json(self.model_dump(mode="json", exclude={"seed"}))
+
 
 class Capabilities(Part):
     """What the board must say beside a method's name."""

@@ -17,7 +17,7 @@ from avbench.harness.isolation.choice import NONE, Isolation
 from avbench.harness.isolation.strangers import describe_strangers
 from avbench.harness.plugins.registry import plugins
 from avbench.harness.records.planned import PlannedRun
-from avbench.harness.records.record import Failure, RunRecord, canonical_json
+from avbench.harness.records.record import Compile, Failure, RunRecord
 from avbench.harness.records.results import ResultsFolder
 from avbench.harness.running.attempt import draft_record
 from avbench.harness.running.claims import Claim
@@ -187,10 +187,10 @@ def _in_step(
     observe: Sequence[str],
 ) -> Iterator[tuple[int, RunRecord]]:
     """Runs that differ in the seed only, together in each step."""
-    alike: dict[str, list[str]] = defaultdict(list)
+    alike: dict[tuple[str, str | None, Compile], list[str]] = defaultdict(list)
     for run in filter(among, shared.open.values()):
         if not why_alone(run):
-            alike[_but_the_seed(run)].append(run.configuration.identity)
+            alike[run.configuration.row, run.variant, run.compile].append(run.configuration.identity)
     for identities in alike.values():
         for chosen in (identities[i : i + SEEDS_AT_ONCE] for i in range(0, len(identities), SEEDS_AT_ONCE)):
             with ExitStack() as claims:
@@ -204,11 +204,6 @@ def _in_step(
             for index, record in zip(indices, records, strict=bool(records)):
                 shared.done(index)
                 yield index, record
-
-
-def _but_the_seed(run: PlannedRun) -> str:
-    """Equal for runs that differ in nothing but the seed."""
-    return canonical_json([run.configuration.model_dump(mode="json", exclude={"seed"}), run.variant, run.compile])
 
 
 def _in_processes(

@@ -17,7 +17,7 @@ from avbench.harness.isolation.start import require_possible
 from avbench.harness.plugins.registry import plugins
 from avbench.harness.printable import storable
 from avbench.harness.records.planned import PlannedRun
-from avbench.harness.records.record import RunRecord, canonical_json
+from avbench.harness.records.record import RunRecord
 from avbench.harness.records.reproduction import Noise, Outcome, Points, Reproduction
 from avbench.harness.records.results import ResultsFolder
 from avbench.harness.running.jobs import choose_device
@@ -110,7 +110,7 @@ class Repeater:
         }
         if repeated.outcome.evidence == record.outcome.evidence:
             return Reproduction.model_validate({**told, "verdict": "same bits"})
-        noise = self._noise(record, repeated, siblings.get(row_of(record), ()))
+        noise = self._noise(record, repeated, siblings.get(record.configuration.row, ()))
         verdict: Outcome = "within noise" if noise.holds else "not reproduced"
         return Reproduction.model_validate({**told, "verdict": verdict, "noise": noise})
 
@@ -142,15 +142,10 @@ def _relay(listener: RunListener, indices: Sequence[int], position: int, done: E
     listener(indices[position], done)
 
 
-def row_of(record: RunRecord) -> str:
-    """Equal for records that differ in the seed alone."""
-    return canonical_json(record.configuration.model_dump(mode="json", exclude={"seed"}))
-
-
 def hm_of_rows(records: Sequence[RunRecord]) -> dict[str, list[float]]:
-    """HM of the finished ones by :func:`row_of`: what another seed may come to."""
+    """HM of the finished ones by row: what another seed may come to."""
     found: dict[str, list[float]] = defaultdict(list)
     for record in records:
         if record.outcome is not None:
-            found[row_of(record)].append(record.outcome.metrics.HM)
+            found[record.configuration.row].append(record.outcome.metrics.HM)
     return dict(found)

@@ -22,7 +22,7 @@ from avbench.harness.records.reproduction import Reproduction
 from avbench.harness.records.results import ResultsFolder, unpack_evidence
 from avbench.harness.records.submission import write_submission
 from avbench.harness.running.repeatable import how_to_install, repetition_of
-from avbench.harness.running.reproduction import Repeater, hm_of_rows, row_of
+from avbench.harness.running.reproduction import Repeater, hm_of_rows
 from avbench.harness.running.runs import execute, plan
 from avbench.harness.tracks import Track
 
@@ -133,10 +133,10 @@ def test_the_seeds_of_the_row_say_what_is_noise(folder: ResultsFolder, tmp_path:
     records = sorted((r for r in folder.records() if isinstance(r, RunRecord)), key=lambda r: r.configuration.seed)
     one, two = records[:2]
     rows = hm_of_rows(records)
-    assert sorted(rows[row_of(one)]) == sorted(r.outcome.metrics.HM for r in records if r.outcome)
+    assert sorted(rows[one.configuration.row]) == sorted(r.outcome.metrics.HM for r in records if r.outcome)
     repeater = Repeater(folder, folder, "me", NONE)
     assert repeater.verdict(one, two, rows).verdict == "within noise"
-    told = repeater.verdict(one, two, {row_of(one): [0.0, 0.1, 0.2]})
+    told = repeater.verdict(one, two, {one.configuration.row: [0.0, 0.1, 0.2]})
     assert told.noise is not None
     assert (told.verdict, told.noise.test, told.noise.n) == ("not reproduced", "seeds", 3)
     assert "3 seeds" in told.in_words()
