@@ -60,6 +60,18 @@ def regular_root(name: str, path: Path) -> Path | None:
     return root
 
 
+def name_of(root: Path, name: str, path: Path) -> str:
+    """The package that a folder above a module is."""
+    depth = name.count(".") + path.name.startswith("__init__.")
+    return ".".join(name.split(".")[: depth - path.parents.index(root)])
+
+
+def module_of(path: Path) -> tuple[str, ...]:
+    """The names that lead to a module, from the path of its file below where they begin."""
+    names = path.with_suffix("").parts
+    return names[:-1] if names[-1] == "__init__" else names
+
+
 def _parents(name: str) -> Iterator[str]:
     while name := name.rpartition(".")[0]:
         yield name
@@ -147,7 +159,6 @@ def _beside(file: Path, spec: ModuleSpec) -> Iterator[str]:
     root = regular_root(spec.name, file) or (file.parents[depth - 1] if depth else None)
     if root is None:
         return
-    above = spec.name.split(".")[: depth - file.parents.index(root)]
+    package = name_of(root, spec.name, file)
     for path in sorted(root.rglob("*.py")):
-        parts = path.relative_to(root).with_suffix("").parts
-        yield ".".join([*above, *(parts[:-1] if parts[-1] == "__init__" else parts)])
+        yield ".".join([package, *module_of(path.relative_to(root))])

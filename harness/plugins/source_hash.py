@@ -21,7 +21,7 @@ from types import MappingProxyType
 
 from avbench.harness.contract.method import Method
 from avbench.harness.errors import MethodError
-from avbench.harness.plugins.reach import file_of, reachable, regular_root
+from avbench.harness.plugins.reach import file_of, module_of, name_of, reachable, regular_root
 from avbench.harness.plugins.registry import Registered
 from avbench.harness.records.record import hash_of_code
 
@@ -173,8 +173,7 @@ def _data(registered: Registered, modules: Mapping[str, Path]) -> dict[str, dict
     for name, path in modules.items():
         root = regular_root(name, path)
         if root is not None and not name.startswith(METHODS):
-            below = len(path.relative_to(root).parts) - path.name.startswith("__init__.")
-            roots.setdefault(root, ".".join(name.split(".")[: name.count(".") + 1 - below]))
+            roots.setdefault(root, name_of(root, name, path))
     for root, package in roots.items():
         others = (f for f in sorted(root.rglob("*")) if _is_data(f) and f.resolve() not in counted)
         found[package] = {str(f.relative_to(root)): _content(f) for f in others}
@@ -213,8 +212,7 @@ def _listed(name: str) -> Mapping[str, Path]:
 
 def _listed_modules(name: str) -> set[str]:
     """The modules among them, by name."""
-    parts = [Path(file).with_suffix("").parts for file in _listed(name) if file.endswith(".py")]
-    return {".".join(names[:-1] if names[-1] == "__init__" else names) for names in parts}
+    return {".".join(module_of(Path(file))) for file in _listed(name) if file.endswith(".py")}
 
 
 def _is_data(path: Path) -> bool:
