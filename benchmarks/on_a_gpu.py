@@ -205,17 +205,13 @@ def nothing(_: object) -> None:
 
 def parts(sizes: Sizes, device: torch.device) -> dict[str, Callable[[], Iterator[Figure]]]:
     """What is measured, in order of importance, as each part's process knows it."""
-
-    def whole(seeds: int, compiled: bool) -> Callable[[], Iterator[Figure]]:
-        return lambda: whole_runs(sizes, device, seeds, compiled=compiled)
-
     return {
-        "steps of all methods": lambda: steps_of_all(sizes, device),
-        "precision and compiling": lambda: precision_of_steps(sizes, device),
-        "seeds, whole runs, compiled": whole(sizes.seeds, True),
-        "one whole run": whole(1, False),
-        "one whole run, compiled": whole(1, True),
-        "seeds, whole runs": whole(sizes.seeds, False),
+        "steps of all methods": partial(steps_of_all, sizes, device),
+        "precision and compiling": partial(precision_of_steps, sizes, device),
+        "seeds, whole runs, compiled": partial(whole_runs, sizes, device, sizes.seeds, compiled=True),
+        "one whole run": partial(whole_runs, sizes, device, 1, compiled=False),
+        "one whole run, compiled": partial(whole_runs, sizes, device, 1, compiled=True),
+        "seeds, whole runs": partial(whole_runs, sizes, device, sizes.seeds, compiled=False),
     }
 
 

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 PERPLEXITY = 30.0
 ITERATIONS = 1000
-MOST_CLIPS = 100
 Points = NDArray[np.float32]
 
 

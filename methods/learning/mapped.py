@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from avbench.methods.learning.blocks import EPSILON, Block, Dropout, mask_of, words_for
 from avbench.methods.learning.products import Linear
@@ -89,14 +88,7 @@ class MappedDropout(Dropout):
         return x * self.masks.take(x.shape, self.rate, x.device) if self.training and self.rate else x
 
 
-class MappedLinear(Linear):
-    """A linear map by torch's own product."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return functional.linear(x, self.weight, self.bias)
-
-
-FORMS: dict[type[nn.Module], type[nn.Module]] = {Block: MappedBlock, Dropout: MappedDropout, Linear: MappedLinear}
+FORMS: dict[type[nn.Module], type[nn.Module]] = {Block: MappedBlock, Dropout: MappedDropout, Linear: nn.Linear}
 
 
 def mapped_form(net: nn.ModuleDict, masks: Masks) -> nn.ModuleDict:
