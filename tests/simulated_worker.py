@@ -19,7 +19,7 @@ from avbench.harness.isolation.choice import Isolation
 from avbench.harness.isolation.judge import stand_in
 from avbench.harness.isolation.messages import FROM_JUDGE, FROM_JUDGE_BYTES
 from avbench.harness.isolation.service import Service
-from avbench.harness.isolation.start import Place, started
+from avbench.harness.isolation.start import Computing, started
 from avbench.harness.isolation.wire import receive
 from avbench.harness.plugins.registry import Registered
 
@@ -67,7 +67,7 @@ def isolated(
     registered: Registered, isolation: Isolation = PROCESS, results: Path = Path("results"), **options: Any
 ) -> Iterator[Callable[[], Method]]:
     """What makes methods in a worker."""
-    place = Place(torch.device("cpu"), torch.get_num_threads(), "float32")
+    place = Computing(torch.device("cpu"), torch.get_num_threads(), "float32")
     chosen = registered.method.Options(**options)
     with started(registered, chosen, place, isolation, results) as worker:
         yield stand_in(registered, worker)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Callable, Iterable
+from functools import cache
 from itertools import chain
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 logger = logging.getLogger("avbench")
-
-_told: set[str] = set()
 
 
 class Compiler:
@@ -69,11 +68,10 @@ class Compiler:
         self.failure = self.failure or printable(f"{type(error).__name__}: {first}", 300)
 
 
+@cache
 def tell_uncompiled(why: str) -> None:
     """Say that steps are not compiled and why, but not again in this process: what stands against it stays."""
-    if why not in _told:
-        _told.add(why)
-        logger.warning("not compiled, steps are taken as they are: %s", why)
+    logger.warning("not compiled, steps are taken as they are: %s", why)
 
 
 def _with_code_of_its_own(function: Callable[..., Tensor]) -> Callable[..., Tensor]:

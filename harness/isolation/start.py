@@ -33,7 +33,7 @@ WORKER = "avbench.harness.isolation.worker"
 
 
 @dataclass(frozen=True)
-class Place:
+class Computing:
     """Where a run takes place."""
 
     device: torch.device
@@ -43,7 +43,7 @@ class Place:
 
 @contextmanager
 def started(
-    registered: Registered, options: Options, place: Place, isolation: Isolation, results: Path
+    registered: Registered, options: Options, computing: Computing, isolation: Isolation, results: Path
 ) -> Iterator[WorkerProcess]:
     """The worker of one run, which loads its method while the judge loads the features. ``results``: their folder."""
     given: dict[str, Any] = {name: _absolute(value) for name, value in options}
@@ -51,9 +51,9 @@ def started(
         module=registered.module,
         slug=registered.info.slug,
         options=type(options).model_construct(**given).model_dump(mode="json"),
-        device=str(place.device),
-        threads=place.threads,
-        precision=place.precision,
+        device=str(computing.device),
+        threads=computing.threads,
+        precision=computing.precision,
         **limits(isolation),
     )
     files = [value.path for value in given.values() if isinstance(value, InputFile)]

@@ -27,9 +27,7 @@ def compiler_of(runs: Sequence[PlannedRun], device: torch.device, isolation: Iso
     wish = runs[0].compile
     if wish == "off" or (wish == "auto" and not _pays(runs, device)):
         return None
-    why = why_alone(runs[0])
-    if isolation:
-        why = "its method has a process of its own"
+    why = "its method has a process of its own" if isolation else why_alone(runs[0])
     if not why:
         return Compiler()
     if wish == "on":

@@ -18,7 +18,7 @@ from avbench.harness.evaluation.protocol import PROTOCOLS, find_protocol
 from avbench.harness.evaluation.two_stages import EpochDone, EpochListener, Result, run_together, run_two_stages
 from avbench.harness.features.temporal_draft import MEAN, view_of
 from avbench.harness.isolation.choice import NONE, Isolation
-from avbench.harness.isolation.start import Place, started
+from avbench.harness.isolation.start import Computing, started
 from avbench.harness.plugins.declared import capabilities_of
 from avbench.harness.plugins.presets import is_of_variant
 from avbench.harness.plugins.registry import Registered, plugins
@@ -295,8 +295,8 @@ def _isolated(attempt: Attempt, registered: Registered, isolation: Isolation) ->
     c = attempt.planned.configuration
     options = _options(registered, c)
     compiler_of([attempt.planned], attempt.device, isolation)  # says that there is none, where one is wished for
-    place = Place(attempt.device, torch.get_num_threads(), c.numerics.precision)
-    with started(registered, options, place, isolation, attempt.results.root) as worker:
+    computing = Computing(attempt.device, torch.get_num_threads(), c.numerics.precision)
+    with started(registered, options, computing, isolation, attempt.results.root) as worker:
         features = _held(planned_features(c.track, c.feature_hash), torch.device("cpu"), c.numerics.feature_dtype)
         return _two_stages(stand_in(registered, worker), features, attempt, options), worker.peak_memory_bytes
 

@@ -12,6 +12,7 @@ from typing import Any
 from tabulate import tabulate
 
 from avbench.harness.atomic import write_bytes
+from avbench.harness.errors import MethodError
 from avbench.harness.records.record import Tuned
 from avbench.harness.tracks import parse_track
 from avbench.harness.tuning.score import Interval, Score, Trial, difference, over_seeds
@@ -168,8 +169,6 @@ def outcome(study: Study) -> Tuning:
     trials = study.trials()
     done = [trial for trial in trials if trial.value is not None]
     if not done:
-        from avbench.harness.errors import MethodError
-
         why = next((f"trial {t.number}: {t.failure}" for t in trials if t.failure), "there is none")
         raise MethodError(f"study {study.name!r}: no trial is done; {why}")
     best = max(done, key=lambda trial: (trial.value or 0.0, -trial.number))

@@ -60,10 +60,10 @@ def mean_interval(values: Sequence[float]) -> Interval:
     """The mean of values, one of each seed."""
     if len(values) < 2:
         return Interval(fmean(values), None)
-    from scipy.stats import t
+    from scipy.special import stdtrit  # not scipy.stats, whose import takes a second
 
     n = len(values)
-    return Interval(fmean(values), float(t.ppf((1 + LEVEL) / 2, n - 1)) * stdev(values) / math.sqrt(n))
+    return Interval(fmean(values), float(stdtrit(n - 1, (1 + LEVEL) / 2)) * stdev(values) / math.sqrt(n))
 
 
 def objective(scores: Sequence[Score]) -> float:

@@ -19,7 +19,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from avbench.harness.errors import UsageError
 from avbench.harness.extras import require
-from avbench.harness.records.record import Name
+from avbench.harness.records.record import MAX_EPOCHS, Name
 from avbench.harness.running.claims import Claim, Claims
 from avbench.harness.tuning.score import Score, Trial
 from avbench.harness.tuning.search import Search, Subject
@@ -36,8 +36,6 @@ MAX_DEATHS = 3
 LOCK_SECONDS = 0.02
 FREE_TRIALS = 5
 """Trials that are done before one is pruned."""
-MAX_EPOCHS = 20_000
-"""Steps of Optuna that lie between the runs of a trial."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +60,7 @@ class Taken:
         """Keep a value, percent, of an epoch (from 1) of a run (from 0), and say whether the trial is to be pruned."""
         if not self._prune:
             return False
-        self._trial.report(value, run * MAX_EPOCHS + epoch)
+        self._trial.report(value, run * MAX_EPOCHS + epoch)  # steps of Optuna, apart for each run
         return self._trial.should_prune()
 
 

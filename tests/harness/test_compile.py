@@ -21,8 +21,7 @@ from torch._dynamo.testing import CompileCounter
 import avbench
 from avbench.harness.cli import cli
 from avbench.harness.errors import MethodError, UsageError
-from avbench.harness.evaluation import compiler as compiling
-from avbench.harness.evaluation.compiler import Compiler
+from avbench.harness.evaluation.compiler import Compiler, tell_uncompiled
 from avbench.harness.isolation.choice import Isolation
 from avbench.harness.records.planned import PlannedRun
 from avbench.harness.records.record import Compile, RunRecord
@@ -45,8 +44,8 @@ SMALL = {"epochs": 2, "batches_per_epoch": 3, "batch_size": 8}
 
 
 @pytest.fixture(autouse=True)
-def told_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compiling, "_told", set())
+def told_anew() -> None:
+    tell_uncompiled.cache_clear()
 
 
 @pytest.fixture
