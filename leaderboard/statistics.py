@@ -85,8 +85,7 @@ class Recalls:
         """Of one run, from its test evidence and offset."""
         joint = 100 * class_recall(table, predict(table, offset))
         alone = 100 * class_recall(table, table.unseen_class)
-        counted = table.class_clips > 0
-        seen, unseen = counted & table.class_is_seen, counted & ~table.class_is_seen
+        seen, unseen = table.filled_sides
         return cls(joint[None, seen], joint[None, unseen], alone[None, unseen])
 
     @classmethod

@@ -172,9 +172,7 @@ def _examine(record: RunRecord, root: Path, out: Path, url: str | None, marks: S
 
 def _tested_classes(table: Evidence) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """The classes with clips, in the order of :class:`Recalls`."""
-    counted = table.class_clips > 0
-    sides = (counted & table.class_is_seen, counted & ~table.class_is_seen)
-    seen, unseen = (tuple(table.classes[side].tolist()) for side in sides)
+    seen, unseen = (tuple(table.classes[side].tolist()) for side in table.filled_sides)
     return seen, unseen
 
 
