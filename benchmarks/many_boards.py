@@ -15,7 +15,9 @@ from scipy.special import logit
 from scipy.stats import t
 
 from avbench.harness.evaluation.accuracy import harmonic_mean
-from avbench.leaderboard.statistics import ALPHA, LEVEL, Estimates, Recalls, corrected, interval
+from avbench.leaderboard.estimates import LEVEL, Estimates
+from avbench.leaderboard.recalls import Recalls
+from avbench.leaderboard.statistics import ALPHA, corrected, interval
 
 Doubles = NDArray[np.float64]
 

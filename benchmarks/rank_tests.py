@@ -11,7 +11,9 @@ from scipy.stats import t as student
 from statsmodels.stats.multitest import multipletests
 
 from avbench.harness.evaluation.accuracy import harmonic_mean
-from avbench.leaderboard.statistics import ALPHA, Estimates, Recalls, corrected
+from avbench.leaderboard.estimates import Estimates
+from avbench.leaderboard.recalls import Recalls
+from avbench.leaderboard.statistics import ALPHA, corrected
 
 Doubles = NDArray[np.float64]
 

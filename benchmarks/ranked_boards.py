@@ -35,7 +35,7 @@ from scipy.stats import norm
 from tabulate import tabulate
 
 from avbench.harness.evaluation.accuracy import harmonic_mean
-from avbench.leaderboard.statistics import Recalls
+from avbench.leaderboard.recalls import Recalls
 
 Doubles = NDArray[np.float64]
 

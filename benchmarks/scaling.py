@@ -18,7 +18,8 @@ from run_costs import command_cost
 from step_timing import batch_method, measure, ucf_options
 
 from avbench.harness.evaluation.evidence import Evidence, reduce_scores
-from avbench.leaderboard.statistics import FEWEST_SEEDS, Recalls, intervals, standings
+from avbench.leaderboard.recalls import FEWEST_SEEDS, Recalls
+from avbench.leaderboard.statistics import intervals, standings
 from avbench.methods.learning.training import BatchMethod
 
 CPU = torch.device("cpu")

@@ -23,7 +23,7 @@ from avbench.harness.records.summary import METRICS, VALIDATION, summary
 from avbench.leaderboard.claims import Trusted, trusted_features
 from avbench.leaderboard.labels import labels
 from avbench.leaderboard.ladder import of_rows, of_run
-from avbench.leaderboard.statistics import FEWEST_SEEDS
+from avbench.leaderboard.recalls import FEWEST_SEEDS
 
 BOARD = ["simulated", "dataset", "features", "protocol", "protocol_version"]
 """What rows of one board share."""

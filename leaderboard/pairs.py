@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from avbench.leaderboard.claims import PRINTED, Metric
-from avbench.leaderboard.statistics import Doubles, Estimates, Recalls
+from avbench.leaderboard.estimates import Estimates
+from avbench.leaderboard.recalls import Doubles, Recalls
 
 
 @dataclass(frozen=True, eq=False)

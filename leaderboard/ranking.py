@@ -11,7 +11,8 @@ from avbench.harness.records.record import RunRecord
 from avbench.harness.records.results import ResultsFolder
 from avbench.leaderboard.boards import FeatureGroup, RerunRow
 from avbench.leaderboard.claims import Metric
-from avbench.leaderboard.statistics import Interval, Recalls, Standing, intervals, standings
+from avbench.leaderboard.recalls import Recalls
+from avbench.leaderboard.statistics import Interval, Standing, intervals, standings
 
 RunRecalls = Callable[[RunRecord], Recalls]
 """Gives the recalls of a finished run, such as ``lambda record: recalls_of_run(record, folder)``."""

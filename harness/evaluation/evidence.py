@@ -128,6 +128,12 @@ class Evidence:
         return np.isin(self.classes, self.seen_classes)
 
     @property
+    def filled_sides(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """(S + U,) each: whether a class of :attr:`classes` is a seen one with clips, and an unseen one with clips."""
+        filled = self.class_clips > 0
+        return filled & self.class_is_seen, filled & ~self.class_is_seen
+
+    @property
     def empty_classes(self) -> Ints:
         """Ids of the classes of the search space without any clip, ascending."""
         empty: Ints = self.classes[self.class_clips == 0]

@@ -65,9 +65,9 @@ class Decisions:
 
     def recalls(self) -> tuple[np.ndarray, np.ndarray]:
         """Recall in percent of the seen and of the unseen classes that have clips."""
-        e = self.evidence
-        recall, counted = 100 * class_recall(e, predict(e, self.offset)), e.class_clips > 0
-        return recall[counted & e.class_is_seen], recall[counted & ~e.class_is_seen]
+        recall = 100 * class_recall(self.evidence, predict(self.evidence, self.offset))
+        seen, unseen = self.evidence.filled_sides
+        return recall[seen], recall[unseen]
 
 
 def deviation(known: Sequence[float], recorded: Decisions, repeated: Decisions) -> Deviation:

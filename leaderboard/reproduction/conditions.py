@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from avbench.leaderboard.recalls import FEWEST_SEEDS
 from avbench.leaderboard.reproduction.plan import Trial
-from avbench.leaderboard.statistics import FEWEST_SEEDS
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,9 @@ from avbench.harness.records.record import RunRecord
 from avbench.leaderboard.claims import Anomaly, Claim, Metric, anomalies_of
 from avbench.leaderboard.frame import FEW_SEEDS, NO_PRESET, OFF_PRESET, results_frame, rows_frame
 from avbench.leaderboard.ranking import RunRecalls
+from avbench.leaderboard.recalls import Recalls
 from avbench.leaderboard.reproduction.printed import PrintedTable
-from avbench.leaderboard.statistics import Interval, Recalls, intervals
+from avbench.leaderboard.statistics import Interval, intervals
 
 if TYPE_CHECKING:
     from avbench.leaderboard.reproduction.plan import Trial

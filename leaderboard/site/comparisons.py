@@ -18,10 +18,11 @@ from avbench.harness.records.verification import find_split
 from avbench.leaderboard.claims import PRINTED, Metric
 from avbench.leaderboard.pairs import Pairs, all_pairs
 from avbench.leaderboard.ranking import RankedRow, in_conflict, recalls_of
+from avbench.leaderboard.recalls import Doubles, Recalls
 from avbench.leaderboard.site.gate import Gate
 from avbench.leaderboard.site.links import row_key
 from avbench.leaderboard.site.model import RankedBoard, Site
-from avbench.leaderboard.statistics import Difference, Doubles, Interval, Recalls
+from avbench.leaderboard.statistics import Difference, Interval
 
 NOT_SET = "\N{EN DASH}"
 """Stands for an option that one of two methods does not have."""

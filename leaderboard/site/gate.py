@@ -24,11 +24,11 @@ from avbench.harness.records.reproduction import Reproduction, Required
 from avbench.harness.records.results import ResultsFolder, Unreadable, unpack_evidence
 from avbench.leaderboard.frame import group_of, results_frame, rows_frame
 from avbench.leaderboard.ladder import REQUIRED
+from avbench.leaderboard.recalls import Recalls
 from avbench.leaderboard.site import links
 from avbench.leaderboard.site import run_page as runs
 from avbench.leaderboard.site.files import write
 from avbench.leaderboard.site.page import File
-from avbench.leaderboard.statistics import Recalls
 
 FEW = 64
 """So many records are checked faster than processes start."""
@@ -172,9 +172,7 @@ def _examine(record: RunRecord, root: Path, out: Path, url: str | None, marks: S
 
 def _tested_classes(table: Evidence) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """The classes with clips, in the order of :class:`Recalls`."""
-    counted = table.class_clips > 0
-    sides = (counted & table.class_is_seen, counted & ~table.class_is_seen)
-    seen, unseen = (tuple(table.classes[side].tolist()) for side in sides)
+    seen, unseen = (tuple(table.classes[side].tolist()) for side in table.filled_sides)
     return seen, unseen
 
 

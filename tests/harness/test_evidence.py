@@ -53,6 +53,8 @@ def test_reduction_is_the_first_best_of_each_side(table: ScoreTable) -> None:
     assert evidence.label.tolist() == table.labels
     assert evidence.is_seen.tolist() == [y in table.side(True) for y in table.labels]
     assert evidence.empty_classes.tolist() == [c for c in table.class_ids if c not in table.labels]
+    for seen, filled in zip((True, False), evidence.filled_sides, strict=True):
+        assert evidence.classes[filled].tolist() == [c for c in table.side(seen) if c in table.labels]
 
 
 @settings(max_examples=50, deadline=None)

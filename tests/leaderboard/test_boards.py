@@ -13,7 +13,7 @@ from avbench.leaderboard.averages import average_boards
 from avbench.leaderboard.boards import Board, build_boards, reruns_of
 from avbench.leaderboard.claims import claim_for, claims
 from avbench.leaderboard.frame import FEW_SEEDS
-from avbench.leaderboard.statistics import Recalls
+from avbench.leaderboard.recalls import Recalls
 
 UCF = Track("ucf", "main")
 VGG = Track("vggsound", "main")

@@ -32,6 +32,7 @@ from avbench.harness.tracks import Track
 from avbench.leaderboard.claims import COMPARABLE, Claim, claims, papers
 from avbench.leaderboard.frame import INCOMPLETE, NOT_VERIFIED, OFF_PRESET, results_frame
 from avbench.leaderboard.ranking import recalls_of_run
+from avbench.leaderboard.recalls import Recalls
 from avbench.leaderboard.reproduction.budget import require_budget, scaled
 from avbench.leaderboard.reproduction.conditions import Conditions
 from avbench.leaderboard.reproduction.outcome import ReproducedTable, reproduced
@@ -46,7 +47,7 @@ from avbench.leaderboard.reproduction.printed import (
 )
 from avbench.leaderboard.reproduction.recipes import Recipe, readings, recipe
 from avbench.leaderboard.reproduction.text import table_json, table_text
-from avbench.leaderboard.statistics import Recalls, intervals
+from avbench.leaderboard.statistics import intervals
 from avbench.methods.cjme import CJMEOptions
 
 ROOT = Path(__file__).parent.parent.parent

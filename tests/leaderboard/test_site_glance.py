@@ -30,6 +30,7 @@ from avbench.leaderboard.claims import PRINTED, claims, papers
 from avbench.leaderboard.figures import paper_figures
 from avbench.leaderboard.pairs import all_pairs
 from avbench.leaderboard.ranking import recalls_of
+from avbench.leaderboard.recalls import Recalls
 from avbench.leaderboard.site import build_site, links
 from avbench.leaderboard.site.comparisons import Comparable, comparables
 from avbench.leaderboard.site.model import RankedBoard, Site
@@ -39,7 +40,7 @@ from avbench.leaderboard.site.pages import badges
 from avbench.leaderboard.site.plots.canvas import Canvas, Point
 from avbench.leaderboard.site.plots.preview import HEIGHT, WIDTH, preview
 from avbench.leaderboard.site.text import duration
-from avbench.leaderboard.statistics import Recalls, compare
+from avbench.leaderboard.statistics import compare
 
 UCF = Track("ucf", "main")
 MARKUP = "</script><script>alert(1)</script>\u2028"

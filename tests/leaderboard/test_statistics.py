@@ -17,11 +17,11 @@ from avbench.harness.evaluation.metrics import evaluate
 from avbench.harness.records.results import unpack_evidence
 from avbench.harness.tracks import Track
 from avbench.leaderboard.claims import PRINTED, Metric
+from avbench.leaderboard.estimates import Estimates
+from avbench.leaderboard.recalls import Recalls
 from avbench.leaderboard.statistics import (
     Difference,
-    Estimates,
     Interval,
-    Recalls,
     Standing,
     average_interval,
     compare,
@@ -372,7 +372,8 @@ def test_many_rows_can_still_be_told_apart() -> None:
 
 def test_another_process_says_the_same() -> None:
     code = (
-        "import numpy as np; from avbench.leaderboard.statistics import *; r = np.random.default_rng(0)\n"
+        "import numpy as np; from avbench.leaderboard.recalls import Recalls\n"
+        "from avbench.leaderboard.statistics import *; r = np.random.default_rng(0)\n"
         "rows = [Recalls(*(r.uniform(0, 100, (3, n)) for n in (42, 9, 9))) for _ in range(3)]\n"
         "print(standings(rows), compare(*rows[:2]), intervals(rows[0]))"
     )

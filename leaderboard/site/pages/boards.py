@@ -7,15 +7,17 @@ from typing import Any
 
 from avbench.harness.evaluation.protocol import PROTOCOLS
 from avbench.leaderboard.claims import METRICS, Metric, papers, published_methods
+from avbench.leaderboard.estimates import LEVEL
 from avbench.leaderboard.frame import MARKS
 from avbench.leaderboard.ladder import LADDER
 from avbench.leaderboard.ranking import in_conflict
+from avbench.leaderboard.recalls import FEWEST_SEEDS
 from avbench.leaderboard.site import links
 from avbench.leaderboard.site.board_plots import bar_plot, more_plots
 from avbench.leaderboard.site.exports import board_files
 from avbench.leaderboard.site.model import RankedBoard, Site
 from avbench.leaderboard.site.page import File, Page
-from avbench.leaderboard.statistics import FEWEST_SEEDS, LEVEL, TEST_IN_WORDS
+from avbench.leaderboard.statistics import TEST_IN_WORDS
 from avbench.splits import DATASETS
 
 

@@ -12,13 +12,14 @@ from collections.abc import Iterator, Sequence
 from itertools import combinations, groupby
 
 from avbench.leaderboard.claims import PRINTED
+from avbench.leaderboard.estimates import LEVEL
 from avbench.leaderboard.frame import MARKS
+from avbench.leaderboard.recalls import FEWEST_SEEDS
 from avbench.leaderboard.site import links
 from avbench.leaderboard.site.comparisons import Comparable, comparables
 from avbench.leaderboard.site.model import RankedBoard, Site
 from avbench.leaderboard.site.page import File, Page
 from avbench.leaderboard.site.scripted import call
-from avbench.leaderboard.statistics import FEWEST_SEEDS, LEVEL
 
 BEST = 5
 """Rows of a board of which all pairs are tabled without scripts."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from avbench.leaderboard.recalls import FEWEST_SEEDS
 from avbench.leaderboard.site.model import Site
 from avbench.leaderboard.site.page import Page
-from avbench.leaderboard.statistics import FEWEST_SEEDS
 
 
 def pages(site: Site) -> Iterator[Page]:

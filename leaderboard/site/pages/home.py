@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from avbench.harness.evaluation.protocol import PROTOCOLS
 from avbench.leaderboard.boards import ClaimedRow
 from avbench.leaderboard.claims import anomalies, claims, papers
+from avbench.leaderboard.estimates import LEVEL
 from avbench.leaderboard.frame import MARKS
 from avbench.leaderboard.ladder import LADDER, REQUIRED
+from avbench.leaderboard.recalls import FEWEST_SEEDS
 from avbench.leaderboard.site import links, over_years
 from avbench.leaderboard.site.model import RankedBoard, Site
 from avbench.leaderboard.site.obtained import agreement_plot, summaries
 from avbench.leaderboard.site.page import File, Page
-from avbench.leaderboard.statistics import FEWEST_SEEDS, LEVEL
 from avbench.splits import PARTITIONS
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from avbench.leaderboard.ladder import LADDER
+from avbench.leaderboard.recalls import FEWEST_SEEDS
 from avbench.leaderboard.site.page import Page
-from avbench.leaderboard.statistics import FEWEST_SEEDS
 
 
 def pages(project: str | None) -> Iterator[Page]:
