@@ -15,7 +15,8 @@ from avbench.harness.errors import UsageError
 from avbench.harness.plugins.declared import said_by_methods
 from avbench.harness.plugins.presets import Overrides, changes_in_words, options_beyond_variant
 from avbench.harness.printable import printable
-from avbench.harness.records.gate import judge_folder, sorted_out
+from avbench.harness.records.finding import sorted_out
+from avbench.harness.records.gate import judge_folder
 from avbench.harness.records.record import RunRecord
 from avbench.harness.records.reproduction import Reproduction, decisive
 from avbench.harness.records.results import ResultsFolder, Unreadable

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from avbench.harness.evaluation.evidence import TEST
-from avbench.harness.records.gate import CONFLICT
+from avbench.harness.records.marks import CONFLICT
 from avbench.harness.records.record import RunRecord
 from avbench.harness.records.results import ResultsFolder
 from avbench.leaderboard.boards import FeatureGroup, RerunRow

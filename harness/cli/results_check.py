@@ -20,6 +20,7 @@ from avbench.harness.cli.selection import (
 )
 from avbench.harness.errors import RecordError
 from avbench.harness.printable import printable
+from avbench.harness.records.differences import differences
 from avbench.harness.records.record import read_record
 from avbench.harness.records.results import ResultsFolder, Unreadable
 
@@ -59,8 +60,6 @@ def verify(folder: ResultsFolder, as_json: bool) -> None:
 
 def _second(item: Unreadable, contents: Contents) -> list[str]:
     """What a misplaced record says otherwise than the one of the same identity, where there is one."""
-    from avbench.harness.records.gate import differences
-
     try:
         record = read_record(item.path)
     except RecordError:

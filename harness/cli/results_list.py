@@ -90,7 +90,8 @@ def show(identity: str, folder: ResultsFolder, as_json: bool) -> None:
     contents = read_folder(folder)
     record = find_run(contents.records, identity)
     from avbench.harness.plugins.declared import said_by_methods
-    from avbench.harness.records.gate import judge_folder, sorted_out
+    from avbench.harness.records.finding import sorted_out
+    from avbench.harness.records.gate import judge_folder
 
     verdicts = judge_folder(folder, _beside(record, contents.records), said_by_methods)
     told, refused = sorted_out(folder.reproductions(record), record)

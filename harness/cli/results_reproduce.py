@@ -139,7 +139,7 @@ def _sample(chosen: Sequence[RunRecord], count: int, seed: int | None) -> list[R
 
 def _known(record: RunRecord, folder: ResultsFolder, isolation: Isolation) -> Reproduction | None:
     """What a repetition under this isolation came to before, of those that count."""
-    from avbench.harness.records.gate import sorted_out
+    from avbench.harness.records.finding import sorted_out
     from avbench.harness.records.reproduction import decisive
 
     told, _ = sorted_out(folder.reproductions(record), record)

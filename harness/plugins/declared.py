@@ -14,7 +14,7 @@ from avbench.harness.evaluation.protocol import PROTOCOLS
 from avbench.harness.plugins.presets import is_of_variant
 from avbench.harness.plugins.registry import Registered, plugins
 from avbench.harness.plugins.source_hash import source_hash
-from avbench.harness.records.gate import Said
+from avbench.harness.records.finding import Said
 from avbench.harness.records.record import Capabilities, Outcome, RunRecord, canonical_json
 from avbench.harness.records.verification import COMBINED
 
@@ -27,7 +27,7 @@ OTHER_CODE = "other code of this version"
 def said_by_methods(record: RunRecord) -> Said:
     """What the installed method of its name says of a record; nothing of one of a package that is not installed.
 
-    Options and capabilities are held against a method of the same version. Every function of the gate takes this one.
+    Options and capabilities are held against a method of the same version. Commands hand this to the gate.
     """
     c = record.configuration
     registered = plugins().methods.get(c.method)

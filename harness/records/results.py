@@ -50,7 +50,7 @@ class ResultsFolder:
 
     The evidence lies beside its record and is named by its content, ``<identity>.<hash>.safetensors``: a record in its
     place decides which evidence counts. Earlier versions named it ``<identity>.safetensors``; that is read as well.
-    So do reproductions of the run, ``<identity>.<hash>.reproduction.json``, any number of them.
+    Reproductions of the run lie there too, ``<identity>.<hash>.reproduction.json``, any number of them.
     """
 
     def __init__(self, root: Path) -> None:

@@ -22,8 +22,10 @@ from pathlib import Path
 
 from avbench.harness.atomic import scratch, write_bytes
 from avbench.harness.errors import RecordError, UsageError
+from avbench.harness.records.differences import differences
 from avbench.harness.records.filing import Item, file_all
-from avbench.harness.records.gate import Declared, copied, differences, find_in, judge, nothing_declared
+from avbench.harness.records.finding import Declared, find_in, nothing_declared
+from avbench.harness.records.gate import copied, judge
 from avbench.harness.records.record import MAX_RECORD_BYTES, RunRecord, decode_record
 from avbench.harness.records.reproduction import MAX_REPRODUCTION_BYTES, SUFFIX, Reproduction
 from avbench.harness.records.results import MAX_EVIDENCE_BYTES, ResultsFolder, Unreadable
@@ -99,11 +101,11 @@ def accept_submission(
 ) -> Accepted:
     """Verify a submission and file its runs, with the reproductions beside them: all of it or nothing.
 
-    ``declared``: what installed methods say, see :mod:`avbench.harness.records.gate`. ``vouched``: reproductions in it
-    count as those of whoever keeps this folder; otherwise they are filed as claims. Raises :class:`RecordError` that
-    names what is wrong: the archive, a record, its evidence, a reproduction that does not speak of its run, a run that
-    is filed already with other content, one that contradicts what is filed already, or evidence that another method's
-    run has already.
+    ``declared``: what installed methods say, see :class:`avbench.harness.records.finding.Said`. ``vouched``:
+    reproductions in it count as those of whoever keeps this folder; otherwise they are filed as claims. Raises
+    :class:`RecordError` that names what is wrong: the archive, a record, its evidence, a reproduction that does not
+    speak of its run, a run that is filed already with other content, one that contradicts what is filed already, or
+    evidence that another method's run has already.
     """
     with _unpacked(file) as (inbox, records):
         findings = {record.identity: find_in(inbox, record, declared) for record in records}

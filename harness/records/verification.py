@@ -2,7 +2,7 @@
 
 What cannot be checked here: that the evidence came from the stated code, and that the features were the genuine ones.
 The content hash of the features keeps results on other contents apart. What records say about each other is judged in
-:mod:`avbench.harness.records.gate`, which is what commands ask.
+:mod:`avbench.harness.records.gate`, which most commands ask; ``run``, and ``analyse`` of named runs, ask here.
 """
 
 from __future__ import annotations

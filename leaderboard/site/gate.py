@@ -1,6 +1,6 @@
 """The gate at the build of the site: records are judged in several processes, and nothing they hold stops the build.
 
-What is judged, and how, is :mod:`avbench.harness.records.gate`, the same as for every other command.
+What is judged, and how, is :mod:`avbench.harness.records.gate`, the same as for ``avbench results verify``.
 
 Each evidence file is read once: the check, the recalls for the statistics and the run's own page come from one reading.
 """
@@ -18,7 +18,8 @@ from avbench.harness.errors import RecordError
 from avbench.harness.evaluation.calibration import curve
 from avbench.harness.evaluation.evidence import TEST, Evidence
 from avbench.harness.plugins.declared import said_by_methods
-from avbench.harness.records.gate import Dispute, Finding, find, judge
+from avbench.harness.records.finding import Finding, find
+from avbench.harness.records.gate import Dispute, judge
 from avbench.harness.records.record import RunRecord
 from avbench.harness.records.reproduction import Reproduction, Required
 from avbench.harness.records.results import ResultsFolder, Unreadable, unpack_evidence

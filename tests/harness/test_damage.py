@@ -20,7 +20,8 @@ from avbench.harness.errors import AvbenchError, DataError
 from avbench.harness.features.draft import ClipGroup, Draft
 from avbench.harness.features.store import Store
 from avbench.harness.plugins.sources import load_features
-from avbench.harness.records.gate import judge_folder, nothing_declared
+from avbench.harness.records.finding import nothing_declared
+from avbench.harness.records.gate import judge_folder
 from avbench.harness.records.planned import PlannedRun
 from avbench.harness.records.record import RunRecord
 from avbench.harness.records.results import ResultsFolder

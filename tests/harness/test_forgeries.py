@@ -20,14 +20,9 @@ from avbench.harness.errors import RecordError
 from avbench.harness.evaluation.evidence import Evidence
 from avbench.harness.evaluation.metrics import evaluate
 from avbench.harness.plugins.declared import OTHER_CODE, OTHER_VERSION, said_by_methods
-from avbench.harness.records.gate import (
-    ALIKE_SEEDS,
-    CONFLICT,
-    OTHER_PRESETS,
-    SAME_SEEDS,
-    judge_folder,
-    nothing_declared,
-)
+from avbench.harness.records.finding import nothing_declared
+from avbench.harness.records.gate import judge_folder
+from avbench.harness.records.marks import ALIKE_SEEDS, CONFLICT, OTHER_PRESETS, SAME_SEEDS
 from avbench.harness.records.record import (
     About,
     Metrics,

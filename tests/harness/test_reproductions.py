@@ -14,7 +14,8 @@ from simulated_results import altered, configuration_of, record_of, simulated_ru
 from avbench.harness.cli import main
 from avbench.harness.errors import RecordError
 from avbench.harness.records.draw import draw
-from avbench.harness.records.gate import judge_folder, nothing_declared
+from avbench.harness.records.finding import nothing_declared
+from avbench.harness.records.gate import judge_folder
 from avbench.harness.records.record import RunRecord, parse_record
 from avbench.harness.records.reproduction import Reproduction, decisive
 from avbench.harness.records.results import ResultsFolder, Unreadable

@@ -14,7 +14,7 @@ from simulated_results import OPTIONS, altered, configuration_of, reconfigured, 
 from simulated_site import Document
 
 from avbench.harness.cli import cli
-from avbench.harness.records.gate import CONFLICT
+from avbench.harness.records.marks import CONFLICT
 from avbench.harness.records.record import Environment, Failure, Measured, RunRecord
 from avbench.harness.records.results import ResultsFolder
 from avbench.harness.tracks import Track
