@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -72,6 +73,19 @@ def module_of(path: Path) -> tuple[str, ...]:
     return names[:-1] if names[-1] == "__init__" else names
 
 
+def files_below(root: Path) -> list[Path]:
+    """All files in a folder, in order, also those that a link leads to; of folders that hold each other none twice."""
+    found, entered = [], set()
+    for folder, folders, files in os.walk(root, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in entered:
+            folders.clear()
+            continue
+        entered.add(real)
+        found += [Path(folder, file) for file in files]
+    return sorted(found)
+
+
 def _parents(name: str) -> Iterator[str]:
     while name := name.rpartition(".")[0]:
         yield name
@@ -99,7 +113,10 @@ def _spec(name: str) -> ModuleSpec | None:
                 raise MethodError(f"module {above!r} makes itself a package: its code cannot be identified")
             places = list(parent.submodule_search_locations)
             found = (finder.find_spec(name, places) for finder in sys.meta_path)
-            return next((spec for spec in found if spec is not None), None)
+            try:
+                return next((spec for spec in found if spec is not None), None)
+            except KeyError:  # a namespace package asks the one above it, which is not imported
+                return _namespace(name, places)
         return importlib.util.find_spec(name)
     except MethodError:
         raise
@@ -109,6 +126,14 @@ def _spec(name: str) -> ModuleSpec | None:
         raise MethodError(f"module {name!r} was made in memory: its code cannot be identified") from None
     except Exception as error:
         raise MethodError(f"module {name!r} cannot be found: {type(error).__name__}: {error}") from None
+
+
+def _namespace(name: str, places: Iterable[str]) -> ModuleSpec:
+    """A package without ``__init__.py`` in folders of that name."""
+    spec = ModuleSpec(name, None, is_package=True)
+    folders = (Path(place, name.rpartition(".")[2]) for place in places)
+    spec.submodule_search_locations = [str(folder) for folder in folders if folder.is_dir()]
+    return spec
 
 
 def _is_plain(spec: ModuleSpec) -> bool:
@@ -160,5 +185,6 @@ def _beside(file: Path, spec: ModuleSpec) -> Iterator[str]:
     if root is None:
         return
     package = name_of(root, spec.name, file)
-    for path in sorted(root.rglob("*.py")):
-        yield ".".join([package, *module_of(path.relative_to(root))])
+    for path in files_below(root):
+        if path.suffix == ".py":
+            yield ".".join([package, *module_of(path.relative_to(root))])

@@ -21,7 +21,7 @@ from types import MappingProxyType
 
 from avbench.harness.contract.method import Method
 from avbench.harness.errors import MethodError
-from avbench.harness.plugins.reach import file_of, module_of, name_of, reachable, regular_root
+from avbench.harness.plugins.reach import file_of, files_below, module_of, name_of, reachable, regular_root
 from avbench.harness.plugins.registry import Registered
 from avbench.harness.records.record import hash_of_code
 
@@ -175,7 +175,7 @@ def _data(registered: Registered, modules: Mapping[str, Path]) -> dict[str, dict
         if root is not None and not name.startswith(METHODS):
             roots.setdefault(root, name_of(root, name, path))
     for root, package in roots.items():
-        others = (f for f in sorted(root.rglob("*")) if _is_data(f) and f.resolve() not in counted)
+        others = (f for f in files_below(root) if _is_data(f) and f.resolve() not in counted)
         found[package] = {str(f.relative_to(root)): _content(f) for f in others}
     listed = {
         name: _content(path)
@@ -224,7 +224,7 @@ def _named(method: type[Method], file: str) -> str:
     """The hash of a file, or of all in a folder, that a method names."""
     path = _placed(method, file)
     if path.is_dir():
-        return hash_of_code({str(f.relative_to(path)): _content(f) for f in sorted(path.rglob("*")) if f.is_file()})
+        return hash_of_code({str(f.relative_to(path)): _content(f) for f in files_below(path) if f.is_file()})
     return _content(path)
 
 

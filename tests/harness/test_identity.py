@@ -419,3 +419,32 @@ def test_data_in_a_package_of_the_distribution_that_nobody_imports_count(
     assert world.hash("mkpkg.net") == before
     world.write("mkdata/tables/scale.npz", b"two")
     assert world.hash("mkpkg.net") != before
+
+
+@pytest.mark.parametrize("what", ["data", "a module", "a named folder"])
+def test_what_a_link_leads_to_counts(world: World, what: str) -> None:
+    """Case: data on a large disk, and a link to its folder in the package."""
+    files = ("weights",) if what == "a named folder" else ()
+    world.write("mypkg/__init__.py", "")
+    world.write(
+        "mypkg/net.py", method("import importlib\nimportlib.import_module('mypkg.su' + 'b.hidden')\n", files=files)
+    )
+    world.write("disk/hidden.py", "")
+    world.write("disk/teacher.txt", "1")
+    (world.root / "mypkg/sub").symlink_to("../disk")
+    (world.root / "mypkg/weights").mkdir()
+    (world.root / "mypkg/weights/far").symlink_to(world.root / "disk")
+    (world.root / "disk/again").symlink_to("..")  # a circle
+    before = world.hash("mypkg.net")
+    world.write("disk/hidden.py" if what == "a module" else "disk/teacher.txt", "X = 2")
+    assert world.hash("mypkg.net") != before
+
+
+def test_scripts_below_folders_that_are_no_packages_count(world: World) -> None:
+    """Case: ``mypkg/tools/dev/x.py``, with an ``__init__.py`` in ``mypkg`` alone."""
+    world.write("mypkg/__init__.py", "")
+    world.write("mypkg/net.py", method())
+    world.write("mypkg/tools/dev/x.py", "")
+    before = world.hash("mypkg.net")
+    world.write("mypkg/tools/dev/x.py", "X = 2")
+    assert world.hash("mypkg.net") != before
