@@ -159,12 +159,16 @@ def _working_directory() -> Path | None:
 def _python(mounts: Mounts, here: Path | None) -> set[Path]:
     """The interpreter with its library, and the folders that packages are installed in.
 
-    A virtual environment may have been made in the working directory: then its own parts are named, and nothing else of
-    that folder is.
+    A virtual environment may have been made in the folder of a project, or in the working directory: of those its own
+    parts are named, and nothing else is.
     """
     scheme = sysconfig.get_paths()
     prefixes = {Path(place) for place in (sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix)}
-    mixed = {prefix for prefix in prefixes if here and mounts.place_of(prefix) == mounts.place_of(here)}
+    mixed = {
+        prefix
+        for prefix in prefixes
+        if (prefix / "pyvenv.cfg").exists() or (here and mounts.place_of(prefix) == mounts.place_of(here))
+    }
     places = [*(prefixes - mixed), *(prefix / part for prefix in mixed for part in _OF_PREFIX)]
     places += [Path(scheme[name]) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
     places += [path for path in map(Path, sys.path) if path.name in ("site-packages", "dist-packages")]

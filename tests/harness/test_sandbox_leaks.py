@@ -48,17 +48,18 @@ def test_answers_beside_code_that_a_link_leads_to(tmp_path: Path) -> None:
         assert seen(way / "results" / "labels", [link], [results]) == ""
 
 
-def test_what_lies_beside_an_environment_in_the_working_directory(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("here", [".", "results"])
+def test_what_lies_beside_an_environment_in_a_folder_of_a_project(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, here: str
 ) -> None:
-    """Case: ``python -m venv .`` in the folder of one's results and notes."""
+    """Case: ``python -m venv .`` in the folder of one's results and notes, and work there or in a folder below."""
     for name in ("notes", "results/labels", "lib/python3/site-packages/package.py", "pyvenv.cfg"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("text")
     (tmp_path / "lib64").symlink_to("lib")
     monkeypatch.setattr(sys, "prefix", str(tmp_path))
     monkeypatch.setattr(sys, "exec_prefix", str(tmp_path))
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.chdir(tmp_path / here)
     shown = {name: seen(tmp_path / name, [], []) for name in ("notes", "results/labels", "pyvenv.cfg")}
     assert shown == {"notes": "", "results/labels": "", "pyvenv.cfg": "text"}
     for folder in ("lib", "lib64"):
