@@ -22,7 +22,7 @@ class PaperFigure:
 FIGURES = {
     "avca-2022/figure-3": PaperFigure(
         "activitynet/main",
-        ("Scuba diving", "Playing congas", "Wakeboarding", "Camel ride", "Making a cake"),
+        ("Scubadiving", "Playingcongas", "Wakeboarding", "Camelride", "Makingacake"),
         RAW_AND_LEARNED,
     ),
     "avca-2022/supplement-figure-1": PaperFigure(
@@ -35,7 +35,7 @@ FIGURES = {
     ),
     "hyper-2023/figure-3": PaperFigure(
         "ucf/cls",
-        ("Archery", "CricketShot", "FieldHockeyPenalty", "HandStandPushups", "HandstandWalking", "PlayingCello"),
+        ("Archery", "CricketShot", "FieldHockeyPenalty", "HandstandPushups", "HandstandWalking", "PlayingCello"),
         ("visual",),
     ),
     "mdii-2023/figure-3": PaperFigure(

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import get_args
 
 import click
+from click.core import ParameterSource
 
 from avbench.harness.cli.lazy import LazyGroup
 from avbench.harness.cli.selection import results_option
@@ -52,6 +53,9 @@ def build(
     for option, address in (("--url", url), ("--project", project)):
         if address is not None and not address.startswith(("https://", "http://")):
             raise UsageError(f"{option} {address!r}: an address starts with https://")
+    source = click.get_current_context().get_parameter_source("folder")
+    if source is not ParameterSource.DEFAULT and not folder.root.is_dir():  # a site of printed numbers alone is wanted
+        raise UsageError(f"no folder {folder.root}: leave out --results for a site of printed numbers alone")
     built = build_site(folder, site, processes=jobs, url=url, project=project, require=require)
     for rejected in built.gate.rejected:
         click.echo(f"left out: {printable(rejected.where)}: {printable('; '.join(rejected.reasons), 500)}", err=True)

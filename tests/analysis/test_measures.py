@@ -14,11 +14,13 @@ from simulated_results import TRACKS, simulated_run, split_of
 
 from avbench.analysis.measures import confusion, distances, epochs, hyperbolicity, neighbours, norms, offsets
 from avbench.analysis.measures import sensitivity as sens
+from avbench.analysis.paper_figures import FIGURES
 from avbench.harness.errors import UsageError
 from avbench.harness.evaluation.evidence import TEST, VALIDATION
 from avbench.harness.evaluation.metrics import evaluate
 from avbench.harness.features.legacy import read_label_vectors
 from avbench.harness.records.results import unpack_evidence
+from avbench.harness.tracks import parse_track
 from avbench.leaderboard.field import nearest_classes
 from avbench.splits import load_split
 
@@ -208,3 +210,10 @@ def test_lengths_and_shares_outside_a_radius() -> None:
     assert found["gradient a / total"] == 0.75
     with pytest.raises(UsageError, match="shows no encodings"):
         norms.lengths({}, {}, "x")
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_classes_of_figures_are_those_of_their_split(name: str) -> None:
+    figure = FIGURES[name]
+    track = parse_track(figure.track)
+    assert set(figure.classes) <= {c.name for c in load_split(track.dataset, track.features).classes}

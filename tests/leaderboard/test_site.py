@@ -330,6 +330,22 @@ def test_small_things(built: tuple[Path, Site], documents: dict[str, Document]) 
     assert not averages or averages[0].startswith("Method | Seeds")
 
 
+def test_a_results_folder_that_is_not_there_costs_no_site(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Case: ``leaderboard build --results nope`` put an empty site in the place of a good one."""
+    (tmp_path / "site").mkdir()
+    with pytest.raises(SystemExit) as end:
+        main(["leaderboard", "build", "--results", str(tmp_path / "nope"), "--site", str(tmp_path / "site")])
+    assert end.value.code == 2
+    assert f"no folder {tmp_path / 'nope'}" in capsys.readouterr().err
+    assert list(tmp_path.rglob("*")) == [tmp_path / "site"]
+
+
+def test_who_submits_installs_the_method_first(tmp_path: Path) -> None:
+    build_site(ResultsFolder(tmp_path / "none"), tmp_path / "site")
+    text = (tmp_path / "site" / "submit.html").read_text("utf-8")
+    assert text.index("methods new mine") < text.index("pip install -e avbench-mine") < text.index("methods check mine")
+
+
 def test_the_project_is_linked_where_its_address_is_known(tmp_path: Path) -> None:
     build_site(ResultsFolder(tmp_path / "none"), tmp_path / "site", project="https://host.invalid/lab/board/")
     text = (tmp_path / "site" / "submit.html").read_text("utf-8")
